@@ -1,0 +1,12 @@
+// All public headers of the engine.
+#ifndef HALFTONE_H
+#define HALFTONE_H
+
+#include <halftone/context.h>
+#include <halftone/graph.h>
+#include <halftone/ops.h>
+#include <halftone/status.h>
+#include <halftone/tensor.h>
+#include <halftone/weights.h>
+
+#endif

@@ -1,0 +1,65 @@
+// Checkpoints: memory-mapped safetensors, single or sharded. Every file is treated as hostile: the
+// table of tensors is validated whole before anything of its claimed size is touched.
+#ifndef HALFTONE_WEIGHTS_H
+#define HALFTONE_WEIGHTS_H
+
+#include <halftone/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ht_weights ht_weights;
+
+typedef struct ht_weights_desc {
+    // A .safetensors file, a .safetensors.index.json, or a folder that holds one of
+    // diffusion_pytorch_model.* / model.* (with .safetensors or .safetensors.index.json).
+    const char *path;
+    // Format of matrices, convolutions and embedding tables on the device. HT_FORMAT_NONE keeps
+    // the file's. Vectors are always f32 there.
+    ht_format format;
+} ht_weights_desc;
+
+// One tensor of the file, borrowed until ht_weights_destroy.
+typedef struct ht_weight_info {
+    const char *name;
+    ht_tensor_desc desc; // format NONE when the file's dtype is one we do not compute with
+    const char *dtype;   // as the file says, e.g. "F16"
+    const void *data;    // mapped bytes, any alignment
+    uint64_t bytes;
+    const char *file;    // path of the file that holds it
+} ht_weight_info;
+
+HT_API ht_status ht_weights_open(ht_context *context, const ht_weights_desc *desc,
+                                 ht_weights **out);
+// Unmaps the files and frees what was uploaded from them. Graphs made with them must be gone.
+HT_API void ht_weights_destroy(ht_weights **weights);
+
+HT_API size_t ht_weights_count(const ht_weights *weights);
+HT_API const ht_weight_info *ht_weights_get(const ht_weights *weights, size_t index);
+// NULL when there is none; not a failure.
+HT_API const ht_weight_info *ht_weights_find(const ht_weights *weights, const char *name);
+HT_API const char *ht_weights_path(const ht_weights *weights);
+// Value of a __metadata__ key of the (first) file, or NULL.
+HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *key);
+
+// Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
+HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total,
+                                    uint64_t *imported);
+
+// How a weight lies on the device.
+typedef enum ht_weight_layout {
+    HT_WEIGHT_MATRIX, // [N, K] as in the file, desc.format; a [N, K, 1, 1] file tensor is accepted
+    HT_WEIGHT_CONV,   // file [O, I, kh, kw] -> device [O, kh, kw, I], desc.format
+    HT_WEIGHT_TABLE,  // rows to be gathered, [rows, width], desc.format
+    HT_WEIGHT_VECTOR, // any shape, always f32
+} ht_weight_layout;
+
+// Read a small tensor to the host as f32 (count values must match its size).
+HT_API ht_status ht_weights_read_f32(ht_weights *weights, const char *name, float *values,
+                                     size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,66 @@
+// How an op plugs into the graph: what its file exports, and what the graph gives it.
+#ifndef HT_OP_H
+#define HT_OP_H
+
+#include "gpu.h"
+
+#include <halftone/ops.h>
+
+enum { HT_MAX_INPUTS = 10, HT_MAX_PARAM_BYTES = 64 };
+
+// One node as its op sees it: shapes while building, addresses too while recording.
+typedef struct ht_op_call {
+    ht_context *context;
+    const char *label;     // for messages
+    const void *params;    // the op's own struct, copied into the node
+    uint32_t n_inputs;
+    ht_tensor_desc in[HT_MAX_INPUTS]; // format NONE: absent optional input
+    ht_tensor_desc out;
+    uint64_t in_address[HT_MAX_INPUTS]; // 0 while building and for absent inputs
+    uint64_t out_address;
+    uint64_t scratch_address;
+} ht_op_call;
+
+typedef struct ht_op_def {
+    const char *name;
+    // Check every rule of the public header, in its order, then set call->out (its format is preset
+    // to the graph's activation format). Failures go through ht_op_fail.
+    ht_status (*infer)(ht_op_call *call);
+    // Bytes of scratch memory, alive during this node only. NULL: none.
+    uint64_t (*scratch)(const ht_op_call *call);
+    // Choose the kernel from the context's tier and the shapes, fill the push struct, dispatch.
+    ht_status (*record)(const ht_op_call *call, ht_vk_commands *commands);
+    // The same node by ht_ref_<op> on plain floats (inputs unpacked by the caller; weights in their
+    // device layout). NULL in `inputs` for absent ones.
+    ht_status (*reference)(const ht_op_call *call, const float *const *inputs, float *out);
+} ht_op_def;
+
+// Add a node; used by the public builders. `params` may be NULL when params_bytes is 0.
+// A failed input (id 0) or an absent required one makes the result fail.
+ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *inputs,
+                        uint32_t n_inputs, const void *params, size_t params_bytes);
+// A value that is the same memory as `x` with another shape of the same count.
+ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims);
+// ht_fail(HT_ERR_INVALID) with "<op> '<label>': " in front.
+ht_status ht_op_fail(const ht_op_call *call, const ht_op_def *def, const char *format, ...)
+    HT_PRINTF(3, 4);
+
+static inline bool ht_op_has(const ht_op_call *call, uint32_t input) {
+    return input < call->n_inputs && call->in[input].format != HT_FORMAT_NONE;
+}
+
+static inline bool ht_op_is_float(const ht_tensor_desc *desc) {
+    return desc->format == HT_FORMAT_F32 || desc->format == HT_FORMAT_F16 ||
+           desc->format == HT_FORMAT_BF16;
+}
+
+// Number of rows of a tensor seen as [rows, last dimension].
+static inline uint64_t ht_op_rows(const ht_tensor_desc *desc) {
+    return desc->rank == 0 ? 1 : ht_desc_count(desc) / desc->dims[desc->rank - 1];
+}
+
+static inline uint32_t ht_op_width(const ht_tensor_desc *desc) {
+    return desc->rank == 0 ? 1 : desc->dims[desc->rank - 1];
+}
+
+#endif
