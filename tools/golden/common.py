@@ -66,6 +66,7 @@ def save_golden(name, tensors, note):
             assert torch.isfinite(v).all(), k
     path = os.path.join(GOLDEN, name + ".safetensors")
     save_file(out, path, metadata={"note": note})
+    os.chmod(path, 0o644)
     print(f"{os.path.relpath(path, ROOT)}: {len(out)} tensors, {os.path.getsize(path)} bytes")
 
 

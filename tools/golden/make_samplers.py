@@ -1,0 +1,156 @@
+"""Golden trajectories of diffusers' schedulers: samplers.safetensors and .json.
+
+The network is replaced by a formula, so a test needs nothing but the sampler:
+    m = 0.6 * x_in + 0.3 * sin(2 * x_in + t / 1000)
+with x_in what scale_model_input returns and t the timestep the network is given.
+"""
+import json
+import tempfile
+
+from common import randn, save_golden, save_json
+
+import numpy as np
+import torch
+from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
+                       FlowMatchEulerDiscreteScheduler)
+
+SHAPE = (1, 4, 2, 2)
+COUNTS = (1, 4, 7, 10, 20)  # 7 does not divide 1000
+IMG2IMG = (10, 0.6)         # steps and strength: the last int(10 * 0.6) steps run
+
+SD = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+LINEAR = dict(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
+
+
+def cases():
+    """Yields (name, scheduler, sigmas given by the pipeline or None)."""
+    for shift in (1.0, 3.0):
+        flow = FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False)
+        yield f"flow_shift{shift:g}", flow, None
+    # pipelines such as Flux's pass sigmas = linspace(1, 1/N, N) themselves
+    for shift in (1.0, 3.0):
+        flow = FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False)
+        yield f"flow_shift{shift:g}_given", flow, lambda n: np.linspace(1.0, 1.0 / n, n)
+
+    for spacing in ("leading", "linspace", "trailing"):
+        for prediction in ("epsilon", "v_prediction"):
+            for karras in (False, True):
+                yield (f"euler_{spacing}_{prediction}" + "_karras" * karras,
+                       EulerDiscreteScheduler(**SD, timestep_spacing=spacing, prediction_type=prediction,
+                                              steps_offset=1, use_karras_sigmas=karras), None)
+
+    ddim = dict(SD, clip_sample=False)
+    for spacing in ("leading", "trailing"):
+        for to_one in (False, True):
+            for prediction in ("epsilon", "v_prediction"):
+                yield (f"ddim_{spacing}_{prediction}" + ("_to_one" if to_one else ""),
+                       DDIMScheduler(**ddim, timestep_spacing=spacing, set_alpha_to_one=to_one,
+                                     steps_offset=1 if spacing == "leading" else 0,
+                                     prediction_type=prediction), None)
+    yield "ddim_zero_snr", DDIMScheduler(**ddim, timestep_spacing="trailing", set_alpha_to_one=False,
+                                         prediction_type="v_prediction",
+                                         rescale_betas_zero_snr=True), None
+
+    dpm = dict(algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint",
+               lower_order_final=True, prediction_type="epsilon")
+    variants = {
+        "pixart": dict(LINEAR),
+        "sd": dict(SD, steps_offset=1, timestep_spacing="leading"),
+        "sd_trailing_v": dict(SD, timestep_spacing="trailing", prediction_type="v_prediction"),
+        "sd_karras": dict(SD, use_karras_sigmas=True),
+        "pixart_karras": dict(LINEAR, use_karras_sigmas=True),
+        "pixart_sigma_min": dict(LINEAR, final_sigmas_type="sigma_min"),
+        "sd_karras_sigma_min": dict(SD, use_karras_sigmas=True, final_sigmas_type="sigma_min"),
+        "pixart_euler_final": dict(LINEAR, euler_at_final=True),
+        "pixart_no_lower_order": dict(LINEAR, lower_order_final=False, final_sigmas_type="sigma_min"),
+        "pixart_first_order": dict(LINEAR, solver_order=1),
+        "pixart_heun": dict(LINEAR, solver_type="heun"),
+        "sd_zero_snr_v": dict(SD, timestep_spacing="trailing", prediction_type="v_prediction",
+                              rescale_betas_zero_snr=True),
+        "flow_shift3": dict(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
+        "flow_shift1": dict(use_flow_sigmas=True, flow_shift=1.0, prediction_type="flow_prediction"),
+    }
+    for name, changes in variants.items():
+        yield f"dpm_{name}", DPMSolverMultistepScheduler(**{**dpm, **changes}), None
+
+
+def config_of(scheduler):
+    """What scheduler_config.json would hold."""
+    with tempfile.TemporaryDirectory() as tmp:
+        scheduler.save_pretrained(tmp)
+        with open(tmp + "/scheduler_config.json", encoding="utf-8") as f:
+            config = json.load(f)
+    # JSON proper has no infinity; real scheduler files do spell it -Infinity
+    return {k: ("-inf" if v == float("-inf") else v) for k, v in config.items()}
+
+
+def toy_model(x, t):
+    return 0.6 * x + 0.3 * torch.sin(2 * x + t.to(torch.float32) / 1000)
+
+
+def start(scheduler, n, given):
+    if given:
+        scheduler.set_timesteps(sigmas=given(n))
+    else:
+        scheduler.set_timesteps(n)
+
+
+def run(scheduler, x, timesteps):
+    """Returns the samples (first the initial one), model inputs and outputs."""
+    samples, inputs, outputs = [x], [], []
+    for t in timesteps:
+        x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        m = toy_model(x_in, t)
+        x = scheduler.step(m, t, x, return_dict=False)[0]
+        inputs.append(x_in)
+        outputs.append(m)
+        samples.append(x)
+    return torch.cat(samples), torch.cat(inputs), torch.cat(outputs)
+
+
+def img2img(scheduler, given, seed):
+    """Noise added to a clean latent, then the rest of the schedule."""
+    n, strength = IMG2IMG
+    start(scheduler, n, given)
+    begin = n - min(int(n * strength), n)
+    scheduler.set_begin_index(begin) if hasattr(scheduler, "set_begin_index") else None
+    clean, noise = randn(seed, *SHAPE), randn(seed + 1, *SHAPE)
+    timesteps = scheduler.timesteps[begin:]
+    if hasattr(scheduler, "scale_noise"):
+        noisy = scheduler.scale_noise(clean, timesteps[:1], noise)
+    else:
+        noisy = scheduler.add_noise(clean, noise, timesteps[:1])
+    return {"clean": clean, "noise": noise, "sample": run(scheduler, noisy, timesteps)[0]}
+
+
+def main():
+    tensors, index = {}, []
+    for number, (name, scheduler, given) in enumerate(cases()):
+        entry = {"name": name, "config": config_of(scheduler), "given_sigmas": bool(given), "runs": []}
+        for n in COUNTS:
+            start(scheduler, n, given)
+            sigma = float(getattr(scheduler, "init_noise_sigma", 1.0))
+            samples, inputs, outputs = run(scheduler, randn(1000 + number, *SHAPE) * sigma,
+                                           scheduler.timesteps)
+            key = f"{name}/{n}/"
+            tensors[key + "sample"] = samples
+            if not torch.equal(inputs, samples[:-1]):  # only Euler scales what the model sees
+                tensors[key + "model_input"] = inputs
+            tensors[key + "model_output"] = outputs
+            tensors[key + "timesteps"] = scheduler.timesteps.to(torch.float32)
+            if hasattr(scheduler, "sigmas"):
+                tensors[key + "sigmas"] = scheduler.sigmas.to(torch.float32)
+            entry["runs"].append({"steps": n, "init_noise_sigma": sigma})
+        tensors.update({f"{name}/img2img/{k}": v for k, v in img2img(scheduler, given, 2000 + 2 * number).items()})
+        index.append(entry)
+        table = scheduler.config.get("beta_schedule")
+        if table and not scheduler.config.get("use_flow_sigmas"):
+            zero = "_zero_snr" if scheduler.config.get("rescale_betas_zero_snr") else ""
+            kind = "/dpm" if zero and "DPM" in type(scheduler).__name__ else ""
+            tensors[f"alphas_cumprod/{table}{zero}{kind}"] = scheduler.alphas_cumprod.float()
+    save_golden("samplers", tensors, "see samplers.json; sample[0] is the initial one")
+    save_json("samplers", {"img2img": dict(zip(("steps", "strength"), IMG2IMG)), "cases": index})
+
+
+if __name__ == "__main__":
+    main()
