@@ -17,6 +17,13 @@ static float float_of(uint32_t bits)
     return value;
 }
 
+// a where `yes`, else b. Masks, because compilers turn ?: around float sums into branches.
+static uint32_t pick(bool yes, uint32_t a, uint32_t b)
+{
+    const uint32_t mask = 0u - (uint32_t)yes;
+    return (a & mask) | (b & ~mask);
+}
+
 uint16_t ht_fmt_f16_from_f32(float value)
 {
     const uint32_t bits = bits_of(value);
@@ -29,9 +36,9 @@ uint16_t ht_fmt_f16_from_f32(float value)
     // the addition does the rounding.
     const uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
     const uint32_t nan = 0x7e00u | (magnitude >> 13 & 0x3ffu);
-    uint32_t half = magnitude < 0x38800000u ? subnormal : normal; // 2^-14
-    half = magnitude >= 0x47800000u ? 0x7c00u : half;             // 2^16
-    half = magnitude > 0x7f800000u ? nan : half;
+    uint32_t half = pick(magnitude < 0x38800000u, subnormal, normal); // 2^-14
+    half = pick(magnitude >= 0x47800000u, 0x7c00u, half);             // 2^16
+    half = pick(magnitude > 0x7f800000u, nan, half);
     return (uint16_t)(sign | half);
 }
 
@@ -44,8 +51,8 @@ float ht_fmt_f32_from_f16(uint16_t bits)
     // As a float with exponent 2^-14 minus 2^-14: the subtraction normalises.
     const uint32_t subnormal = bits_of(float_of(shifted + (113u << 23)) - float_of(113u << 23));
     const uint32_t special = shifted + (224u << 23); // infinity and NaN
-    uint32_t result = exponent == 0 ? subnormal : normal;
-    result = exponent == 0x7c00u ? special : result;
+    uint32_t result = pick(exponent == 0, subnormal, normal);
+    result = pick(exponent == 0x7c00u, special, result);
     return float_of(sign | result);
 }
 
