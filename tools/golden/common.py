@@ -2,7 +2,6 @@
 import json
 import math
 import os
-import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -70,13 +69,17 @@ def save_golden(name, tensors, note):
     print(f"{os.path.relpath(path, ROOT)}: {len(out)} tensors, {os.path.getsize(path)} bytes")
 
 
-def save_json(name, value):
+def save_json(name, head, cases):
+    """Write tests/data/golden/<name>.json: one line per case, ASCII only."""
     os.makedirs(GOLDEN, exist_ok=True)
     path = os.path.join(GOLDEN, name + ".json")
+    line = lambda v: json.dumps(v, ensure_ascii=True, separators=(",", ":"))
     with open(path, "w", encoding="utf-8") as f:
-        json.dump(value, f, ensure_ascii=True, indent=1)
-        f.write("\n")
-    print(f"{os.path.relpath(path, ROOT)}: {os.path.getsize(path)} bytes")
+        f.write("{" + line(head)[1:-1] + ',"cases":[\n')
+        f.write(",\n".join(line(c) for c in cases) + "\n]}\n")
+    with open(path, encoding="utf-8") as f:
+        assert json.load(f)["cases"] == cases
+    print(f"{os.path.relpath(path, ROOT)}: {len(cases)} cases, {os.path.getsize(path)} bytes")
 
 
 def model_dir(*parts):

@@ -52,4 +52,4 @@ def run(folder, name, seed, height, width, tokens, conditions=False, note=""):
 if __name__ == "__main__":
     run("tiny-pixart", "pixart_tiny", 301, 8, 8, 20)
     run("tiny-pixart-alpha", "pixart_alpha", 311, 8, 12, 10, conditions=True)
-    run("tiny-pixart-interp", "pixart_interp", 321, 12, 20, 7)
+    run("tiny-pixart-interp", "pixart_interp", 321, 8, 20, 7)

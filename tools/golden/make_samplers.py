@@ -149,7 +149,7 @@ def main():
             kind = "/dpm" if zero and "DPM" in type(scheduler).__name__ else ""
             tensors[f"alphas_cumprod/{table}{zero}{kind}"] = scheduler.alphas_cumprod.float()
     save_golden("samplers", tensors, "see samplers.json; sample[0] is the initial one")
-    save_json("samplers", {"img2img": dict(zip(("steps", "strength"), IMG2IMG)), "cases": index})
+    save_json("samplers", {"img2img": dict(zip(("steps", "strength"), IMG2IMG))}, index)
 
 
 if __name__ == "__main__":
