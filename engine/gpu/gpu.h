@@ -5,6 +5,8 @@
 
 #include "core.h"
 
+#include <halftone/tensor.h>
+
 // --- memory -----------------------------------------------------------------------------------
 
 // A range of device memory. Zeroed means none.
@@ -43,6 +45,9 @@ ht_status ht_vk_write(ht_context *context, const ht_vk_range *range, uint64_t of
                       const void *data, uint64_t bytes);
 ht_status ht_vk_read(ht_context *context, const ht_vk_range *range, uint64_t offset, void *data,
                      uint64_t bytes);
+
+// Memory behind a tensor.
+const ht_vk_range *ht_tensor_range(const ht_tensor *tensor);
 
 // --- kernels ----------------------------------------------------------------------------------
 

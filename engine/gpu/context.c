@@ -1,0 +1,59 @@
+// Opening and closing a context, and the questions about its device.
+#include "vk_internal.h"
+
+ht_status ht_context_create(const ht_context_desc *desc, ht_context **out) {
+    ht_status status = ht_core_create(desc, out);
+    if (status != HT_OK || desc->host_only) {
+        return status;
+    }
+    status = ht_vk_device_open(*out, desc);
+    if (status != HT_OK) {
+        return status;
+    }
+    ht_context *context = *out;
+    context->tier = desc->tier;
+    if (desc->tier == HT_TIER_AUTO) {
+        bool cpu = context->device->info.type == HT_DEVICE_CPU;
+        context->tier = cpu ? HT_TIER_CPU : HT_TIER_PORTABLE;
+    }
+    return HT_OK;
+}
+
+void ht_context_destroy(ht_context **context) {
+    if (context == NULL || *context == NULL) {
+        return;
+    }
+    ht_vk_device_close(*context);
+    ht_core_destroy(context);
+}
+
+const ht_device_info *ht_context_device(const ht_context *context) {
+    return context->device != NULL ? &context->device->info : NULL;
+}
+
+ht_tier ht_context_tier(const ht_context *context) {
+    return context->tier;
+}
+
+void ht_context_memory(const ht_context *context, uint64_t *now, uint64_t *peak) {
+    const ht_vk_device *device = context->device;
+    *now = device != NULL ? device->bytes_now : 0;
+    *peak = device != NULL ? device->bytes_peak : 0;
+}
+
+const ht_vk_limits *ht_vk_get_limits(const ht_context *context) {
+    return &context->device->limits;
+}
+
+void ht_vk_split_groups(const ht_context *context, uint64_t count, uint32_t groups[3]) {
+    const uint64_t limit = context->device->limits.max_groups[0];
+    uint64_t x = count == 0 ? 1 : count;
+    uint64_t y = 1;
+    if (x > limit) {
+        y = (x + limit - 1) / limit;
+        x = (x + y - 1) / y;
+    }
+    groups[0] = (uint32_t)x;
+    groups[1] = (uint32_t)y;
+    groups[2] = 1;
+}
