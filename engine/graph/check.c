@@ -1,0 +1,95 @@
+// Node by node: recompute each result on the CPU from the device's own inputs.
+#include "graph_internal.h"
+
+#include <math.h>
+
+// Bytes of a value as the device holds them now.
+static ht_status read_bytes(ht_graph *g, uint32_t id, void *data, uint64_t bytes) {
+    const ht_graph_value *root = ht_graph_root(g, id);
+    if (root->tensor != NULL) {
+        return ht_vk_read(g->context, ht_tensor_range(root->tensor), 0, data, bytes);
+    }
+    switch (root->kind) {
+    case HT_VALUE_WEIGHT:
+        return ht_weights_device_read(root->weights, root->weight_name, root->layout, data, bytes);
+    case HT_VALUE_CONSTANT: return ht_vk_read(g->context, &root->range, 0, data, bytes);
+    default: return ht_vk_read(g->context, &g->activations, root->offset, data, bytes);
+    }
+}
+
+static ht_status read_floats(ht_graph *g, uint32_t id, float **out) {
+    const ht_tensor_desc *desc = &g->values[id].desc;
+    const uint64_t count = ht_desc_count(desc);
+    const uint64_t bytes = ht_desc_bytes(desc);
+    ht_status status = HT_ERR_NO_MEMORY;
+    void *packed = ht_alloc(g->context, bytes);
+    *out = ht_alloc(g->context, count * sizeof **out);
+    if (packed != NULL && *out != NULL) {
+        status = read_bytes(g, id, packed, bytes);
+    }
+    if (status == HT_OK) {
+        ht_format_unpack(desc->format, packed, *out, count);
+    }
+    ht_free(g->context, packed);
+    return status;
+}
+
+static void compare(const float *device, const float *reference, uint64_t count,
+                    ht_node_check *check) {
+    double difference = 0, norm = 0;
+    check->finite = true;
+    for (uint64_t i = 0; i < count; i++) {
+        double d = fabs((double)device[i] - (double)reference[i]);
+        check->finite = check->finite && isfinite(device[i]);
+        difference += d * d;
+        norm += (double)reference[i] * (double)reference[i];
+        if (!(d <= check->max_abs)) {
+            check->max_abs = d;
+            check->worst = i;
+        }
+    }
+    check->rel_l2 = norm > 0 ? sqrt(difference / norm) : sqrt(difference);
+}
+
+static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_check *check) {
+    float *inputs[HT_MAX_INPUTS] = {0};
+    const uint64_t count = ht_desc_count(&g->values[node->output].desc);
+    float *device = NULL;
+    float *reference = ht_alloc(g->context, count * sizeof *reference);
+    ht_op_call call;
+    ht_status status = reference != NULL ? HT_OK : HT_ERR_NO_MEMORY;
+    HT_TRY(status);
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        if (node->inputs[i] != UINT32_MAX) {
+            HT_TRY(read_floats(g, node->inputs[i], &inputs[i]));
+        }
+    }
+    HT_TRY(read_floats(g, node->output, &device));
+    ht_graph_call(g, node, &call);
+    HT_TRY(node->def->reference(&call, (const float *const *)inputs, reference));
+    *check = (ht_node_check){.label = node->label, .op = node->def->name};
+    compare(device, reference, count, check);
+fail:
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        ht_free(g->context, inputs[i]);
+    }
+    ht_free(g->context, device);
+    ht_free(g->context, reference);
+    return status;
+}
+
+ht_status ht_graph_check(ht_graph *g, ht_node_check_fn report, void *user) {
+    ht_status status = HT_OK;
+    if (!g->desc.keep_values) {
+        return ht_fail(g->context, HT_ERR_INVALID,
+                       "graph '%s' reuses memory; make it with keep_values to check it", g->label);
+    }
+    HT_TRY(ht_graph_run(g));
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        ht_node_check check;
+        HT_TRY(check_node(g, &g->nodes[n], &check));
+        report(user, &check);
+    }
+fail:
+    return status;
+}

@@ -1,0 +1,82 @@
+// Inside of a graph: its values and nodes, and what the files of this folder give each other.
+#ifndef HT_GRAPH_INTERNAL_H
+#define HT_GRAPH_INTERNAL_H
+
+#include "op.h"
+#include "weights_internal.h"
+
+typedef enum ht_value_kind {
+    HT_VALUE_NODE,     // result of a node, in the planned memory or in a bound tensor
+    HT_VALUE_TENSOR,   // a caller's tensor
+    HT_VALUE_WEIGHT,   // owned by an ht_weights
+    HT_VALUE_CONSTANT, // in the graph's own arena
+    HT_VALUE_ALIAS,    // another value's memory under another shape
+} ht_value_kind;
+
+typedef struct ht_graph_value {
+    ht_value_kind kind;
+    ht_tensor_desc desc; // label NULL
+    uint32_t root;       // id of the value whose memory this is; itself unless an alias
+    uint32_t first, last; // nodes during which the memory is needed
+    uint64_t address;
+    uint64_t offset;      // in the planned memory, for NODE values that are not bound
+    ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output
+    ht_vk_range range;    // CONSTANT
+    ht_weights *weights;  // WEIGHT: where to read it back from
+    char *weight_name;
+    ht_weight_layout layout;
+} ht_graph_value;
+
+typedef struct ht_graph_node {
+    const ht_op_def *def;
+    char *label;
+    uint32_t inputs[HT_MAX_INPUTS]; // value ids; UINT32_MAX: absent
+    uint32_t n_inputs;
+    uint32_t output;
+    uint64_t params[HT_MAX_PARAM_BYTES / sizeof(uint64_t)];
+    uint64_t scratch_bytes;
+    uint64_t scratch_offset;
+} ht_graph_node;
+
+typedef struct ht_graph_output_request {
+    uint32_t value;
+    ht_tensor *tensor;
+} ht_graph_output_request;
+
+struct ht_graph {
+    ht_context *context;
+    ht_graph_desc desc;
+    char *label;
+    char scope[128];
+    ht_status status; // first failure; later calls do nothing
+    bool finished;
+
+    ht_graph_value *values; // values[0] is the failed value
+    uint32_t n_values, value_capacity;
+    ht_graph_node *nodes;
+    uint32_t n_nodes, node_capacity;
+    ht_graph_output_request *outputs;
+    uint32_t n_outputs;
+
+    ht_vk_arena constants;
+    ht_vk_range activations;
+    ht_vk_commands *commands;
+    uint64_t *times_ns; // n_nodes + 1 with desc.profile
+    bool has_times;
+    ht_graph_stats stats;
+};
+
+// The value that owns the memory of `id`.
+static inline ht_graph_value *ht_graph_root(ht_graph *g, uint32_t id) {
+    return &g->values[g->values[id].root];
+}
+
+// Fill a call with shapes (and addresses, once planned) of a node.
+void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *call);
+
+// Bind outputs, compute lifetimes, place values, allocate (plan.c).
+ht_status ht_graph_plan(ht_graph *g);
+// Record every node with the barriers it needs (record.c).
+ht_status ht_graph_record(ht_graph *g);
+
+#endif
