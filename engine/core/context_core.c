@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *default_resize(void *user, void *pointer, size_t bytes)
-{
+static void *default_resize(void *user, void *pointer, size_t bytes) {
     (void)user;
     return realloc(pointer, bytes);
 }
 
-static void default_release(void *user, void *pointer)
-{
+static void default_release(void *user, void *pointer) {
     (void)user;
     free(pointer);
 }
@@ -25,8 +23,7 @@ static const ht_allocator default_allocator = {
     .release = default_release,
 };
 
-ht_status ht_core_create(const ht_context_desc *desc, ht_context **out)
-{
+ht_status ht_core_create(const ht_context_desc *desc, ht_context **out) {
     const ht_allocator *allocator = desc->allocator ? desc->allocator : &default_allocator;
     *out = NULL;
     ht_context *context = allocator->resize(allocator->user, NULL, sizeof *context);
@@ -43,8 +40,7 @@ ht_status ht_core_create(const ht_context_desc *desc, ht_context **out)
     return HT_OK;
 }
 
-void ht_core_destroy(ht_context **context)
-{
+void ht_core_destroy(ht_context **context) {
     if (!*context) {
         return;
     }
@@ -53,19 +49,16 @@ void ht_core_destroy(ht_context **context)
     *context = NULL;
 }
 
-const char *ht_context_message(const ht_context *context)
-{
+const char *ht_context_message(const ht_context *context) {
     // A context is missing only when there was no memory for it.
     return context ? context->message : "out of host memory: could not create a context";
 }
 
-static bool log_wants(const ht_context *context, ht_log_level level)
-{
+static bool log_wants(const ht_context *context, ht_log_level level) {
     return context->log.write && level <= context->log.level;
 }
 
-ht_status ht_fail(ht_context *context, ht_status status, const char *format, ...)
-{
+ht_status ht_fail(ht_context *context, ht_status status, const char *format, ...) {
     if (!context) {
         return status;
     }
@@ -82,8 +75,7 @@ ht_status ht_fail(ht_context *context, ht_status status, const char *format, ...
     return status;
 }
 
-void ht_log(ht_context *context, ht_log_level level, const char *format, ...)
-{
+void ht_log(ht_context *context, ht_log_level level, const char *format, ...) {
     if (!context || !log_wants(context, level)) {
         return;
     }
@@ -95,8 +87,7 @@ void ht_log(ht_context *context, ht_log_level level, const char *format, ...)
     context->log.write(context->log.user, level, text);
 }
 
-void *ht_realloc(ht_context *context, void *pointer, size_t bytes)
-{
+void *ht_realloc(ht_context *context, void *pointer, size_t bytes) {
     // Zero bytes still yield a pointer, so that NULL always means failure.
     void *result = context->allocator.resize(context->allocator.user, pointer, bytes ? bytes : 1);
     if (!result) {
@@ -105,8 +96,7 @@ void *ht_realloc(ht_context *context, void *pointer, size_t bytes)
     return result;
 }
 
-void *ht_alloc(ht_context *context, size_t bytes)
-{
+void *ht_alloc(ht_context *context, size_t bytes) {
     void *result = ht_realloc(context, NULL, bytes);
     if (result) {
         memset(result, 0, bytes);
@@ -114,15 +104,13 @@ void *ht_alloc(ht_context *context, size_t bytes)
     return result;
 }
 
-void ht_free(ht_context *context, void *pointer)
-{
+void ht_free(ht_context *context, void *pointer) {
     if (pointer) {
         context->allocator.release(context->allocator.user, pointer);
     }
 }
 
-char *ht_strdup(ht_context *context, const char *text)
-{
+char *ht_strdup(ht_context *context, const char *text) {
     const size_t bytes = strlen(text) + 1;
     char *copy = ht_realloc(context, NULL, bytes);
     if (copy) {
@@ -131,8 +119,7 @@ char *ht_strdup(ht_context *context, const char *text)
     return copy;
 }
 
-const char *ht_status_name(ht_status status)
-{
+const char *ht_status_name(ht_status status) {
     switch (status) {
     case HT_OK:
         return "ok";

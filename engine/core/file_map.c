@@ -9,8 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static ht_status fail_errno(ht_context *context, const char *path, const char *what, int error)
-{
+static ht_status fail_errno(ht_context *context, const char *path, const char *what, int error) {
     char cause[128];
     if (strerror_r(error, cause, sizeof cause) != 0) {
         cause[0] = '\0';
@@ -19,8 +18,7 @@ static ht_status fail_errno(ht_context *context, const char *path, const char *w
                    path, cause);
 }
 
-static ht_status map_descriptor(ht_context *context, const char *path, int fd, ht_file_map *out)
-{
+static ht_status map_descriptor(ht_context *context, const char *path, int fd, ht_file_map *out) {
     struct stat info;
     if (fstat(fd, &info) != 0) {
         return fail_errno(context, path, "cannot inspect", errno);
@@ -52,8 +50,7 @@ static ht_status map_descriptor(ht_context *context, const char *path, int fd, h
     return HT_OK;
 }
 
-ht_status ht_file_map_open(ht_context *context, const char *path, ht_file_map *out)
-{
+ht_status ht_file_map_open(ht_context *context, const char *path, ht_file_map *out) {
     *out = (ht_file_map){0};
     // Without O_NONBLOCK, opening a FIFO would wait for a writer before it can be refused.
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -65,8 +62,7 @@ ht_status ht_file_map_open(ht_context *context, const char *path, ht_file_map *o
     return status;
 }
 
-void ht_file_map_close(ht_file_map *map)
-{
+void ht_file_map_close(ht_file_map *map) {
     if (map->data) {
         munmap((void *)map->data, (size_t)map->bytes);
     }
