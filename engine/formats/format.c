@@ -23,8 +23,7 @@ const ht_fmt_row ht_fmt_rows[] = {
 };
 const size_t ht_fmt_row_count = sizeof ht_fmt_rows / sizeof ht_fmt_rows[0];
 
-const ht_fmt_row *ht_fmt_find(ht_format format)
-{
+const ht_fmt_row *ht_fmt_find(ht_format format) {
     for (size_t i = 0; i < ht_fmt_row_count; i++) {
         if (ht_fmt_rows[i].format == format) {
             return &ht_fmt_rows[i];
@@ -33,20 +32,17 @@ const ht_fmt_row *ht_fmt_find(ht_format format)
     return NULL;
 }
 
-const char *ht_format_name(ht_format format)
-{
+const char *ht_format_name(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row ? row->name : "none";
 }
 
-uint32_t ht_format_bits(ht_format format)
-{
+uint32_t ht_format_bits(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row ? row->bits : 0;
 }
 
-uint64_t ht_desc_count(const ht_tensor_desc *desc)
-{
+uint64_t ht_desc_count(const ht_tensor_desc *desc) {
     uint64_t count = 1;
     bool fits = true;
     for (uint32_t i = 0; i < desc->rank; i++) {
@@ -58,8 +54,7 @@ uint64_t ht_desc_count(const ht_tensor_desc *desc)
     return fits ? count : UINT64_MAX;
 }
 
-uint64_t ht_desc_bytes(const ht_tensor_desc *desc)
-{
+uint64_t ht_desc_bytes(const ht_tensor_desc *desc) {
     uint64_t bits = 0;
     if (!ht_mul_u64(ht_desc_count(desc), ht_format_bits(desc->format), &bits)) {
         return UINT64_MAX;
@@ -67,8 +62,7 @@ uint64_t ht_desc_bytes(const ht_tensor_desc *desc)
     return bits / 8 + (bits % 8 != 0);
 }
 
-const char *ht_desc_text(const ht_tensor_desc *desc, char *text, size_t bytes)
-{
+const char *ht_desc_text(const ht_tensor_desc *desc, char *text, size_t bytes) {
     if (bytes == 0) {
         return text;
     }

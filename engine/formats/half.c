@@ -3,29 +3,25 @@
 
 #include <string.h>
 
-static uint32_t bits_of(float value)
-{
+static uint32_t bits_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
-static float float_of(uint32_t bits)
-{
+static float float_of(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
 // a where `yes`, else b. Masks, because compilers turn ?: around float sums into branches.
-static uint32_t pick(bool yes, uint32_t a, uint32_t b)
-{
+static uint32_t pick(bool yes, uint32_t a, uint32_t b) {
     const uint32_t mask = 0u - (uint32_t)yes;
     return (a & mask) | (b & ~mask);
 }
 
-uint16_t ht_fmt_f16_from_f32(float value)
-{
+uint16_t ht_fmt_f16_from_f32(float value) {
     const uint32_t bits = bits_of(value);
     const uint32_t sign = bits >> 16 & 0x8000u;
     const uint32_t magnitude = bits & 0x7fffffffu;
@@ -42,8 +38,7 @@ uint16_t ht_fmt_f16_from_f32(float value)
     return (uint16_t)(sign | half);
 }
 
-float ht_fmt_f32_from_f16(uint16_t bits)
-{
+float ht_fmt_f32_from_f16(uint16_t bits) {
     const uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
     const uint32_t shifted = (uint32_t)(bits & 0x7fffu) << 13;
     const uint32_t exponent = bits & 0x7c00u;
@@ -56,21 +51,18 @@ float ht_fmt_f32_from_f16(uint16_t bits)
     return float_of(sign | result);
 }
 
-uint16_t ht_fmt_bf16_from_f32(float value)
-{
+uint16_t ht_fmt_bf16_from_f32(float value) {
     const uint32_t bits = bits_of(value);
     const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     const uint32_t nan = bits >> 16 | 0x40u;
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
-float ht_fmt_f32_from_bf16(uint16_t bits)
-{
+float ht_fmt_f32_from_bf16(uint16_t bits) {
     return float_of((uint32_t)bits << 16);
 }
 
-void ht_fmt_f16_from_f32_array(const float *values, void *packed, size_t count)
-{
+void ht_fmt_f16_from_f32_array(const float *values, void *packed, size_t count) {
     uint8_t *bytes = packed;
     for (size_t i = 0; i < count; i++) {
         const uint16_t half = ht_fmt_f16_from_f32(values[i]);
@@ -78,8 +70,7 @@ void ht_fmt_f16_from_f32_array(const float *values, void *packed, size_t count)
     }
 }
 
-void ht_fmt_f32_from_f16_array(const void *packed, float *values, size_t count)
-{
+void ht_fmt_f32_from_f16_array(const void *packed, float *values, size_t count) {
     const uint8_t *bytes = packed;
     for (size_t i = 0; i < count; i++) {
         uint16_t half;
@@ -88,8 +79,7 @@ void ht_fmt_f32_from_f16_array(const void *packed, float *values, size_t count)
     }
 }
 
-void ht_fmt_bf16_from_f32_array(const float *values, void *packed, size_t count)
-{
+void ht_fmt_bf16_from_f32_array(const float *values, void *packed, size_t count) {
     uint8_t *bytes = packed;
     for (size_t i = 0; i < count; i++) {
         const uint16_t half = ht_fmt_bf16_from_f32(values[i]);
@@ -97,8 +87,7 @@ void ht_fmt_bf16_from_f32_array(const float *values, void *packed, size_t count)
     }
 }
 
-void ht_fmt_f32_from_bf16_array(const void *packed, float *values, size_t count)
-{
+void ht_fmt_f32_from_bf16_array(const void *packed, float *values, size_t count) {
     const uint8_t *bytes = packed;
     for (size_t i = 0; i < count; i++) {
         uint16_t half;

@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static void pack_i32(const float *values, uint8_t *packed, size_t count)
-{
+static void pack_i32(const float *values, uint8_t *packed, size_t count) {
     for (size_t i = 0; i < count; i++) {
         // 2^31 is the first float past the range; NaN fails every comparison and becomes 0.
         int32_t code = 0;
@@ -20,8 +19,7 @@ static void pack_i32(const float *values, uint8_t *packed, size_t count)
     }
 }
 
-static void unpack_i32(const uint8_t *packed, float *values, size_t count)
-{
+static void unpack_i32(const uint8_t *packed, float *values, size_t count) {
     for (size_t i = 0; i < count; i++) {
         int32_t code;
         memcpy(&code, packed + 4 * i, sizeof code);
@@ -29,8 +27,7 @@ static void unpack_i32(const uint8_t *packed, float *values, size_t count)
     }
 }
 
-void ht_format_pack(ht_format format, const float *values, void *packed, size_t count)
-{
+void ht_format_pack(ht_format format, const float *values, void *packed, size_t count) {
     if (count == 0) {
         return;
     }
@@ -52,8 +49,7 @@ void ht_format_pack(ht_format format, const float *values, void *packed, size_t 
     }
 }
 
-void ht_format_unpack(ht_format format, const void *packed, float *values, size_t count)
-{
+void ht_format_unpack(ht_format format, const void *packed, float *values, size_t count) {
     if (count == 0) {
         return;
     }
