@@ -1,7 +1,23 @@
-# A normal install: programs, library, headers, pkg-config file, models and recipes.
+# A normal install: programs, library, headers, pkg-config file, models, man pages. Everything finds
+# the rest relative to itself, so that the tree can be moved after it was installed.
 install(TARGETS halftone LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY engine/include/halftone DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY models pipelines DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/halftone
+        FILES_MATCHING PATTERN "*.h")
+
+file(RELATIVE_PATH HT_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" HT_PC_TO_PREFIX ${HT_PC_TO_PREFIX})
 configure_file(cmake/halftone.pc.in halftone.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/halftone.pc
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+file(RELATIVE_PATH bin_to_lib /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
+foreach(program gen gen-bench)
+    if(TARGET ${program})
+        set_target_properties(${program} PROPERTIES INSTALL_RPATH $ORIGIN/${bin_to_lib})
+        install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    endif()
+endforeach()
+
+install(FILES docs/man/gen.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(DIRECTORY assets/models DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)
