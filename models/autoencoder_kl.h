@@ -1,0 +1,47 @@
+// AutoencoderKL: the image VAE of Stable Diffusion, SDXL, SD3, FLUX and PixArt.
+#ifndef HALFTONE_MODELS_AUTOENCODER_KL_H
+#define HALFTONE_MODELS_AUTOENCODER_KL_H
+
+#include "common/weight_map.h"
+
+#include <halftone/ops.h>
+
+enum { HT_VAE_MAX_LEVELS = 8 };
+
+typedef struct ht_vae_config {
+    uint32_t in_channels, out_channels;
+    uint32_t levels;
+    uint32_t channels[HT_VAE_MAX_LEVELS]; // from the picture inwards
+    uint32_t layers_per_block;
+    uint32_t latent_channels;
+    uint32_t groups;
+    uint32_t sample_size; // edge of a tile in pixels
+    bool quant_conv, post_quant_conv, mid_attention;
+    bool force_upcast; // the activations leave the range of F16
+    float scaling_factor, shift_factor; // latent = (z - shift) * scaling
+} ht_vae_config;
+
+HT_API ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_config *out);
+
+// Pixels per latent, along each edge.
+HT_API uint32_t ht_vae_factor(const ht_vae_config *config);
+
+typedef enum ht_vae_part { HT_VAE_ENCODER = 1, HT_VAE_DECODER = 2, HT_VAE_BOTH = 3 } ht_vae_part;
+HT_API ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config,
+                                   ht_vae_part parts, ht_weight_map *out);
+
+// z [B, h, w, latent_channels] (already unscaled) -> picture [B, h * factor, w * factor, 3], about
+// -1..1.
+HT_API ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                              ht_value z);
+
+// picture [B, H, W, 3] in -1..1, H and W multiples of the factor -> [B, h, w, 2 latent_channels]:
+// the mean, then the logarithm of the variance (not clamped).
+HT_API ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                              ht_value picture);
+
+// Most bytes that live at once while decoding latents of that size, roughly.
+HT_API uint64_t ht_vae_decode_bytes(const ht_vae_config *config, uint32_t height, uint32_t width,
+                                    ht_format activations);
+
+#endif

@@ -1,0 +1,93 @@
+// The layers every network is made of.
+#include "layers.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *ht_nn_name(char name[HT_NAME_BYTES], const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, HT_NAME_BYTES, format, args);
+    va_end(args);
+    return name;
+}
+
+uint32_t ht_nn_width(const ht_nn *nn, ht_value x) {
+    ht_tensor_desc desc = ht_graph_value_desc(nn->graph, x);
+    return desc.rank > 0 ? desc.dims[desc.rank - 1] : 0;
+}
+
+ht_value ht_nn_view(const ht_nn *nn, ht_value x, const uint32_t dims[HT_MAX_RANK]) {
+    uint32_t rank = 0;
+    while (rank < HT_MAX_RANK && dims[rank] > 0) {
+        ++rank;
+    }
+    return ht_op_reshape(nn->graph, x, rank, dims);
+}
+
+ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uint32_t n) {
+    char name[HT_NAME_BYTES];
+    ht_nn_name(name, "%s.%s", prefix, leaf);
+    return ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_VECTOR, 1, &n);
+}
+
+// prefix.bias when there is one.
+static ht_value optional_bias(const ht_nn *nn, const char *prefix, uint32_t n) {
+    char name[HT_NAME_BYTES];
+    ht_nn_name(name, "%s.bias", prefix);
+    if (!ht_weights_find(nn->weights, name)) {
+        return HT_NO_VALUE;
+    }
+    return ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_VECTOR, 1, &n);
+}
+
+ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                      const ht_epilogue *rest) {
+    char name[HT_NAME_BYTES];
+    uint32_t dims[2] = {outputs, ht_nn_width(nn, x)};
+    ht_nn_name(name, "%s.weight", prefix);
+    if (dims[1] == 0) {
+        return (ht_value){0};
+    }
+    ht_value w = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_MATRIX, 2, dims);
+    ht_epilogue epilogue = rest ? *rest : HT_EPILOGUE_NONE;
+    epilogue.bias = optional_bias(nn, prefix, outputs);
+    return ht_op_linear(nn->graph, x, w, &epilogue);
+}
+
+ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                    uint32_t kernel, ht_conv2d_args args) {
+    char name[HT_NAME_BYTES];
+    uint32_t dims[4] = {outputs, ht_nn_width(nn, x), kernel, kernel};
+    ht_nn_name(name, "%s.weight", prefix);
+    if (dims[1] == 0) {
+        return (ht_value){0};
+    }
+    ht_value w = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_CONV, 4, dims);
+    args.epilogue.bias = optional_bias(nn, prefix, outputs);
+    return ht_op_conv2d(nn->graph, x, w, &args);
+}
+
+ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
+                          float eps, ht_activation act) {
+    uint32_t width = ht_nn_width(nn, x);
+    if (width == 0) {
+        return (ht_value){0};
+    }
+    return ht_op_group_norm(nn->graph, x,
+                            &(ht_group_norm_args){
+                                .groups = groups,
+                                .eps = eps,
+                                .weight = ht_nn_vector(nn, prefix, "weight", width),
+                                .bias = ht_nn_vector(nn, prefix, "bias", width),
+                                .act = act,
+                            });
+}
+
+ht_value ht_nn_rms_norm(const ht_nn *nn, const char *prefix, ht_value x, float eps) {
+    uint32_t width = ht_nn_width(nn, x);
+    if (width == 0) {
+        return (ht_value){0};
+    }
+    return ht_op_rms_norm(nn->graph, x, ht_nn_vector(nn, prefix, "weight", width), eps);
+}

@@ -1,0 +1,43 @@
+// The layers every network is made of, by the prefix their weights have in the checkpoint.
+#ifndef HT_MODELS_LAYERS_H
+#define HT_MODELS_LAYERS_H
+
+#include <halftone/ops.h>
+
+enum { HT_NAME_BYTES = 160 };
+
+// Where layers go and where their weights come from.
+typedef struct ht_nn {
+    ht_graph *graph;
+    ht_weights *weights;
+} ht_nn;
+
+// Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not
+// found in any checkpoint.
+const char *ht_nn_name(char name[HT_NAME_BYTES], const char *format, ...) HT_PRINTF(2, 3);
+
+// prefix.leaf as f32, any shape; [n] in the file.
+ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uint32_t n);
+
+// prefix.weight [outputs, K], and prefix.bias when the checkpoint has one. `rest` adds activation,
+// gate and residual (its bias is ignored); NULL: none.   x [.., K] -> [.., outputs]
+ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                      const ht_epilogue *rest);
+
+// prefix.weight [outputs, I, kernel, kernel] and prefix.bias; `args` without the bias.
+ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                    uint32_t kernel, ht_conv2d_args args);
+
+// prefix.weight and prefix.bias over the last dimension of x.
+ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
+                          float eps, ht_activation act);
+
+// prefix.weight over the last dimension of x.
+ht_value ht_nn_rms_norm(const ht_nn *nn, const char *prefix, ht_value x, float eps);
+
+// Width of the last dimension, 0 of a failed value.
+uint32_t ht_nn_width(const ht_nn *nn, ht_value x);
+// Same values, other shape; at most 6 dimensions, the list ends at the first 0.
+ht_value ht_nn_view(const ht_nn *nn, ht_value x, const uint32_t dims[HT_MAX_RANK]);
+
+#endif
