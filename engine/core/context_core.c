@@ -121,20 +121,13 @@ char *ht_strdup(ht_context *context, const char *text) {
 
 const char *ht_status_name(ht_status status) {
     switch (status) {
-    case HT_OK:
-        return "ok";
-    case HT_ERR_INVALID:
-        return "invalid";
-    case HT_ERR_NO_MEMORY:
-        return "no memory";
-    case HT_ERR_UNSUPPORTED:
-        return "unsupported";
-    case HT_ERR_IO:
-        return "io";
-    case HT_ERR_DEVICE:
-        return "device";
-    case HT_ERR_CANCELLED:
-        return "cancelled";
+    case HT_OK: return "ok";
+    case HT_ERR_INVALID: return "invalid";
+    case HT_ERR_NO_MEMORY: return "no memory";
+    case HT_ERR_UNSUPPORTED: return "unsupported";
+    case HT_ERR_IO: return "io";
+    case HT_ERR_DEVICE: return "device";
+    case HT_ERR_CANCELLED: return "cancelled";
     }
     return "unknown status";
 }

@@ -43,5 +43,8 @@ typedef struct ht_file_map {
 } ht_file_map;
 ht_status ht_file_map_open(ht_context *context, const char *path, ht_file_map *out);
 void ht_file_map_close(ht_file_map *map);
+// Tell the system that these bytes will hardly be read again, so that they stop counting as memory
+// of this process. They stay readable.
+void ht_file_map_forget(const ht_file_map *map, uint64_t offset, uint64_t bytes);
 
 #endif

@@ -68,3 +68,13 @@ void ht_file_map_close(ht_file_map *map) {
     }
     *map = (ht_file_map){0};
 }
+
+void ht_file_map_forget(const ht_file_map *map, uint64_t offset, uint64_t bytes) {
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    // Whole pages only: the neighbours' bytes may be wanted next.
+    const uint64_t begin = (offset + page - 1) / page * page;
+    const uint64_t end = (offset + bytes) / page * page;
+    if (begin < end && end <= map->mapped_bytes) {
+        madvise((void *)(map->data + begin), (size_t)(end - begin), MADV_DONTNEED);
+    }
+}

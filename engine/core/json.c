@@ -34,18 +34,13 @@ ht_json_kind ht_json_peek(ht_json *json) {
     skip_spaces(json);
     const int c = here(json);
     switch (c) {
-    case '{':
-        return HT_JSON_OBJECT;
-    case '[':
-        return HT_JSON_ARRAY;
-    case '"':
-        return HT_JSON_STRING;
+    case '{': return HT_JSON_OBJECT;
+    case '[': return HT_JSON_ARRAY;
+    case '"': return HT_JSON_STRING;
     case 't':
     case 'f':
-    case 'n':
-        return HT_JSON_WORD;
-    default:
-        return c == '-' || (c >= '0' && c <= '9') ? HT_JSON_NUMBER : HT_JSON_NOTHING;
+    case 'n': return HT_JSON_WORD;
+    default: return c == '-' || (c >= '0' && c <= '9') ? HT_JSON_NUMBER : HT_JSON_NOTHING;
     }
 }
 
@@ -368,14 +363,10 @@ bool ht_json_skip(ht_json *json) {
             ht_json_skip(json);
         }
         return !json->error;
-    case HT_JSON_STRING:
-        return ht_json_string(json, NULL, 0, NULL);
-    case HT_JSON_NUMBER:
-        return skip_number(json);
-    case HT_JSON_WORD:
-        return skip_word(json);
-    case HT_JSON_NOTHING:
-        break;
+    case HT_JSON_STRING: return ht_json_string(json, NULL, 0, NULL);
+    case HT_JSON_NUMBER: return skip_number(json);
+    case HT_JSON_WORD: return skip_word(json);
+    case HT_JSON_NOTHING: break;
     }
     return ht_json_fail(json, "expected a value");
 }

@@ -1,0 +1,322 @@
+// Weights on the device: used in place where the mapped bytes already are what is wanted, else
+// converted piece by piece, so that host memory stays small however large the file is.
+#include "weights_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CHUNK_VALUES = 1 << 18, // converted at a time
+    IMPORT_ALIGNMENT = 16,  // kernels load up to 16 bytes at once
+};
+// Larger tensors get a block of their own, so that the arena wastes little at the ends of its blocks.
+static const uint64_t OWN_BLOCK_BYTES = UINT64_C(2) << 20;
+
+static ht_upload_kind kind_of(ht_weight_layout layout) {
+    switch (layout) {
+    case HT_WEIGHT_CONV: return HT_UPLOAD_CONV;
+    case HT_WEIGHT_VECTOR: return HT_UPLOAD_VECTOR;
+    case HT_WEIGHT_MATRIX:
+    case HT_WEIGHT_TABLE: break;
+    }
+    return HT_UPLOAD_MATRIX;
+}
+
+// Trailing dimensions of 1 may be missing on either side of matrices and convolutions: checkpoints
+// keep 1x1 convolutions in both ways.
+static bool dims_match(const ht_tensor_desc *found, ht_weight_layout layout, uint32_t rank,
+                       const uint32_t *dims) {
+    const bool loose = layout == HT_WEIGHT_MATRIX || layout == HT_WEIGHT_CONV;
+    if (!loose && found->rank != rank) {
+        return false;
+    }
+    const uint32_t longest = found->rank > rank ? found->rank : rank;
+    for (uint32_t i = 0; i < longest; i++) {
+        const uint32_t a = i < found->rank ? found->dims[i] : 1;
+        const uint32_t b = i < rank ? dims[i] : 1;
+        if (a != b) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_computable(const ht_weights_entry *entry) {
+    return entry->dtype == HT_ST_F16 || entry->dtype == HT_ST_BF16 || entry->dtype == HT_ST_F32 ||
+           entry->dtype == HT_ST_F64;
+}
+
+static ht_status fail_shape(const ht_weights *weights, const ht_weights_entry *entry, uint32_t rank,
+                            const uint32_t *dims) {
+    char expected[128], found[128];
+    ht_tensor_desc desc = {.rank = rank};
+    memcpy(desc.dims, dims, rank * sizeof *dims);
+    ht_desc_text(&desc, expected, sizeof expected);
+    ht_desc_text(&entry->info.desc, found, sizeof found);
+    return ht_fail(weights->context, HT_ERR_IO,
+                   "weights '%s': tensor '%s' has shape %s, expected %s", entry->info.file,
+                   entry->info.name, entry->fits ? strchr(found, '[') : "beyond what is supported",
+                   strchr(expected, '['));
+}
+
+static ht_status fail_dtype(const ht_weights *weights, const ht_weights_entry *entry) {
+    return ht_fail(weights->context, HT_ERR_UNSUPPORTED,
+                   "weights '%s': tensor '%s' holds %s, expected F16, BF16, F32 or F64",
+                   entry->info.file, entry->info.name, entry->info.dtype);
+}
+
+static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_layout layout,
+                              uint32_t rank, const uint32_t *dims, ht_weights_entry **out) {
+    ht_context *context = weights->context;
+    if (rank > HT_MAX_RANK || (layout == HT_WEIGHT_CONV && rank != 4)) {
+        return ht_fail(context, HT_ERR_INVALID, "weights: tensor '%s' asked for with rank %u", name,
+                       rank);
+    }
+    ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
+    if (!entry) {
+        char text[128];
+        ht_tensor_desc desc = {.rank = rank};
+        memcpy(desc.dims, dims, rank * sizeof *dims);
+        ht_desc_text(&desc, text, sizeof text);
+        return ht_fail(context, HT_ERR_IO, "weights '%s': no tensor '%s', expected one of shape %s",
+                       weights->path, name, strchr(text, '['));
+    }
+    if (!entry->fits || !dims_match(&entry->info.desc, layout, rank, dims)) {
+        return fail_shape(weights, entry, rank, dims);
+    }
+    if (!is_computable(entry)) {
+        return fail_dtype(weights, entry);
+    }
+    *out = entry;
+    return HT_OK;
+}
+
+static ht_format device_format(const ht_weights *weights, const ht_weights_entry *entry,
+                               ht_weight_layout layout) {
+    if (layout == HT_WEIGHT_VECTOR) {
+        return HT_FORMAT_F32;
+    }
+    if (weights->format != HT_FORMAT_NONE) {
+        return weights->format;
+    }
+    return entry->dtype == HT_ST_F64 ? HT_FORMAT_F32 : entry->info.desc.format;
+}
+
+// Values of a computable tensor from its mapped bytes.
+static void unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count) {
+    const uint64_t width = ht_st_dtype_bits(entry->dtype) / 8;
+    const uint8_t *bytes = (const uint8_t *)entry->info.data + first * width;
+    if (entry->dtype != HT_ST_F64) {
+        ht_format_unpack(entry->info.desc.format, bytes, values, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, bytes + i * sizeof value, sizeof value);
+        values[i] = (float)value;
+    }
+}
+
+// [O, I, kh, kw] -> [O, kh, kw, I]
+static void permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps) {
+    for (size_t o = 0; o < n_out; o++) {
+        for (size_t c = 0; c < channels; c++) {
+            for (size_t t = 0; t < taps; t++) {
+                out[(o * taps + t) * channels + c] = in[(o * channels + c) * taps + t];
+            }
+        }
+    }
+}
+
+// Convert into `range`. The shape matters only when taps > 1: then the tensor is [.., channels,
+// taps] and its last two dimensions trade places.
+static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_format format,
+                         uint64_t channels, uint64_t taps, const ht_vk_range *range) {
+    ht_context *context = weights->context;
+    const uint64_t count = ht_desc_count(&entry->info.desc);
+    const uint64_t unit = taps > 1 ? channels * taps : 1; // converted as a whole
+    uint64_t step = unit >= CHUNK_VALUES ? unit : CHUNK_VALUES / unit * unit;
+    step = step < count ? step : count;
+    const size_t width = ht_format_bits(format) / 8;
+    ht_status status = HT_ERR_NO_MEMORY;
+    float *values = ht_alloc(context, step * sizeof *values);
+    float *permuted = values && taps > 1 ? ht_alloc(context, step * sizeof *permuted) : values;
+    void *packed = permuted ? ht_alloc(context, step * width) : NULL;
+    if (packed) {
+        status = HT_OK;
+    }
+    for (uint64_t done = 0; done < count && status == HT_OK; done += step) {
+        const uint64_t now = count - done < step ? count - done : step;
+        unpack(entry, done, values, now);
+        if (taps > 1) {
+            permute(values, permuted, now / unit, channels, taps);
+        }
+        ht_format_pack(format, permuted, packed, now);
+        status = ht_vk_write(context, range, done * width, packed, now * width);
+    }
+    ht_free(context, packed);
+    if (permuted != values) {
+        ht_free(context, permuted);
+    }
+    ht_free(context, values);
+    return status;
+}
+
+// Make the mapped file itself readable by the device, once.
+static bool import_shard(ht_weights *weights, ht_shard *shard) {
+    if (!shard->import_tried) {
+        shard->import_tried = true;
+        if (ht_vk_get_limits(weights->context)->host_import &&
+            ht_vk_import(weights->context, shard->map.data, shard->map.mapped_bytes, shard->path,
+                         &shard->imported) != HT_OK) {
+            shard->imported = (ht_vk_range){0};
+        }
+    }
+    return shard->imported.address != 0;
+}
+
+static ht_status take_range(ht_weights *weights, uint64_t bytes, ht_upload *upload) {
+    if (bytes >= OWN_BLOCK_BYTES) {
+        upload->own_block = true;
+        return ht_vk_alloc(weights->context, bytes, "weights", &upload->range);
+    }
+    if (!weights->has_arena) {
+        ht_vk_arena_init(&weights->arena, weights->context, "weights");
+        weights->has_arena = true;
+    }
+    return ht_vk_arena_take(&weights->arena, bytes, &upload->range);
+}
+
+static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_weight_layout layout,
+                              const uint32_t *dims, ht_upload *upload) {
+    ht_shard *shard = &weights->shards[entry->shard];
+    const ht_format format = device_format(weights, entry, layout);
+    const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)dims[2] * dims[3] : 1;
+    const bool same = entry->info.desc.format == format && taps == 1;
+    const uint64_t bytes = ht_desc_count(&entry->info.desc) * (ht_format_bits(format) / 8);
+    *upload = (ht_upload){.format = format};
+    if (same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0 &&
+        import_shard(weights, shard)) {
+        upload->address = shard->imported.address + entry->offset;
+        weights->imported_bytes += bytes;
+        weights->device_bytes += bytes;
+        return HT_OK;
+    }
+    ht_status status = take_range(weights, bytes, upload);
+    if (status == HT_OK) {
+        status = same ? ht_vk_write(weights->context, &upload->range, 0, entry->info.data, bytes)
+                      : convert(weights, entry, format, layout == HT_WEIGHT_CONV ? dims[1] : 1,
+                                taps, &upload->range);
+        ht_file_map_forget(&shard->map, entry->offset, entry->info.bytes);
+    }
+    if (status != HT_OK) {
+        if (upload->own_block) {
+            ht_vk_free(weights->context, &upload->range);
+        }
+        return status;
+    }
+    upload->address = upload->range.address;
+    weights->device_bytes += bytes;
+    return HT_OK;
+}
+
+// Room for one more upload, made before the device is touched.
+static ht_status reserve_upload(ht_weights *weights) {
+    if (weights->n_uploads < weights->upload_capacity) {
+        return HT_OK;
+    }
+    const uint32_t wanted = weights->upload_capacity ? 2 * weights->upload_capacity : 64;
+    ht_upload *larger = ht_realloc(weights->context, weights->uploads, wanted * sizeof *larger);
+    if (!larger) {
+        return HT_ERR_NO_MEMORY;
+    }
+    weights->uploads = larger;
+    weights->upload_capacity = wanted;
+    return HT_OK;
+}
+
+ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_layout layout,
+                            uint32_t rank, const uint32_t *dims, ht_tensor_desc *desc,
+                            uint64_t *address) {
+    ht_status status = HT_OK;
+    ht_weights_entry *entry = NULL;
+    if (weights->context->host_only) {
+        return ht_fail(weights->context, HT_ERR_INVALID,
+                       "weights '%s': tensor '%s' asked for on a context without a device",
+                       weights->path, name);
+    }
+    HT_TRY(find_checked(weights, name, layout, rank, dims, &entry));
+    uint32_t *slot = &entry->uploads[kind_of(layout)];
+    if (*slot == 0) {
+        HT_TRY(reserve_upload(weights));
+        HT_TRY(upload_entry(weights, entry, layout, dims, &weights->uploads[weights->n_uploads]));
+        *slot = ++weights->n_uploads;
+    }
+    const ht_upload *upload = &weights->uploads[*slot - 1];
+    *desc = (ht_tensor_desc){.format = upload->format, .rank = rank, .label = entry->info.name};
+    memcpy(desc->dims, dims, rank * sizeof *dims);
+    if (layout == HT_WEIGHT_CONV) {
+        const uint32_t channels_last[] = {dims[0], dims[2], dims[3], dims[1]};
+        memcpy(desc->dims, channels_last, sizeof channels_last);
+    }
+    *address = upload->address;
+fail:
+    return status;
+}
+
+ht_status ht_weights_device_read(ht_weights *weights, const char *name, ht_weight_layout layout,
+                                 void *data, uint64_t bytes) {
+    ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
+    const uint32_t slot = entry ? entry->uploads[kind_of(layout)] : 0;
+    if (slot == 0) {
+        return ht_fail(weights->context, HT_ERR_INVALID,
+                       "weights '%s': tensor '%s' is not on the device in that layout",
+                       weights->path, name);
+    }
+    const ht_upload *upload = &weights->uploads[slot - 1];
+    const uint64_t held = ht_desc_count(&entry->info.desc) * (ht_format_bits(upload->format) / 8);
+    if (bytes != held) {
+        return ht_fail(weights->context, HT_ERR_INVALID,
+                       "weights '%s': tensor '%s' has %llu bytes on the device, %llu asked for",
+                       weights->path, name, (unsigned long long)held, (unsigned long long)bytes);
+    }
+    if (!upload->range.block) {
+        memcpy(data, entry->info.data, bytes);
+        return HT_OK;
+    }
+    return ht_vk_read(weights->context, &upload->range, 0, data, bytes);
+}
+
+ht_status ht_weights_read_f32(ht_weights *weights, const char *name, float *values, size_t count) {
+    const ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
+    if (!entry) {
+        return ht_fail(weights->context, HT_ERR_IO, "weights '%s': no tensor '%s'", weights->path,
+                       name);
+    }
+    if (!is_computable(entry)) {
+        return fail_dtype(weights, entry);
+    }
+    if (!entry->fits || ht_desc_count(&entry->info.desc) != count) {
+        return ht_fail(weights->context, HT_ERR_IO,
+                       "weights '%s': tensor '%s' holds %llu values, expected %zu",
+                       entry->info.file, name, (unsigned long long)ht_desc_count(&entry->info.desc),
+                       count);
+    }
+    unpack(entry, 0, values, count);
+    return HT_OK;
+}
+
+void ht_weights_release_device(ht_weights *weights) {
+    for (uint32_t i = 0; i < weights->n_uploads; i++) {
+        if (weights->uploads[i].own_block) {
+            ht_vk_free(weights->context, &weights->uploads[i].range);
+        }
+    }
+    weights->n_uploads = 0;
+    if (weights->has_arena) {
+        ht_vk_arena_finish(&weights->arena);
+    }
+    for (uint32_t i = 0; i < weights->n_shards; i++) {
+        ht_vk_free(weights->context, &weights->shards[i].imported);
+    }
+}

@@ -1,0 +1,118 @@
+// The validated table of tensors that the files of this folder share.
+#ifndef HT_WEIGHTS_TABLE_H
+#define HT_WEIGHTS_TABLE_H
+
+#include "weights_internal.h"
+
+// Element types of safetensors.
+typedef enum ht_st_dtype {
+    HT_ST_UNKNOWN, // kept in the table; an error only when used
+    HT_ST_BOOL,
+    HT_ST_U8,
+    HT_ST_I8,
+    HT_ST_F8_E4M3,
+    HT_ST_F8_E5M2,
+    HT_ST_F8_E8M0,
+    HT_ST_I16,
+    HT_ST_U16,
+    HT_ST_F16,
+    HT_ST_BF16,
+    HT_ST_I32,
+    HT_ST_U32,
+    HT_ST_F32,
+    HT_ST_I64,
+    HT_ST_U64,
+    HT_ST_F64,
+    HT_ST_C64,
+    HT_ST_F4,
+    HT_ST_F6_E2M3,
+    HT_ST_F6_E3M2,
+} ht_st_dtype;
+
+enum {
+    HT_ST_MAX_RANK = 8,
+    HT_ST_MAX_NAME = 512,
+    HT_ST_MAX_TENSORS = 1000000,
+    HT_ST_MAX_METADATA = 100000,
+    HT_ST_MAX_SHARDS = 10000,
+    HT_ST_MAX_HEADER = 100000000,
+    HT_ST_MAX_DEPTH = 8,
+};
+
+// Layouts with their own copy on the device. A table is stored like a matrix.
+typedef enum ht_upload_kind {
+    HT_UPLOAD_MATRIX,
+    HT_UPLOAD_CONV,
+    HT_UPLOAD_VECTOR,
+    HT_UPLOAD_KINDS,
+} ht_upload_kind;
+
+typedef struct ht_weights_entry {
+    ht_weight_info info;
+    ht_st_dtype dtype;
+    uint64_t offset; // in its file
+    uint32_t shard;  // its file
+    bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
+    uint32_t uploads[HT_UPLOAD_KINDS]; // index + 1 into ht_weights.uploads, 0: not on the device
+} ht_weights_entry;
+
+typedef struct ht_weights_metadata_pair {
+    const char *key;
+    const char *value;
+} ht_weights_metadata_pair;
+
+// One safetensors file.
+typedef struct ht_shard {
+    char *path;
+    ht_file_map map;
+    char *strings;             // names and metadata, in one block no larger than the header
+    ht_weights_entry *entries; // sorted by name
+    uint32_t n_entries;
+    ht_weights_metadata_pair *metadata;
+    uint32_t n_metadata;
+    ht_vk_range imported; // the whole mapping as device memory
+    bool import_tried;
+} ht_shard;
+
+// A weight on the device.
+typedef struct ht_upload {
+    ht_format format;
+    uint64_t address;
+    ht_vk_range range; // zeroed when it is the mapped file itself
+    bool own_block;    // a block of its own, not part of the arena
+} ht_upload;
+
+struct ht_weights {
+    ht_context *context;
+    char *path;
+    ht_format format;
+    ht_shard *shards;
+    uint32_t n_shards;
+    char *index_strings; // tensor and shard names of an index
+    // Sorted by name. A single file lends its own table.
+    ht_weights_entry *entries;
+    uint32_t n_entries;
+    bool owns_entries;
+    ht_upload *uploads;
+    uint32_t n_uploads, upload_capacity;
+    ht_vk_arena arena;
+    bool has_arena;
+    uint64_t device_bytes, imported_bytes;
+};
+
+// Map and validate one file (safetensors.c). The shard becomes the caller's on success only.
+ht_status ht_st_open(ht_context *context, const char *path, ht_shard *out);
+void ht_st_close(ht_context *context, ht_shard *shard);
+// Bits of one element; 0 for HT_ST_UNKNOWN.
+uint32_t ht_st_dtype_bits(ht_st_dtype dtype);
+
+// Open every file of an index and merge their tables into `weights` (sharded.c). On failure the
+// caller destroys `weights`.
+ht_status ht_sharded_open(ht_weights *weights, const char *index_path);
+
+// Entry of that name in a sorted table, or NULL.
+ht_weights_entry *ht_weights_lookup(ht_weights_entry *entries, uint32_t count, const char *name);
+// Release what the device holds (upload.c).
+void ht_weights_release_device(ht_weights *weights);
+
+#endif
