@@ -24,6 +24,13 @@ bool ht_present(uvec2 address) { return (address.x | address.y) != 0u; }
 
 float ht_bf16(uint bits) { return uintBitsToFloat(bits << 16); }
 
+// Round to nearest even; a NaN stays one.
+uint ht_bf16_bits(float value) {
+    uint bits = floatBitsToUint(value);
+    uint rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return isnan(value) ? 0x7fc0u : rounded;
+}
+
 // One value at `index`.
 float ht_load(uvec2 address, uint format, uint index) {
     if (format == HT_FORMAT_F32) {
@@ -36,8 +43,10 @@ float ht_load(uvec2 address, uint format, uint index) {
 void ht_store(uvec2 address, uint format, uint index, float value) {
     if (format == HT_FORMAT_F32) {
         HtF32(address).v[index] = value;
-    } else {
+    } else if (format == HT_FORMAT_F16) {
         HtU16(address).v[index] = uint16_t(packHalf2x16(vec2(value, 0.0)) & 0xffffu);
+    } else {
+        HtU16(address).v[index] = uint16_t(ht_bf16_bits(value));
     }
 }
 

@@ -1,0 +1,34 @@
+// result = f(a) or f(a, b), one quad per invocation. a and result have `count` quads; b has
+// `b_count` and is repeated.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "ht_quad.glsl"
+#include "ht_math.glsl"
+#include "elementwise.shared.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint KIND = 0;
+layout(constant_id = 2) const uint ACT = 0;
+layout(constant_id = 3) const uint FORMAT_A = 1;
+layout(constant_id = 4) const uint FORMAT_B = 1;
+layout(constant_id = 5) const uint FORMAT_RESULT = 1;
+layout(constant_id = 6) const bool WIDE = true;
+layout(constant_id = 7) const bool REPEAT = false; // b_count < count
+
+void main() {
+    uint i = HT_GROUP * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    if (i >= push.count) {
+        return;
+    }
+    vec4 y = ht_load_quad(push.a, FORMAT_A, WIDE, i);
+    if (KIND == HT_ELEMENTWISE_ACTIVATION) {
+        y = vec4(ht_activate(y.x, ACT), ht_activate(y.y, ACT), ht_activate(y.z, ACT),
+                 ht_activate(y.w, ACT));
+    } else if (KIND == HT_ELEMENTWISE_AFFINE) {
+        y = y * push.scale + push.shift;
+    } else {
+        vec4 b = ht_load_quad(push.b, FORMAT_B, WIDE, REPEAT ? i % push.b_count : i);
+        y = KIND == HT_ELEMENTWISE_ADD ? y + b : y * b;
+    }
+    ht_store_quad(push.result, FORMAT_RESULT, WIDE, i, y);
+}

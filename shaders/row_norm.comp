@@ -1,0 +1,91 @@
+// Layer normalisation (CENTRE) or root-mean-square normalisation of rows, then weight, bias and
+// modulation: y = n * weight + bias; y = y * (1 + scale) + shift. One workgroup per row; x is read
+// twice and written once. weight and bias are f32, scale and shift have a format of their own.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "ht_quad.glsl"
+#include "row_norm.shared.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const bool CENTRE = true;
+layout(constant_id = 2) const uint FORMAT_X = 1;
+layout(constant_id = 3) const uint FORMAT_RESULT = 1;
+layout(constant_id = 4) const bool WIDE = true;
+layout(constant_id = 5) const bool HAS_WEIGHT = false;
+layout(constant_id = 6) const bool HAS_BIAS = false;
+layout(constant_id = 7) const uint FORMAT_SCALE = 0; // 0: absent
+layout(constant_id = 8) const uint FORMAT_SHIFT = 0;
+
+#include "ht_reduce.glsl"
+
+const uint STEP = WIDE ? 4u : 1u;
+
+// Sum of the quad's values; the rest of a quad of one value is zero.
+float quad_sum(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
+
+// Mean and sum of squared deviations of the row, quad after quad: sums of plain squares would
+// cancel when the mean is large against the spread.
+void moments(uint first, uint quads, out float mean, out float squares) {
+    float lane_mean = 0.0;
+    float lane_squares = 0.0;
+    float seen = 0.0;
+    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+        vec4 v = ht_load_quad(push.x, FORMAT_X, WIDE, first + q);
+        float quad_mean = quad_sum(v) * (1.0 / float(STEP));
+        vec4 d = v - quad_mean;
+        float quad_squares = WIDE ? dot(d, d) : 0.0;
+        float delta = quad_mean - lane_mean;
+        float share = 1.0 / (seen + 1.0);
+        lane_mean += delta * share;
+        lane_squares += quad_squares + delta * delta * (float(STEP) * seen * share);
+        seen += 1.0;
+    }
+    float count = seen * float(STEP);
+    mean = ht_group_sum(lane_mean * count) / float(push.width);
+    float apart = lane_mean - mean;
+    squares = ht_group_sum(lane_squares + count * apart * apart);
+}
+
+float plain_squares(uint first, uint quads) {
+    float lane_squares = 0.0;
+    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+        vec4 v = ht_load_quad(push.x, FORMAT_X, WIDE, first + q);
+        lane_squares += dot(v, v);
+    }
+    return ht_group_sum(lane_squares);
+}
+
+void main() {
+    uint row = HT_GROUP;
+    if (row >= push.rows) {
+        return;
+    }
+    uint quads = push.width / STEP;
+    uint first = row * quads;
+    uint scale_at = row / push.rows_per_scale * quads;
+    uint shift_at = row / push.rows_per_shift * quads;
+    float mean = 0.0;
+    float squares;
+    if (CENTRE) {
+        moments(first, quads, mean, squares);
+    } else {
+        squares = plain_squares(first, quads);
+    }
+    float inverse = 1.0 / sqrt(squares / float(push.width) + push.eps);
+    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+        vec4 y = (ht_load_quad(push.x, FORMAT_X, WIDE, first + q) - mean) * inverse;
+        if (HAS_WEIGHT) {
+            y *= ht_load_quad(push.weight, HT_FORMAT_F32, WIDE, q);
+        }
+        if (HAS_BIAS) {
+            y += ht_load_quad(push.bias, HT_FORMAT_F32, WIDE, q);
+        }
+        if (FORMAT_SCALE != 0u) {
+            y *= 1.0 + ht_load_quad(push.scale, FORMAT_SCALE, WIDE, scale_at + q);
+        }
+        if (FORMAT_SHIFT != 0u) {
+            y += ht_load_quad(push.shift, FORMAT_SHIFT, WIDE, shift_at + q);
+        }
+        ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, y);
+    }
+}
