@@ -11,15 +11,14 @@ uint32_t ht_vae_factor(const ht_vae_config *config) {
     return 1u << (config->levels - 1);
 }
 
-static const ht_conv2d_args same_size = {.stride = 1,
-                                         .pad_top = 1,
-                                         .pad_left = 1,
-                                         .pad_bottom = 1,
-                                         .pad_right = 1,
-                                         .upsample = 1,
-                                         .epilogue = {.bias = {UINT32_MAX},
-                                                      .gate = {UINT32_MAX},
-                                                      .residual = {UINT32_MAX}}};
+static const ht_conv2d_args same_size = {
+    .stride = 1,
+    .pad_top = 1,
+    .pad_left = 1,
+    .pad_bottom = 1,
+    .pad_right = 1,
+    .upsample = 1,
+    .epilogue = {.bias = {UINT32_MAX}, .gate = {UINT32_MAX}, .residual = {UINT32_MAX}}};
 
 // x + conv2(silu(norm2(conv1(silu(norm1(x))))))   [B, H, W, I] -> [B, H, W, out]
 static ht_value resnet(const ht_nn *nn, const ht_vae_config *c, const char *prefix, ht_value x,
@@ -52,8 +51,7 @@ static ht_value projection(const ht_nn *nn, const char *prefix, const char *name
 }
 
 // One head over all positions.   [B, H, W, C] -> [B, H, W, C]
-static ht_value attention(const ht_nn *nn, const ht_vae_config *c, const char *prefix,
-                          ht_value x) {
+static ht_value attention(const ht_nn *nn, const ht_vae_config *c, const char *prefix, ht_value x) {
     char name[HT_NAME_BYTES];
     ht_tensor_desc d = ht_graph_value_desc(nn->graph, x);
     if (d.rank != 4) {
@@ -61,8 +59,7 @@ static ht_value attention(const ht_nn *nn, const ht_vae_config *c, const char *p
     }
     uint32_t tokens[6] = {d.dims[0], d.dims[1] * d.dims[2], d.dims[3]};
     ht_nn_name(name, "%s.group_norm", prefix);
-    ht_value n = ht_nn_view(
-        nn, ht_nn_group_norm(nn, name, x, c->groups, EPS, HT_ACT_NONE), tokens);
+    ht_value n = ht_nn_view(nn, ht_nn_group_norm(nn, name, x, c->groups, EPS, HT_ACT_NONE), tokens);
     ht_value q = projection(nn, prefix, "to_q", "query", n, d.dims[3], NULL); // [B, H * W, C]
     ht_value k = projection(nn, prefix, "to_k", "key", n, d.dims[3], NULL);
     ht_value v = projection(nn, prefix, "to_v", "value", n, d.dims[3], NULL);
@@ -120,8 +117,8 @@ ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights 
     if (config->post_quant_conv) {
         z = ht_nn_linear(&nn, "post_quant_conv", z, config->latent_channels, NULL);
     }
-    ht_value x = ht_nn_conv(&nn, "decoder.conv_in", z, config->channels[config->levels - 1], 3,
-                            same_size);
+    ht_value x =
+        ht_nn_conv(&nn, "decoder.conv_in", z, config->channels[config->levels - 1], 3, same_size);
     x = middle(&nn, config, "decoder", x);
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = up_block(&nn, config, i, x);
@@ -149,8 +146,7 @@ static ht_value down_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, 
 ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value picture) {
     const ht_nn nn = {.graph = graph, .weights = weights};
-    ht_value x =
-        ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, same_size);
+    ht_value x = ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, same_size);
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = down_block(&nn, config, i, x);
     }

@@ -17,7 +17,7 @@ typedef struct ht_vae_config {
     uint32_t groups;
     uint32_t sample_size; // edge of a tile in pixels
     bool quant_conv, post_quant_conv, mid_attention;
-    bool force_upcast; // the activations leave the range of F16
+    bool force_upcast;                  // the activations leave the range of F16
     float scaling_factor, shift_factor; // latent = (z - shift) * scaling
 } ht_vae_config;
 

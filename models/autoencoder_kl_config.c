@@ -1,17 +1,17 @@
 // Configuration and weights of AutoencoderKL.
 #include "autoencoder_kl.h"
 
-#include "common/json.h"
+#include "common/config.h"
 #include "common/layers.h"
 
 #include <stdio.h>
 #include <string.h>
 
 // Every level's block must be of the one kind the network is built from.
-static ht_status check_blocks(ht_context *context, const char *folder, ht_json *json,
+static ht_status check_blocks(ht_context *context, const char *folder, ht_config *json,
                               const char *key, const char *expected, uint32_t levels) {
     for (uint32_t i = 0; i < levels; ++i) {
-        const char *kind = ht_json_text_item(json, key, i);
+        const char *kind = ht_config_text_item(json, key, i);
         if (kind && strcmp(kind, expected) != 0) {
             return ht_fail(context, HT_ERR_UNSUPPORTED,
                            "'%s/config.json': %s has a %s, supported: %s", folder, key, kind,
@@ -21,10 +21,10 @@ static ht_status check_blocks(ht_context *context, const char *folder, ht_json *
     return json->status;
 }
 
-static ht_status check(ht_context *context, const char *folder, ht_json *json,
+static ht_status check(ht_context *context, const char *folder, ht_config *json,
                        const ht_vae_config *c) {
-    const char *class_name = ht_json_text(json, "_class_name", "AutoencoderKL");
-    const char *act = ht_json_text(json, "act_fn", "silu");
+    const char *class_name = ht_config_text(json, "_class_name", "AutoencoderKL");
+    const char *act = ht_config_text(json, "act_fn", "silu");
     if (json->status != HT_OK) {
         return json->status;
     }
@@ -37,7 +37,7 @@ static ht_status check(ht_context *context, const char *folder, ht_json *json,
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "'%s/config.json': act_fn '%s', supported: silu", folder, act);
     }
-    if (ht_json_has(json, "latents_mean") || ht_json_has(json, "latents_std")) {
+    if (ht_config_has(json, "latents_mean") || ht_config_has(json, "latents_std")) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "'%s/config.json': latents_mean and latents_std are not supported", folder);
     }
@@ -48,41 +48,41 @@ static ht_status check(ht_context *context, const char *folder, ht_json *json,
                            folder, c->channels[i], c->groups);
         }
     }
-    ht_status status = check_blocks(context, folder, json, "down_block_types",
-                                    "DownEncoderBlock2D", c->levels);
+    ht_status status =
+        check_blocks(context, folder, json, "down_block_types", "DownEncoderBlock2D", c->levels);
     return status == HT_OK ? check_blocks(context, folder, json, "up_block_types",
                                           "UpDecoderBlock2D", c->levels)
                            : status;
 }
 
 ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_config *out) {
-    ht_json json;
-    ht_status status = ht_json_open(context, folder, "config.json", &json);
+    ht_config json;
+    ht_status status = ht_config_open(context, folder, "config.json", &json);
     if (status != HT_OK) {
         return status;
     }
     *out = (ht_vae_config){
-        .in_channels = ht_json_u32(&json, "in_channels", 3, 3, 3),
-        .out_channels = ht_json_u32(&json, "out_channels", 3, 3, 3),
-        .layers_per_block = ht_json_u32(&json, "layers_per_block", 1, 1, 16),
-        .latent_channels = ht_json_u32(&json, "latent_channels", 4, 1, 256),
-        .groups = ht_json_u32(&json, "norm_num_groups", 32, 1, 1024),
-        .sample_size = ht_json_u32(&json, "sample_size", 32, 1, 1 << 14),
-        .quant_conv = ht_json_bool(&json, "use_quant_conv", true),
-        .post_quant_conv = ht_json_bool(&json, "use_post_quant_conv", true),
-        .mid_attention = ht_json_bool(&json, "mid_block_add_attention", true),
-        .force_upcast = ht_json_bool(&json, "force_upcast", true),
-        .scaling_factor = (float)ht_json_real(&json, "scaling_factor", 0.18215, 1e-6, 1e6),
-        .shift_factor = (float)ht_json_real(&json, "shift_factor", 0.0, -1e6, 1e6),
+        .in_channels = ht_config_u32(&json, "in_channels", 3, 3, 3),
+        .out_channels = ht_config_u32(&json, "out_channels", 3, 3, 3),
+        .layers_per_block = ht_config_u32(&json, "layers_per_block", 1, 1, 16),
+        .latent_channels = ht_config_u32(&json, "latent_channels", 4, 1, 256),
+        .groups = ht_config_u32(&json, "norm_num_groups", 32, 1, 1024),
+        .sample_size = ht_config_u32(&json, "sample_size", 32, 1, 1 << 14),
+        .quant_conv = ht_config_bool(&json, "use_quant_conv", true),
+        .post_quant_conv = ht_config_bool(&json, "use_post_quant_conv", true),
+        .mid_attention = ht_config_bool(&json, "mid_block_add_attention", true),
+        .force_upcast = ht_config_bool(&json, "force_upcast", true),
+        .scaling_factor = (float)ht_config_real(&json, "scaling_factor", 0.18215, 1e-6, 1e6),
+        .shift_factor = (float)ht_config_real(&json, "shift_factor", 0.0, -1e6, 1e6),
     };
-    out->levels = ht_json_u32_list(&json, "block_out_channels", out->channels,
-                                   HT_VAE_MAX_LEVELS, 1, 1 << 14);
+    out->levels = ht_config_u32_list(&json, "block_out_channels", out->channels, HT_VAE_MAX_LEVELS,
+                                     1, 1 << 14);
     if (out->levels == 0) { // the class has one level by default
         out->levels = 1;
         out->channels[0] = 64;
     }
     status = json.status == HT_OK ? check(context, folder, &json, out) : json.status;
-    ht_json_close(&json);
+    ht_config_close(&json);
     return status;
 }
 
@@ -132,8 +132,7 @@ static const ht_weight_row quant_rows[] = {
 
 static void add_pair(ht_weight_map *map, const char *prefix, const ht_weight_row *rows,
                      uint32_t n_rows, uint32_t in, uint32_t out) {
-    uint32_t sizes[SIZES] = {
-        [ONE] = 1, [THREE] = 3, [IN] = in, [OUT] = out, [SKIP] = in != out};
+    uint32_t sizes[SIZES] = {[ONE] = 1, [THREE] = 3, [IN] = in, [OUT] = out, [SKIP] = in != out};
     ht_weight_map_add(map, prefix, rows, n_rows, sizes);
 }
 
@@ -162,13 +161,13 @@ static void add_level(ht_weight_map *map, const ht_vae_config *c, bool decoder, 
     uint32_t before = i == 0 ? here : decoder ? here + 1 : here - 1;
     uint32_t count = c->layers_per_block + (decoder ? 1 : 0);
     for (uint32_t j = 0; j < count; ++j) {
-        ht_nn_name(name, "%s_blocks.%u.resnets.%u.", decoder ? "decoder.up" : "encoder.down", i,
-                   j);
+        ht_nn_name(name, "%s_blocks.%u.resnets.%u.", decoder ? "decoder.up" : "encoder.down", i, j);
         ADD_PAIR(map, name, resnet_rows, c->channels[j == 0 ? before : here], c->channels[here]);
     }
     if (i + 1 < c->levels) {
-        ht_nn_name(name, decoder ? "decoder.up_blocks.%u.upsamplers.0.conv."
-                                 : "encoder.down_blocks.%u.downsamplers.0.conv.",
+        ht_nn_name(name,
+                   decoder ? "decoder.up_blocks.%u.upsamplers.0.conv."
+                           : "encoder.down_blocks.%u.downsamplers.0.conv.",
                    i);
         ADD_PAIR(map, name, conv_rows, c->channels[here], c->channels[here]);
     }

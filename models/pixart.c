@@ -1,7 +1,7 @@
 // PixArt transformers: the step graph, its configuration and its weights.
 #include "pixart.h"
 
-#include "common/json.h"
+#include "common/config.h"
 #include "common/layers.h"
 
 #include <math.h>
@@ -9,10 +9,10 @@
 
 #define RESOLUTION "adaln_single.emb.resolution_embedder.linear_1.weight"
 
-static ht_status check_kind(ht_context *context, const char *folder, ht_json *json) {
-    const char *class_name = ht_json_text(json, "_class_name", "PixArtTransformer2DModel");
-    const char *norm = ht_json_text(json, "norm_type", "ada_norm_single");
-    const char *act = ht_json_text(json, "activation_fn", "gelu-approximate");
+static ht_status check_kind(ht_context *context, const char *folder, ht_config *json) {
+    const char *class_name = ht_config_text(json, "_class_name", "PixArtTransformer2DModel");
+    const char *norm = ht_config_text(json, "norm_type", "ada_norm_single");
+    const char *act = ht_config_text(json, "activation_fn", "gelu-approximate");
     if (json->status != HT_OK) {
         return json->status;
     }
@@ -28,7 +28,7 @@ static ht_status check_kind(ht_context *context, const char *folder, ht_json *js
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "'%s/config.json': norm_type '%s', expected ada_norm_single", folder, norm);
     }
-    if (ht_json_bool(json, "norm_elementwise_affine", false)) {
+    if (ht_config_bool(json, "norm_elementwise_affine", false)) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "'%s/config.json': norm_elementwise_affine is not supported", folder);
     }
@@ -41,34 +41,33 @@ static ht_status check_kind(ht_context *context, const char *folder, ht_json *js
 
 ht_status ht_pixart_config_read(ht_context *context, const char *folder, const ht_weights *weights,
                                 ht_pixart_config *out) {
-    ht_json json;
-    ht_status status = ht_json_open(context, folder, "config.json", &json);
+    ht_config json;
+    ht_status status = ht_config_open(context, folder, "config.json", &json);
     if (status != HT_OK) {
         return status;
     }
-    uint32_t sample = ht_json_u32(&json, "sample_size", 128, 1, 4096);
-    uint32_t in = ht_json_u32(&json, "in_channels", 4, 1, 1024);
-    uint32_t out_default = ht_json_is_null(&json, "out_channels") ? in : 8;
+    uint32_t sample = ht_config_u32(&json, "sample_size", 128, 1, 4096);
+    uint32_t in = ht_config_u32(&json, "in_channels", 4, 1, 1024);
+    uint32_t out_default = ht_config_is_null(&json, "out_channels") ? in : 8;
     *out = (ht_pixart_config){
-        .heads = ht_json_u32(&json, "num_attention_heads", 16, 1, 256),
-        .head_dim = ht_json_u32(&json, "attention_head_dim", 72, 1, 1024),
+        .heads = ht_config_u32(&json, "num_attention_heads", 16, 1, 256),
+        .head_dim = ht_config_u32(&json, "attention_head_dim", 72, 1, 1024),
         .in_channels = in,
-        .out_channels = ht_json_u32(&json, "out_channels", out_default, 1, 2048),
-        .layers = ht_json_u32(&json, "num_layers", 28, 1, HT_PIXART_MAX_LAYERS),
-        .caption_channels = ht_json_u32(&json, "caption_channels", 0, 1, 1 << 16),
+        .out_channels = ht_config_u32(&json, "out_channels", out_default, 1, 2048),
+        .layers = ht_config_u32(&json, "num_layers", 28, 1, HT_PIXART_MAX_LAYERS),
+        .caption_channels = ht_config_u32(&json, "caption_channels", 0, 1, 1 << 16),
         .sample_size = sample,
-        .patch = ht_json_u32(&json, "patch_size", 2, 1, 64),
-        .interpolation_scale = ht_json_real(&json, "interpolation_scale",
-                                            sample >= 128 ? sample / 64 : 1, 1e-3, 1e3),
-        .eps = (float)ht_json_real(&json, "norm_eps", 1e-6, 0, 1),
-        .attention_bias = ht_json_bool(&json, "attention_bias", true),
-        .additional_conditions =
-            ht_json_bool(&json, "use_additional_conditions", sample == 128),
-        .act = strcmp(ht_json_text(&json, "activation_fn", ""), "gelu") == 0 ? HT_ACT_GELU_ERF
+        .patch = ht_config_u32(&json, "patch_size", 2, 1, 64),
+        .interpolation_scale = ht_config_real(&json, "interpolation_scale",
+                                              sample >= 128 ? sample / 64 : 1, 1e-3, 1e3),
+        .eps = (float)ht_config_real(&json, "norm_eps", 1e-6, 0, 1),
+        .attention_bias = ht_config_bool(&json, "attention_bias", true),
+        .additional_conditions = ht_config_bool(&json, "use_additional_conditions", sample == 128),
+        .act = strcmp(ht_config_text(&json, "activation_fn", ""), "gelu") == 0 ? HT_ACT_GELU_ERF
                                                                                : HT_ACT_GELU_TANH,
     };
     uint32_t inner = out->heads * out->head_dim;
-    uint32_t cross = ht_json_u32(&json, "cross_attention_dim", inner, 1, 1 << 18);
+    uint32_t cross = ht_config_u32(&json, "cross_attention_dim", inner, 1, 1 << 18);
     status = json.status == HT_OK ? check_kind(context, folder, &json) : json.status;
     if (status == HT_OK && (cross != inner || inner % 4 != 0)) {
         status = ht_fail(context, HT_ERR_UNSUPPORTED,
@@ -84,12 +83,27 @@ ht_status ht_pixart_config_read(ht_context *context, const char *folder, const h
                          "'%s/config.json': width %u cannot be split in three embeddings", folder,
                          inner);
     }
-    ht_json_close(&json);
+    ht_config_close(&json);
     return status;
 }
 
 enum {
-    ONE, C, C3, C6, FF, IN, PATCH, FREQUENCIES, OUT, CAPTION, TWO, SIX, THIRD, BIAS, MORE, SIZES
+    ONE,
+    C,
+    C3,
+    C6,
+    FF,
+    IN,
+    PATCH,
+    FREQUENCIES,
+    OUT,
+    CAPTION,
+    TWO,
+    SIX,
+    THIRD,
+    BIAS,
+    MORE,
+    SIZES
 };
 
 static const ht_weight_row once_rows[] = {
@@ -118,26 +132,16 @@ static const ht_weight_row once_rows[] = {
     {"proj_out.bias", NULL, ONE, 1, {OUT}},
 };
 static const ht_weight_row block_rows[] = {
-    {"scale_shift_table", NULL, ONE, 2, {SIX, C}},
-    {"attn1.to_q.weight", NULL, ONE, 2, {C, C}},
-    {"attn1.to_q.bias", NULL, BIAS, 1, {C}},
-    {"attn1.to_k.weight", NULL, ONE, 2, {C, C}},
-    {"attn1.to_k.bias", NULL, BIAS, 1, {C}},
-    {"attn1.to_v.weight", NULL, ONE, 2, {C, C}},
-    {"attn1.to_v.bias", NULL, BIAS, 1, {C}},
-    {"attn1.to_out.0.weight", NULL, ONE, 2, {C, C}},
-    {"attn1.to_out.0.bias", NULL, ONE, 1, {C}},
-    {"attn2.to_q.weight", NULL, ONE, 2, {C, C}},
-    {"attn2.to_q.bias", NULL, BIAS, 1, {C}},
-    {"attn2.to_k.weight", NULL, ONE, 2, {C, C}},
-    {"attn2.to_k.bias", NULL, BIAS, 1, {C}},
-    {"attn2.to_v.weight", NULL, ONE, 2, {C, C}},
-    {"attn2.to_v.bias", NULL, BIAS, 1, {C}},
-    {"attn2.to_out.0.weight", NULL, ONE, 2, {C, C}},
-    {"attn2.to_out.0.bias", NULL, ONE, 1, {C}},
-    {"ff.net.0.proj.weight", NULL, ONE, 2, {FF, C}},
-    {"ff.net.0.proj.bias", NULL, ONE, 1, {FF}},
-    {"ff.net.2.weight", NULL, ONE, 2, {C, FF}},
+    {"scale_shift_table", NULL, ONE, 2, {SIX, C}}, {"attn1.to_q.weight", NULL, ONE, 2, {C, C}},
+    {"attn1.to_q.bias", NULL, BIAS, 1, {C}},       {"attn1.to_k.weight", NULL, ONE, 2, {C, C}},
+    {"attn1.to_k.bias", NULL, BIAS, 1, {C}},       {"attn1.to_v.weight", NULL, ONE, 2, {C, C}},
+    {"attn1.to_v.bias", NULL, BIAS, 1, {C}},       {"attn1.to_out.0.weight", NULL, ONE, 2, {C, C}},
+    {"attn1.to_out.0.bias", NULL, ONE, 1, {C}},    {"attn2.to_q.weight", NULL, ONE, 2, {C, C}},
+    {"attn2.to_q.bias", NULL, BIAS, 1, {C}},       {"attn2.to_k.weight", NULL, ONE, 2, {C, C}},
+    {"attn2.to_k.bias", NULL, BIAS, 1, {C}},       {"attn2.to_v.weight", NULL, ONE, 2, {C, C}},
+    {"attn2.to_v.bias", NULL, BIAS, 1, {C}},       {"attn2.to_out.0.weight", NULL, ONE, 2, {C, C}},
+    {"attn2.to_out.0.bias", NULL, ONE, 1, {C}},    {"ff.net.0.proj.weight", NULL, ONE, 2, {FF, C}},
+    {"ff.net.0.proj.bias", NULL, ONE, 1, {FF}},    {"ff.net.2.weight", NULL, ONE, 2, {C, FF}},
     {"ff.net.2.bias", NULL, ONE, 1, {C}},
 };
 

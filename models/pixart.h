@@ -13,7 +13,7 @@ typedef struct ht_pixart_config {
     uint32_t heads;
     uint32_t head_dim;
     uint32_t in_channels;
-    uint32_t out_channels;     // twice in_channels when the variance is learned: keep the first half
+    uint32_t out_channels; // twice in_channels when the variance is learned: keep the first half
     uint32_t layers;
     uint32_t caption_channels; // 0: the text comes in the model's own width, without projection
     uint32_t sample_size;      // latent edge the position table is scaled by
@@ -40,27 +40,25 @@ HT_API uint32_t ht_pixart_modulations(const ht_pixart_config *config);
 //   timesteps [R] F32 (0..999, may be fractional); with additional conditions also
 //   resolution [2R] F32 (height, width in pixels) and aspect [R] F32 (height / width)
 //   -> [R, ht_pixart_modulations, C]. Needs F32 activations.
-HT_API ht_value ht_pixart_time(ht_graph *graph, const ht_pixart_config *config,
-                               ht_weights *weights, ht_value timesteps, ht_value resolution,
-                               ht_value aspect);
+HT_API ht_value ht_pixart_time(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
+                               ht_value timesteps, ht_value resolution, ht_value aspect);
 
 // text [B, T, caption_channels] -> per block keys[i] and values[i] [B, T, C] of the
 // cross-attention. Both arrays hold config->layers entries.
-HT_API void ht_pixart_context(ht_graph *graph, const ht_pixart_config *config,
-                              ht_weights *weights, ht_value text, ht_value *keys,
-                              ht_value *values);
+HT_API void ht_pixart_context(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
+                              ht_value text, ht_value *keys, ht_value *values);
 
 typedef struct ht_pixart_inputs {
-    ht_value latent;        // [B, H, W, in_channels], H and W multiples of the patch
-    ht_value modulation;    // from ht_pixart_time
-    ht_value step;          // I32 row of the modulation: [1] for the whole batch, or [B]
-    const ht_value *keys;   // from ht_pixart_context
+    ht_value latent;      // [B, H, W, in_channels], H and W multiples of the patch
+    ht_value modulation;  // from ht_pixart_time
+    ht_value step;        // I32 row of the modulation: [1] for the whole batch, or [B]
+    const ht_value *keys; // from ht_pixart_context
     const ht_value *values;
-    ht_value mask;          // [B, T] F32 added to the scores of the cross-attention, or HT_NO_VALUE
+    ht_value mask; // [B, T] F32 added to the scores of the cross-attention, or HT_NO_VALUE
 } ht_pixart_inputs;
 // One denoising step -> [B, H, W, out_channels]
-HT_API ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config,
-                               ht_weights *weights, const ht_pixart_inputs *inputs);
+HT_API ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
+                               const ht_pixart_inputs *inputs);
 
 // Position table of a grid of rows x columns tokens: [rows * columns, C] into `table`.
 HT_API void ht_pixart_positions(const ht_pixart_config *config, uint32_t rows, uint32_t columns,

@@ -87,8 +87,8 @@ ht_value ht_pixart_time(ht_graph *graph, const ht_pixart_config *config, ht_weig
         return (ht_value){0};
     }
     ht_value e = embed_time(&nn, config, timesteps, resolution, aspect); // [R, C]
-    ht_value six = ht_nn_linear(&nn, "adaln_single.linear",
-                                ht_op_activation(graph, e, HT_ACT_SILU), 6 * width, NULL);
+    ht_value six = ht_nn_linear(&nn, "adaln_single.linear", ht_op_activation(graph, e, HT_ACT_SILU),
+                                6 * width, NULL);
     ht_value blocks = ht_op_add(graph, repeat_rows(&nn, six, rows, layers),
                                 block_tables(&nn, config)); // [R, layers, 6C]
     blocks = ht_nn_view(&nn, blocks, (uint32_t[6]){rows, 6 * layers, width});

@@ -2,14 +2,14 @@
 // relative position bias.
 #include "t5.h"
 
-#include "common/json.h"
+#include "common/config.h"
 #include "common/layers.h"
 
 #include <math.h>
 #include <string.h>
 
-static bool read_feed_forward(ht_json *json, ht_t5_config *out) {
-    const char *kind = ht_json_text(json, "feed_forward_proj", "relu");
+static bool read_feed_forward(ht_config *json, ht_t5_config *out) {
+    const char *kind = ht_config_text(json, "feed_forward_proj", "relu");
     out->gated = strncmp(kind, "gated-", 6) == 0;
     const char *act = out->gated ? kind + 6 : kind;
     // T5 means the tanh form when it says gated-gelu.
@@ -28,22 +28,22 @@ static bool read_feed_forward(ht_json *json, ht_t5_config *out) {
 }
 
 ht_status ht_t5_config_read(ht_context *context, const char *folder, ht_t5_config *out) {
-    ht_json json;
-    ht_status status = ht_json_open(context, folder, "config.json", &json);
+    ht_config json;
+    ht_status status = ht_config_open(context, folder, "config.json", &json);
     if (status != HT_OK) {
         return status;
     }
-    const char *type = ht_json_text(&json, "model_type", "t5");
+    const char *type = ht_config_text(&json, "model_type", "t5");
     *out = (ht_t5_config){
-        .vocab_size = ht_json_u32(&json, "vocab_size", 32128, 1, 1 << 22),
-        .d_model = ht_json_u32(&json, "d_model", 512, 1, 1 << 16),
-        .d_kv = ht_json_u32(&json, "d_kv", 64, 1, 1 << 10),
-        .d_ff = ht_json_u32(&json, "d_ff", 2048, 1, 1 << 18),
-        .num_layers = ht_json_u32(&json, "num_layers", 6, 1, 256),
-        .num_heads = ht_json_u32(&json, "num_heads", 8, 1, 1024),
-        .num_buckets = ht_json_u32(&json, "relative_attention_num_buckets", 32, 4, 1024),
-        .max_distance = ht_json_u32(&json, "relative_attention_max_distance", 128, 2, 1 << 20),
-        .eps = (float)ht_json_real(&json, "layer_norm_epsilon", 1e-6, 0, 1),
+        .vocab_size = ht_config_u32(&json, "vocab_size", 32128, 1, 1 << 22),
+        .d_model = ht_config_u32(&json, "d_model", 512, 1, 1 << 16),
+        .d_kv = ht_config_u32(&json, "d_kv", 64, 1, 1 << 10),
+        .d_ff = ht_config_u32(&json, "d_ff", 2048, 1, 1 << 18),
+        .num_layers = ht_config_u32(&json, "num_layers", 6, 1, 256),
+        .num_heads = ht_config_u32(&json, "num_heads", 8, 1, 1024),
+        .num_buckets = ht_config_u32(&json, "relative_attention_num_buckets", 32, 4, 1024),
+        .max_distance = ht_config_u32(&json, "relative_attention_max_distance", 128, 2, 1 << 20),
+        .eps = (float)ht_config_real(&json, "layer_norm_epsilon", 1e-6, 0, 1),
         .bias_per_block = strcmp(type, "umt5") == 0,
     };
     status = json.status;
@@ -55,7 +55,7 @@ ht_status ht_t5_config_read(ht_context *context, const char *folder, ht_t5_confi
     if (status == HT_OK && !read_feed_forward(&json, out)) {
         status = ht_fail(context, HT_ERR_UNSUPPORTED,
                          "'%s/config.json': feed_forward_proj '%s' is not supported", folder,
-                         ht_json_text(&json, "feed_forward_proj", ""));
+                         ht_config_text(&json, "feed_forward_proj", ""));
     }
     if (status == HT_OK && out->max_distance <= out->num_buckets / 4) {
         status = ht_fail(context, HT_ERR_IO,
@@ -63,7 +63,7 @@ ht_status ht_t5_config_read(ht_context *context, const char *folder, ht_t5_confi
                          "buckets",
                          folder, out->max_distance, out->num_buckets);
     }
-    ht_json_close(&json);
+    ht_config_close(&json);
     return status;
 }
 
@@ -118,8 +118,8 @@ uint32_t ht_t5_bucket(const ht_t5_config *config, int32_t distance) {
         return base + n;
     }
     // In f32 like the reference: the edges of the buckets are exact powers.
-    float ratio = logf((float)n / (float)exact) /
-                  (float)log((double)config->max_distance / (double)exact);
+    float ratio =
+        logf((float)n / (float)exact) / (float)log((double)config->max_distance / (double)exact);
     uint32_t far = exact + (uint32_t)(ratio * (float)(half - exact));
     return base + (far < half ? far : half - 1);
 }
@@ -155,16 +155,14 @@ static ht_value attention(const ht_nn *nn, const ht_t5_config *c, const char *bl
                           ht_value bias, ht_value mask) {
     char name[HT_NAME_BYTES];
     uint32_t inner = c->num_heads * c->d_kv;
-    ht_value x =
-        ht_nn_rms_norm(nn, ht_nn_name(name, "%s.layer.0.layer_norm", block), h, c->eps);
+    ht_value x = ht_nn_rms_norm(nn, ht_nn_name(name, "%s.layer.0.layer_norm", block), h, c->eps);
     ht_nn_name(name, "%s.layer.0.SelfAttention.q", block);
     ht_value q = ht_nn_linear(nn, name, x, inner, NULL); // [B, T, inner]
     ht_nn_name(name, "%s.layer.0.SelfAttention.k", block);
     ht_value k = ht_nn_linear(nn, name, x, inner, NULL);
     ht_nn_name(name, "%s.layer.0.SelfAttention.v", block);
     ht_value v = ht_nn_linear(nn, name, x, inner, NULL);
-    ht_attention_args args = {
-        .heads = c->num_heads, .scale = 1.0f, .rel_bias = bias, .mask = mask};
+    ht_attention_args args = {.heads = c->num_heads, .scale = 1.0f, .rel_bias = bias, .mask = mask};
     ht_value mixed = ht_op_attention(nn->graph, q, k, v, &args);
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.residual = h;
@@ -176,8 +174,7 @@ static ht_value attention(const ht_nn *nn, const ht_t5_config *c, const char *bl
 static ht_value feed_forward(const ht_nn *nn, const ht_t5_config *c, const char *block,
                              ht_value h) {
     char name[HT_NAME_BYTES];
-    ht_value x =
-        ht_nn_rms_norm(nn, ht_nn_name(name, "%s.layer.1.layer_norm", block), h, c->eps);
+    ht_value x = ht_nn_rms_norm(nn, ht_nn_name(name, "%s.layer.1.layer_norm", block), h, c->eps);
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.act = c->act;
     ht_nn_name(name, "%s.layer.1.DenseReluDense.%s", block, c->gated ? "wi_0" : "wi");
@@ -194,15 +191,15 @@ static ht_value feed_forward(const ht_nn *nn, const ht_t5_config *c, const char 
     return ht_nn_linear(nn, name, inner, c->d_model, &rest);
 }
 
-ht_value ht_t5_build(ht_graph *graph, const ht_t5_config *config, ht_weights *weights,
-                     ht_value ids, ht_value mask) {
+ht_value ht_t5_build(ht_graph *graph, const ht_t5_config *config, ht_weights *weights, ht_value ids,
+                     ht_value mask) {
     const ht_nn nn = {.graph = graph, .weights = weights};
     uint32_t tokens = ht_nn_width(&nn, ids);
     if (tokens == 0) {
         return (ht_value){0};
     }
-    const char *table = ht_weights_find(weights, once_rows[0].name) ? once_rows[0].name
-                                                                    : once_rows[0].old_name;
+    const char *table =
+        ht_weights_find(weights, once_rows[0].name) ? once_rows[0].name : once_rows[0].old_name;
     uint32_t dims[2] = {config->vocab_size, config->d_model};
     ht_value h = ht_op_embedding(
         graph, ht_graph_weight(graph, weights, table, HT_WEIGHT_TABLE, 2, dims), ids);

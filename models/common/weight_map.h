@@ -11,7 +11,7 @@ typedef struct ht_weight_row {
     const char *old_name; // what older files call it, or NULL
     uint8_t need;         // the row counts when sizes[need] is not 0
     uint8_t rank;
-    uint8_t dims[4];      // indices into sizes
+    uint8_t dims[4]; // indices into sizes
 } ht_weight_row;
 
 typedef struct ht_weight_entry {

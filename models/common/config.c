@@ -1,5 +1,5 @@
 // Typed reading of a checkpoint's JSON files, with jansson.
-#include "json.h"
+#include "config.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -62,8 +62,9 @@ static void blank_non_numbers(char *text) {
     }
 }
 
-ht_status ht_json_open(ht_context *context, const char *folder, const char *file, ht_json *out) {
-    *out = (ht_json){.context = context, .owned = true};
+ht_status ht_config_open(ht_context *context, const char *folder, const char *file,
+                         ht_config *out) {
+    *out = (ht_config){.context = context, .owned = true};
     size_t bytes = 0;
     char *path = join(context, folder, file);
     if (!path) {
@@ -96,15 +97,15 @@ ht_status ht_json_open(ht_context *context, const char *folder, const char *file
     return HT_OK;
 }
 
-void ht_json_close(ht_json *json) {
+void ht_config_close(ht_config *json) {
     if (json->root && json->owned) {
         json_decref(json->root);
         ht_free(json->context, json->path);
     }
-    *json = (ht_json){0};
+    *json = (ht_config){0};
 }
 
-bool ht_json_exists(const char *folder, const char *file) {
+bool ht_config_exists(const char *folder, const char *file) {
     char path[4096];
     int length = snprintf(path, sizeof(path), "%s/%s", folder, file);
     FILE *stream = length > 0 && (size_t)length < sizeof(path) ? fopen(path, "rb") : NULL;
@@ -114,7 +115,7 @@ bool ht_json_exists(const char *folder, const char *file) {
     return stream != NULL;
 }
 
-static const json_t *find(const ht_json *json, const char *key) {
+static const json_t *find(const ht_config *json, const char *key) {
     if (json->status != HT_OK || !json->root) {
         return NULL;
     }
@@ -122,18 +123,18 @@ static const json_t *find(const ht_json *json, const char *key) {
     return json_is_null(value) ? NULL : value;
 }
 
-static void wrong(ht_json *json, const char *key, const json_t *value, const char *expected) {
+static void wrong(ht_config *json, const char *key, const json_t *value, const char *expected) {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     json->status = ht_fail(json->context, HT_ERR_IO, "'%s': \"%s\" is %.60s, expected %s",
                            json->path, key, text ? text : "?", expected);
     free(text);
 }
 
-bool ht_json_has(const ht_json *json, const char *key) {
+bool ht_config_has(const ht_config *json, const char *key) {
     return find(json, key) != NULL;
 }
 
-bool ht_json_is_null(const ht_json *json, const char *key) {
+bool ht_config_is_null(const ht_config *json, const char *key) {
     return json->root && json_is_null(json_object_get(json->root, key));
 }
 
@@ -146,8 +147,8 @@ static bool whole(const json_t *value, uint32_t min, uint32_t max, uint32_t *out
     return true;
 }
 
-uint32_t ht_json_u32(ht_json *json, const char *key, uint32_t fallback, uint32_t min,
-                     uint32_t max) {
+uint32_t ht_config_u32(ht_config *json, const char *key, uint32_t fallback, uint32_t min,
+                       uint32_t max) {
     const json_t *value = find(json, key);
     uint32_t number = fallback;
     if (value && !whole(value, min, max, &number)) {
@@ -158,7 +159,7 @@ uint32_t ht_json_u32(ht_json *json, const char *key, uint32_t fallback, uint32_t
     return number;
 }
 
-double ht_json_real(ht_json *json, const char *key, double fallback, double min, double max) {
+double ht_config_real(ht_config *json, const char *key, double fallback, double min, double max) {
     const json_t *value = find(json, key);
     if (!value) {
         return fallback;
@@ -173,7 +174,7 @@ double ht_json_real(ht_json *json, const char *key, double fallback, double min,
     return real;
 }
 
-bool ht_json_bool(ht_json *json, const char *key, bool fallback) {
+bool ht_config_bool(ht_config *json, const char *key, bool fallback) {
     const json_t *value = find(json, key);
     if (value && !json_is_boolean(value)) {
         wrong(json, key, value, "true or false");
@@ -182,7 +183,7 @@ bool ht_json_bool(ht_json *json, const char *key, bool fallback) {
     return value ? json_is_true(value) : fallback;
 }
 
-const char *ht_json_text(ht_json *json, const char *key, const char *fallback) {
+const char *ht_config_text(ht_config *json, const char *key, const char *fallback) {
     const json_t *value = find(json, key);
     if (value && !json_is_string(value)) {
         wrong(json, key, value, "a text");
@@ -191,7 +192,7 @@ const char *ht_json_text(ht_json *json, const char *key, const char *fallback) {
     return value ? json_string_value(value) : fallback;
 }
 
-const char *ht_json_text_item(ht_json *json, const char *key, uint32_t index) {
+const char *ht_config_text_item(ht_config *json, const char *key, uint32_t index) {
     const json_t *list = find(json, key);
     if (list && !json_is_array(list)) {
         wrong(json, key, list, "a list");
@@ -202,7 +203,7 @@ const char *ht_json_text_item(ht_json *json, const char *key, uint32_t index) {
 }
 
 // Length of the list under a key, checked against the room for it.
-static size_t list_length(ht_json *json, const char *key, const json_t *list, uint32_t capacity) {
+static size_t list_length(ht_config *json, const char *key, const json_t *list, uint32_t capacity) {
     if (!list) {
         return 0;
     }
@@ -215,8 +216,8 @@ static size_t list_length(ht_json *json, const char *key, const json_t *list, ui
     return json_array_size(list);
 }
 
-uint32_t ht_json_u32_list(ht_json *json, const char *key, uint32_t *values, uint32_t capacity,
-                          uint32_t min, uint32_t max) {
+uint32_t ht_config_u32_list(ht_config *json, const char *key, uint32_t *values, uint32_t capacity,
+                            uint32_t min, uint32_t max) {
     const json_t *list = find(json, key);
     size_t count = list_length(json, key, list, capacity);
     for (size_t i = 0; i < count; ++i) {
@@ -230,7 +231,7 @@ uint32_t ht_json_u32_list(ht_json *json, const char *key, uint32_t *values, uint
     return (uint32_t)count;
 }
 
-uint32_t ht_json_real_list(ht_json *json, const char *key, float *values, uint32_t capacity) {
+uint32_t ht_config_real_list(ht_config *json, const char *key, float *values, uint32_t capacity) {
     const json_t *list = find(json, key);
     size_t count = list_length(json, key, list, capacity);
     for (size_t i = 0; i < count; ++i) {
@@ -244,9 +245,9 @@ uint32_t ht_json_real_list(ht_json *json, const char *key, float *values, uint32
     return (uint32_t)count;
 }
 
-bool ht_json_object(ht_json *json, const char *key, ht_json *child) {
+bool ht_config_object(ht_config *json, const char *key, ht_config *child) {
     const json_t *value = find(json, key);
-    *child = (ht_json){.context = json->context, .path = json->path};
+    *child = (ht_config){.context = json->context, .path = json->path};
     if (value && !json_is_object(value)) {
         wrong(json, key, value, "an object");
         return false;
