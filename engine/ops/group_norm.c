@@ -1,0 +1,171 @@
+// group_norm: statistics over all positions and the channels of a group, per batch item, in two
+// steps (per chunk of positions, then together), and a third that applies them.
+#include "op_util.h"
+
+#include "group_norm.shared.h"
+
+typedef struct params {
+    uint32_t groups;
+    float eps;
+    ht_activation act;
+} params;
+
+enum { X, WEIGHT, BIAS };
+
+static const ht_op_def GROUP_NORM;
+
+ht_value ht_op_group_norm(ht_graph *g, ht_value x, const ht_group_norm_args *args) {
+    const params p = {args->groups, args->eps, args->act};
+    const ht_value inputs[] = {x, args->weight, args->bias};
+    return ht_op_add_node(g, &GROUP_NORM, inputs, 3, &p, sizeof p);
+}
+
+static ht_status infer(ht_op_call *call) {
+    const params *p = call->params;
+    const uint32_t channels = ht_op_width(&call->in[X]);
+    ht_status status = HT_OK;
+    HT_TRY(ht_op_check_float(call, &GROUP_NORM, X, "x"));
+    if (call->in[X].rank < 2) {
+        return ht_op_fail(call, &GROUP_NORM, "x must be [B, .., C], has rank %u",
+                          call->in[X].rank);
+    }
+    if (p->groups == 0 || channels % p->groups != 0) {
+        return ht_op_fail(call, &GROUP_NORM, "%u groups do not divide %u channels", p->groups,
+                          channels);
+    }
+    if (!(p->eps >= 0.0f)) {
+        return ht_op_fail(call, &GROUP_NORM, "eps must not be negative, is %g", (double)p->eps);
+    }
+    if (!ht_op_has(call, WEIGHT) || !ht_op_has(call, BIAS)) {
+        return ht_op_fail(call, &GROUP_NORM, "weight and bias must be given");
+    }
+    HT_TRY(ht_op_check_vector(call, &GROUP_NORM, WEIGHT, channels, "weight"));
+    HT_TRY(ht_op_check_vector(call, &GROUP_NORM, BIAS, channels, "bias"));
+    if ((uint32_t)p->act > HT_ACT_RELU) {
+        return ht_op_fail(call, &GROUP_NORM, "there is no activation %d", (int)p->act);
+    }
+    ht_op_same_shape(call);
+fail:
+    return status;
+}
+
+// How the picture is cut: see group_norm.shared.h.
+typedef struct shape {
+    uint32_t local;
+    bool wide;
+    uint32_t batch, positions, channels;
+    uint32_t lanes_log2, subrows, blocks, chunks, chunk_positions;
+} shape;
+
+// No more than MAX_PARTS partial results per channel; chunks long enough (CHUNK_ROWS positions per
+// invocation) to be worth a workgroup.
+enum { MAX_PARTS = 2048, CHUNK_ROWS = 64 };
+
+static shape cut(const ht_op_call *call, bool wide) {
+    const ht_tensor_desc *x = &call->in[X];
+    shape s = {.local = ht_op_row_local(call), .wide = wide};
+    s.batch = x->dims[0];
+    s.channels = ht_op_width(x);
+    s.positions = (uint32_t)(ht_desc_count(x) / s.batch / s.channels);
+    const uint32_t quads = s.channels / (wide ? 4 : 1);
+    while ((1u << s.lanes_log2) < quads && (2u << s.lanes_log2) <= s.local) {
+        s.lanes_log2++;
+    }
+    s.subrows = s.local >> s.lanes_log2;
+    s.blocks = (quads + (1u << s.lanes_log2) - 1) >> s.lanes_log2;
+    uint32_t chunks = s.positions / (CHUNK_ROWS * s.subrows);
+    chunks = ht_op_min(chunks, MAX_PARTS / s.subrows);
+    chunks = chunks == 0 ? 1 : chunks;
+    s.chunk_positions = (s.positions + chunks - 1) / chunks;
+    s.chunks = (s.positions + s.chunk_positions - 1) / s.chunk_positions;
+    return s;
+}
+
+static uint64_t factors_bytes(const shape *s) {
+    return UINT64_C(3) * s->batch * s->channels * sizeof(float);
+}
+
+static uint64_t partials_bytes(const shape *s) {
+    return (uint64_t)s->batch * s->chunks * s->subrows * s->channels * 2 * sizeof(float);
+}
+
+// Asked for before addresses are known, so it must do for both ways.
+static uint64_t scratch(const ht_op_call *call) {
+    const shape narrow = cut(call, false);
+    const shape wide = cut(call, true);
+    const uint64_t a = partials_bytes(&narrow);
+    const uint64_t b = partials_bytes(&wide);
+    return factors_bytes(&narrow) + 8 + (a > b ? a : b);
+}
+
+static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    const params *p = call->params;
+    const shape s = cut(call, ht_op_wide(call, ht_op_width(&call->in[X])));
+    const ht_push_group_norm push = {
+        .x = call->in_address[X],
+        .weight = call->in_address[WEIGHT],
+        .bias = call->in_address[BIAS],
+        .result = call->out_address,
+        .factors = call->scratch_address,
+        .partials = call->scratch_address + (factors_bytes(&s) + 7) / 8 * 8,
+        .batch = s.batch,
+        .positions = s.positions,
+        .channels = s.channels,
+        .groups = p->groups,
+        .chunks = s.chunks,
+        .chunk_positions = s.chunk_positions,
+        .blocks = s.blocks,
+        .lanes_log2 = s.lanes_log2,
+        .subrows = s.subrows,
+        .eps = p->eps,
+    };
+    const uint64_t tiles = (uint64_t)s.batch * s.chunks * s.blocks;
+    const uint32_t format = call->in[X].format;
+    ht_vk_dispatch_desc partial = {
+        .kernel = HT_KERNEL_group_norm_partial,
+        .constants = {s.local, format, s.wide},
+        .n_constants = 3,
+    };
+    ht_vk_dispatch_desc combine = {
+        .kernel = HT_KERNEL_group_norm_combine, .constants = {s.local}, .n_constants = 1};
+    ht_vk_dispatch_desc apply = {
+        .kernel = HT_KERNEL_group_norm_apply,
+        .constants = {s.local, format, call->out.format, s.wide, p->act},
+        .n_constants = 5,
+    };
+    ht_vk_dispatch_desc *const steps[] = {&partial, &combine, &apply};
+    ht_status status = HT_OK;
+    for (uint32_t i = 0; i < 3; i++) {
+        steps[i]->push = &push;
+        steps[i]->push_bytes = sizeof push;
+        steps[i]->label = call->label;
+        ht_vk_split_groups(call->context,
+                           steps[i] == &combine ? (uint64_t)s.batch * p->groups : tiles,
+                           steps[i]->groups);
+        if (i != 0) {
+            ht_vk_barrier(commands);
+        }
+        HT_TRY(ht_vk_dispatch(commands, steps[i]));
+    }
+fail:
+    return status;
+}
+
+static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
+    const params *p = call->params;
+    const ht_tensor_desc *x = &call->in[X];
+    const ht_ref_group_norm_args args = {.groups = p->groups,
+                                         .eps = p->eps,
+                                         .weight = inputs[WEIGHT],
+                                         .bias = inputs[BIAS],
+                                         .act = p->act};
+    ht_ref_group_norm(inputs[X], x->dims[0], ht_op_rows(x) / x->dims[0], ht_op_width(x), &args,
+                      out);
+    return HT_OK;
+}
+
+static const ht_op_def GROUP_NORM = {.name = "group_norm",
+                                     .infer = infer,
+                                     .scratch = scratch,
+                                     .record = record,
+                                     .reference = reference};
