@@ -1,0 +1,135 @@
+"""Train the judge: a small network that reads the scene off a picture, on renders alone.
+
+    python judge.py --data DIR --out assets/judge/scenes-judge.safetensors
+"""
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+import captions
+import data
+
+CLASSES = dict(
+    layout=captions.LAYOUTS, ground=captions.GROUNDS, sky=captions.SKIES,
+    shape_a=captions.SHAPES, color_a=captions.COLORS, material_a=captions.MATERIALS,
+    shape_b=captions.SHAPES + ["none"], color_b=captions.COLORS + ["none"],
+    material_b=captions.MATERIALS + ["none"])
+# Material shows in a highlight only; it is read, and reported, but no prompt of ours demands it.
+JUDGED = ["layout", "ground", "sky", "shape_a", "color_a", "shape_b", "color_b"]
+
+
+class Judge(nn.Module):
+    """Seven convolutions at 128x128, one hidden layer, a head per attribute."""
+
+    CHANNELS = [(3, 24, 2), (24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
+                (96, 96, 1)]
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in self.CHANNELS)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in self.CHANNELS)
+        self.hidden = nn.Linear(96 * 8 * 8, 192)
+        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in CLASSES.items()})
+
+    def features(self, x):
+        for conv, norm in zip(self.convs, self.norms):
+            x = F.relu(norm(conv(x)))
+        return F.relu(self.hidden(x.flatten(1)))
+
+    def forward(self, x):
+        h = self.features(x)
+        return {k: head(h) for k, head in self.heads.items()}
+
+
+def targets(scenes):
+    table = torch.tensor([captions.labels(s) for s in scenes])
+    return {k: table[:, i] for i, k in enumerate(CLASSES)}
+
+
+def augment(x, gen):
+    """A shift of up to 3 pixels, slight gain and noise: little, so that the judge stays strict."""
+    dx, dy = torch.randint(-3, 4, (2,), generator=gen).tolist()
+    x = F.pad(x, (3, 3, 3, 3), mode="replicate")[..., 3 + dy:131 + dy, 3 + dx:131 + dx]
+    gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1, generator=gen)
+    noise = 0.03 * torch.rand(len(x), 1, 1, 1, generator=gen)
+    return x * gain + noise * torch.randn(x.shape, generator=gen)
+
+
+@torch.no_grad()
+def accuracy(model, rgb, scenes):
+    """Share right per attribute, and of pictures with every judged attribute right."""
+    right = {k: [] for k in CLASSES}
+    want = targets(scenes)
+    for i in range(0, len(rgb), 50):
+        out = model(data.to_float(rgb[i:i + 50]))
+        for k in CLASSES:
+            right[k].append(out[k].argmax(1) == want[k][i:i + 50])
+    right = {k: torch.cat(v) for k, v in right.items()}
+    result = {k: v.float().mean().item() for k, v in right.items()}
+    result["all"] = torch.stack([right[k] for k in JUDGED]).all(0).float().mean().item()
+    return result
+
+
+def save(model, path):
+    tensors = {k: v.half().contiguous() for k, v in model.state_dict().items()}
+    save_file(tensors, path)
+    with open(path.replace(".safetensors", ".json"), "w") as f:
+        json.dump(dict(input="RGB 128x128, bytes / 127.5 - 1", convs=Judge.CHANNELS,
+                       norm_groups=8, judged=JUDGED, classes=CLASSES), f, indent=1)
+
+
+def load(path):
+    model = Judge()
+    model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return model.eval()
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--data", required=True)
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--steps", type=int, default=2200)
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    gen = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(1)
+    rgb, scenes = data.render(5_000_000, 14000, "all")
+    want = targets(scenes)
+    fresh, fresh_scenes = data.render(6_000_000, 2000, "all")
+    model = Judge()
+    opt = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    begin = time.process_time()
+    for step in range(args.steps):
+        done = step / args.steps
+        for g in opt.param_groups:
+            g["lr"] = 2e-3 * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
+        picks = rng.integers(0, len(rgb), 32)
+        x = augment(data.to_float(rgb[picks]), gen)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = model(x)
+        loss = sum(F.cross_entropy(out[k].float(), want[k][picks]) * (0.3 if "mat" in k else 1.0)
+                   for k in CLASSES)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        if step % 100 == 99:
+            r = accuracy(model, fresh[:300], fresh_scenes[:300])
+            print(step + 1, round(loss.item(), 3), {k: round(v, 3) for k, v in r.items()},
+                  round(time.process_time() - begin), "s", flush=True)
+            save(model, args.out)
+    save(model, args.out)
+    r = accuracy(load(args.out), fresh, fresh_scenes)
+    print("final, 2000 fresh renders:", json.dumps({k: round(v, 4) for k, v in r.items()}),
+          round(time.process_time() - begin), "s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

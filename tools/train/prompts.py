@@ -1,0 +1,34 @@
+"""Write the held-out evaluation prompts: FILE.jsonl with what each demands, FILE.txt with words only.
+
+    python prompts.py --out assets/prompts/scenes-heldout
+"""
+import argparse
+import json
+
+import numpy as np
+
+import captions
+import data
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--count", type=int, default=320)
+    args = ap.parse_args()
+    rng = np.random.default_rng(2024)
+    rows, seen = [], set()
+    for scene in data.describe(8_000_000, 4 * args.count, "held-out"):
+        prompt, want = captions.evaluation_prompt(scene, rng)
+        if prompt not in seen and len(rows) < args.count:
+            seen.add(prompt)
+            rows.append(dict(prompt=prompt, want=want,
+                             held_out="combo" if scene["held_out_combo"] else "pair"))
+    with open(args.out + ".jsonl", "w") as f:
+        f.writelines(json.dumps(r) + "\n" for r in rows)
+    with open(args.out + ".txt", "w") as f:
+        f.writelines(r["prompt"] + "\n" for r in rows)
+
+
+if __name__ == "__main__":
+    main()
