@@ -1,0 +1,122 @@
+// Samplers: from the configuration of a diffusers scheduler to timesteps, noise levels and updates.
+// They work on host floats; the latent is small.
+#ifndef HALFTONE_PIPELINES_SAMPLER_H
+#define HALFTONE_PIPELINES_SAMPLER_H
+
+#include <halftone/context.h>
+
+#include "../random.h"
+
+typedef enum ht_sampler_kind {
+    HT_SAMPLER_FLOW_EULER, // FlowMatchEulerDiscreteScheduler
+    HT_SAMPLER_EULER,      // EulerDiscreteScheduler
+    HT_SAMPLER_DDIM,       // DDIMScheduler
+    HT_SAMPLER_DPMPP_2M,   // DPMSolverMultistepScheduler, dpmsolver++
+    HT_SAMPLER_KINDS,
+} ht_sampler_kind;
+
+// What the network predicts.
+typedef enum ht_prediction {
+    HT_PREDICT_EPSILON,
+    HT_PREDICT_V,
+    HT_PREDICT_SAMPLE,
+    HT_PREDICT_FLOW, // noise - data
+} ht_prediction;
+
+typedef enum ht_beta_curve {
+    HT_BETA_LINEAR,
+    HT_BETA_SCALED_LINEAR,
+    HT_BETA_SQUARED_COSINE
+} ht_beta_curve;
+
+typedef enum ht_spacing { HT_SPACING_LINSPACE, HT_SPACING_LEADING, HT_SPACING_TRAILING } ht_spacing;
+
+typedef enum ht_sigma_curve {
+    HT_SIGMA_DEFAULT, // as the spacing of the timesteps gives them
+    HT_SIGMA_KARRAS,
+    HT_SIGMA_EXPONENTIAL,
+    HT_SIGMA_UNIFORM, // flow matching only: 1, 1 - 1/N, .., 1/N before the shift
+} ht_sigma_curve;
+
+// Fields of scheduler_config.json; what a class does not have is not used by it.
+typedef struct ht_sampler_config {
+    ht_sampler_kind kind;
+    ht_prediction prediction;
+    uint32_t train_steps;
+    ht_beta_curve beta_curve;
+    double beta_start, beta_end;
+    bool zero_snr;
+    ht_spacing spacing;
+    uint32_t steps_offset;
+    ht_sigma_curve sigma_curve;
+    double sigma_min, sigma_max; // 0: those of the schedule
+    bool final_zero;             // the last noise level is 0, else the table's smallest
+
+    bool log_linear;           // euler: noise levels interpolated in their logarithm
+    bool continuous_timesteps; // euler with v prediction: the network gets log(sigma) / 4
+
+    double shift; // flow_euler, and dpmpp_2m with flow noise levels
+    bool dynamic_shift, linear_time_shift;
+    double base_shift, max_shift;
+    uint32_t base_tokens, max_tokens;
+    double shift_terminal; // 0: none
+    bool stochastic;
+
+    bool alpha_to_one, clip_sample; // ddim
+    double clip_range;
+
+    uint32_t order; // dpmpp_2m: 1 or 2
+    bool heun, lower_order_final, euler_at_final, flow_sigmas;
+    double lambda_min; // timesteps with less are left out
+} ht_sampler_config;
+
+// Read folder/scheduler_config.json. An unknown class, or an option that is not supported, is named.
+HT_API ht_status ht_sampler_config_read(ht_context *context, const char *folder,
+                                        ht_sampler_config *out);
+// Choose another sampler or schedule by a name users type ("dpm++2m", "DPM++ 2M Karras", "euler",
+// "ddim", "flow_euler"; "karras", "exponential", "normal", "simple", "trailing", ..). NULL keeps.
+HT_API ht_status ht_sampler_config_choose(ht_context *context, const char *sampler,
+                                          const char *schedule, ht_sampler_config *config);
+// Our name of the sampler and the schedule in a configuration, and A1111's label of the sampler.
+HT_API const char *ht_sampler_name(ht_sampler_kind kind);
+HT_API const char *ht_sampler_label(ht_sampler_kind kind);
+HT_API const char *ht_schedule_name(const ht_sampler_config *config);
+// One line for a list: "dpmpp_2m   DPM++ 2M; also dpm++2m, ..."; NULL behind the last.
+HT_API const char *ht_sampler_list_line(uint32_t index);
+HT_API const char *ht_schedule_list_line(uint32_t index);
+
+typedef struct ht_sampler ht_sampler;
+
+typedef struct ht_sampler_desc {
+    const ht_sampler_config *config;
+    uint32_t steps;
+    size_t count;          // values of a latent
+    const float *sigmas;   // flow_euler: [steps] levels before the shift, or NULL
+    uint32_t image_tokens; // for the dynamic shift
+    ht_random *random;     // of stochastic steps; must outlive the sampler; may be NULL for others
+} ht_sampler_desc;
+
+HT_API ht_status ht_sampler_create(ht_context *context, const ht_sampler_desc *desc,
+                                   ht_sampler **out);
+HT_API void ht_sampler_destroy(ht_sampler **sampler);
+
+HT_API uint32_t ht_sampler_steps(const ht_sampler *sampler);
+// What the network is told, [steps].
+HT_API const float *ht_sampler_timesteps(const ht_sampler *sampler);
+// Noise levels, [steps + 1]; NULL for ddim.
+HT_API const float *ht_sampler_sigmas(const ht_sampler *sampler);
+// Factor on the initial standard normal noise.
+HT_API float ht_sampler_initial_scale(const ht_sampler *sampler);
+// What the network gets for sample x.
+HT_API void ht_sampler_input(const ht_sampler *sampler, uint32_t step, const float *x,
+                             float *input);
+// The clean picture that a prediction amounts to.
+HT_API void ht_sampler_denoised(const ht_sampler *sampler, uint32_t step, const float *x,
+                                const float *prediction, float *clean);
+// Move x one step. Steps come in order, from any first one.
+HT_API void ht_sampler_step(ht_sampler *sampler, uint32_t step, const float *prediction, float *x);
+// Noise a clean latent to the level at which `step` starts.
+HT_API void ht_sampler_add_noise(const ht_sampler *sampler, uint32_t step, const float *noise,
+                                 float *x);
+
+#endif
