@@ -60,7 +60,7 @@ rule_library() {
     local calls='v?f?printf|puts|fputs|putchar|perror|abort|exit|_Exit|quick_exit|getenv|setenv|system'
     while IFS= read -r line; do offend "$line"; done < <(
         sources 'engine/*.[ch]' 'models/*.[ch]' 'pipelines/*.[ch]' |
-            xargs grep -nE "(^|[^A-Za-z0-9_])($calls)[[:space:]]*\(|(^|[^A-Za-z0-9_])(stdout|stderr)" |
+            xargs grep -HnE "(^|[^A-Za-z0-9_])($calls)[[:space:]]*\(|(^|[^A-Za-z0-9_])(stdout|stderr)" |
             grep -vE '^[^:]*:[0-9]+:[[:space:]]*//')
 }
 
@@ -139,7 +139,7 @@ rule_kernels() {
 
 # The SPIR-V of every kernel is valid.
 rule_spirv() {
-    local name source defines define glslang temp arguments
+    local name source defines define glslang arguments
     command -v spirv-val >/dev/null || { echo 'no spirv-val'; exit 77; }
     glslang=$(command -v glslangValidator || command -v glslang)
     temp=$(mktemp -d) && trap 'rm -rf -- "$temp"' EXIT
