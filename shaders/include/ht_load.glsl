@@ -31,6 +31,19 @@ uint ht_bf16_bits(float value) {
     return isnan(value) ? 0x7fc0u : rounded;
 }
 
+// Round to nearest even; a NaN stays one. Spelled out because packHalf2x16 may round otherwise, and
+// because some drivers expand it to three times the code.
+uint ht_f16_bits(float value) {
+    uint bits = floatBitsToUint(value);
+    uint size = bits & 0x7fffffffu;
+    uint normal = min((size + 0xc8000fffu + (size >> 13 & 1u)) >> 13, 0x7c00u);
+    uint small = floatBitsToUint(uintBitsToFloat(size) + 0.5) - 0x3f000000u;
+    uint finite = size < 0x38800000u ? small : normal;
+    return (size > 0x7f800000u ? 0x7e00u : finite) | (bits >> 16 & 0x8000u);
+}
+
+uint ht_f16_pair(vec2 values) { return ht_f16_bits(values.x) | ht_f16_bits(values.y) << 16; }
+
 // One value at `index`.
 float ht_load(uvec2 address, uint format, uint index) {
     if (format == HT_FORMAT_F32) {
@@ -44,7 +57,7 @@ void ht_store(uvec2 address, uint format, uint index, float value) {
     if (format == HT_FORMAT_F32) {
         HtF32(address).v[index] = value;
     } else if (format == HT_FORMAT_F16) {
-        HtU16(address).v[index] = uint16_t(packHalf2x16(vec2(value, 0.0)) & 0xffffu);
+        HtU16(address).v[index] = uint16_t(ht_f16_bits(value));
     } else {
         HtU16(address).v[index] = uint16_t(ht_bf16_bits(value));
     }

@@ -31,7 +31,7 @@ void ht_store4(uvec2 address, uint format, uint quad, vec4 value) {
                                            packUint2x32(floatBitsToUint(value.zw)));
     } else if (format == HT_FORMAT_F16) {
         HtU64(address).v[quad] =
-            packUint2x32(uvec2(packHalf2x16(value.xy), packHalf2x16(value.zw)));
+            packUint2x32(uvec2(ht_f16_pair(value.xy), ht_f16_pair(value.zw)));
     } else {
         uvec4 bits = uvec4(ht_bf16_bits(value.x), ht_bf16_bits(value.y), ht_bf16_bits(value.z),
                            ht_bf16_bits(value.w));
