@@ -22,9 +22,9 @@ typedef struct ht_tokenizer_info {
 } ht_tokenizer_info;
 
 typedef struct ht_tokenized {
-    size_t count;       // ids in use, with the closing eos; the rest of the array is padding
-    size_t full_count;  // ids the whole text would take, with eos; above `count` when cut
-    size_t kept_bytes;  // of the text; what follows did not fit
+    size_t count;      // ids in use, with the closing eos; the rest of the array is padding
+    size_t full_count; // ids the whole text would take, with eos; above `count` when cut
+    size_t kept_bytes; // of the text; what follows did not fit
 } ht_tokenized;
 
 // `path` is a spiece.model, a tokenizer.json, or a folder that holds one of them (spiece.model is
