@@ -2,7 +2,6 @@
 #include "unigram_internal.h"
 #include "utf8.h"
 
-#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -237,14 +236,14 @@ static uint32_t character_bytes(char lead, uint32_t left) {
     return bytes < left ? bytes : left;
 }
 
-static void offer(best_end *end, double score, int32_t id, uint32_t start) {
-    if (end->start == UINT32_MAX || score > (double)end->score) {
-        *end = (best_end){.score = (float)score, .id = id, .start = start};
+static void offer(best_end *end, float score, int32_t id, uint32_t start) {
+    if (end->start == UINT32_MAX || score > end->score) {
+        *end = (best_end){.score = score, .id = id, .start = start};
     }
 }
 
-// Try every piece that starts at `start`. Sums are made in double and kept in float, because that
-// is how SentencePiece decides between sequences of equal score.
+// Try every piece that starts at `start`. Sums are kept in float as in SentencePiece: rounding
+// decides between sequences of equal score.
 static void extend(const ht_tokenizer *tokenizer, const ht_normalised *text, uint32_t start,
                    best_end *ends) {
     const float so_far = ends[start].score;
@@ -259,15 +258,14 @@ static void extend(const ht_tokenizer *tokenizer, const ht_normalised *text, uin
             continue;
         }
         const ht_piece *piece = &tokenizer->pieces[id];
-        const double score = piece->type == HT_PIECE_USER_DEFINED
-                                 ? (float)(i + 1) * tokenizer->max_score - 0.1
-                                 : (double)piece->score;
-        offer(&ends[start + i + 1], score + (double)so_far, id, start);
+        const float score = piece->type == HT_PIECE_USER_DEFINED
+                                ? (float)(i + 1) * tokenizer->max_score - 0.1f
+                                : piece->score;
+        offer(&ends[start + i + 1], score + so_far, id, start);
         single = single || i + 1 == character;
     }
     if (!single) {
-        const float score = tokenizer->unk_score + so_far;
-        offer(&ends[start + character], (double)score, tokenizer->info.unk, start);
+        offer(&ends[start + character], tokenizer->unk_score + so_far, tokenizer->info.unk, start);
     }
 }
 
