@@ -2,7 +2,6 @@
 // converted piece by piece, so that host memory stays small however large the file is.
 #include "weights_table.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -134,6 +133,9 @@ static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_
                          uint64_t channels, uint64_t taps, const ht_vk_range *range) {
     ht_context *context = weights->context;
     const uint64_t count = ht_desc_count(&entry->info.desc);
+    if (count == 0) {
+        return HT_OK;
+    }
     const uint64_t unit = taps > 1 ? channels * taps : 1; // converted as a whole
     uint64_t step = unit >= CHUNK_VALUES ? unit : CHUNK_VALUES / unit * unit;
     step = step < count ? step : count;
