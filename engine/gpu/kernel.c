@@ -64,7 +64,7 @@ static ht_status pipeline_create(ht_context *context, const ht_vk_dispatch_desc 
                                  VkPipeline *out) {
     ht_vk_device *device = context->device;
     ht_status status = HT_OK;
-    VkShaderModule module;
+    VkShaderModule module = VK_NULL_HANDLE;
     HT_TRY(module_get(context, desc->kernel, &module));
     VkSpecializationMapEntry entries[HT_MAX_CONSTANTS];
     for (uint32_t i = 0; i < desc->n_constants; i++) {

@@ -3,7 +3,7 @@
 
 #include <halftone/ops.h>
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { WIDTH = 300 };
