@@ -1,0 +1,165 @@
+// What every stage needs: a network's weights opened and released, graphs made and run, progress.
+#include "pipeline_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double ht_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+const char *ht_phase_name(ht_phase phase) {
+    static const char *const names[HT_PHASES] = {"load", "text", "picture", "sample", "decode"};
+    return names[phase];
+}
+
+static ht_status tell(ht_run *run, const ht_progress *progress) {
+    if (run->callbacks && run->callbacks->progress &&
+        !run->callbacks->progress(run->callbacks->user, progress)) {
+        return HT_ERR_CANCELLED;
+    }
+    return HT_OK;
+}
+
+ht_status ht_run_phase(ht_run *run, ht_phase phase, uint32_t steps) {
+    double now = ht_seconds();
+    run->report->phase_seconds[run->phase] += now - run->phase_start;
+    run->phase = phase;
+    run->phase_start = now;
+    return tell(run, &(ht_progress){.phase = phase, .steps = steps});
+}
+
+ht_status ht_run_step(ht_run *run, uint32_t step, uint32_t steps, const ht_image *preview) {
+    return tell(run, &(ht_progress){.phase = run->phase,
+                                    .step = step,
+                                    .steps = steps,
+                                    .seconds = ht_seconds() - run->phase_start,
+                                    .preview = preview});
+}
+
+static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
+    switch (part) {
+    case PART_TEXT: return ht_t5_weight_map(p->context, &p->t5, map);
+    case PART_DENOISER: return ht_pixart_weight_map(p->context, &p->dit, map);
+    default: return ht_vae_weight_map(p->context, &p->vae, HT_VAE_BOTH, map);
+    }
+}
+
+ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
+    ht_part *part = &p->parts[index];
+    if (part->weights) {
+        return HT_OK;
+    }
+    ht_weights_desc desc = {.path = part->path, .format = part->format};
+    ht_status status = ht_weights_open(p->context, &desc, &part->weights);
+    if (status != HT_OK) {
+        return status;
+    }
+    ht_weight_map map;
+    uint32_t left_over = 0;
+    status = make_map(p, index, &map);
+    if (status == HT_OK) {
+        status = ht_weight_map_check(&map, part->weights, &left_over);
+    }
+    ht_weight_map_clear(&map);
+    if (status != HT_OK) {
+        ht_part_close(p, index);
+    } else if (left_over > 0) {
+        ht_log(p->context, HT_LOG_INFO, "'%s': %u tensors are not used", part->path, left_over);
+    }
+    return status;
+}
+
+void ht_part_close(ht_pipeline *p, uint32_t part) {
+    ht_weights_destroy(&p->parts[part].weights);
+}
+
+void ht_part_account(const ht_pipeline *p, uint32_t index, const ht_graph *graph,
+                     ht_report *report) {
+    const ht_part *part = &p->parts[index];
+    ht_part_report *out = &report->parts[index];
+    ht_graph_stats stats;
+    ht_graph_get_stats(graph, &stats);
+    out->activation_bytes = stats.activation_bytes > out->activation_bytes ? stats.activation_bytes
+                                                                           : out->activation_bytes;
+    out->dispatches = stats.dispatches;
+    ht_weights_device_bytes(part->weights, &out->device_bytes, &out->imported_bytes);
+    out->f16_bytes = out->f32_bytes = out->other_bytes = 0;
+    for (size_t i = 0; i < ht_weights_count(part->weights); ++i) {
+        const ht_weight_info *info = ht_weights_get(part->weights, i);
+        ht_tensor_desc desc = info->desc;
+        desc.format = desc.rank < 2 ? HT_FORMAT_F32 : part->format;
+        uint64_t bytes = ht_desc_bytes(&desc);
+        *(desc.format == HT_FORMAT_F16   ? &out->f16_bytes
+          : desc.format == HT_FORMAT_F32 ? &out->f32_bytes
+                                         : &out->other_bytes) += bytes;
+    }
+}
+
+ht_status ht_stage_graph(ht_pipeline *p, const char *label, ht_format activations, ht_graph **out) {
+    ht_graph_desc desc = {.label = label,
+                          .activations = activations,
+                          .profile = p->options.profile,
+                          .keep_values = p->options.check != NULL};
+    return ht_graph_create(p->context, &desc, out);
+}
+
+static int by_time(const void *a, const void *b) {
+    uint64_t x = ((const ht_node_timing *)a)->time_ns, y = ((const ht_node_timing *)b)->time_ns;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+// Time by kind of op, and the slowest nodes.
+static void log_timings(ht_pipeline *p, const ht_graph *graph) {
+    uint32_t count = ht_graph_timings(graph, NULL, 0);
+    ht_node_timing *nodes = ht_alloc(p->context, (count ? count : 1) * sizeof(*nodes));
+    if (!nodes) {
+        return;
+    }
+    count = ht_graph_timings(graph, nodes, count);
+    for (uint32_t i = 0; i < count; ++i) {
+        uint64_t sum = 0;
+        uint32_t n = 0, first = i;
+        for (uint32_t j = 0; j < count; ++j) {
+            if (strcmp(nodes[j].op, nodes[i].op) == 0) {
+                sum += nodes[j].time_ns;
+                first = j < first ? j : first;
+                ++n;
+            }
+        }
+        if (first == i) {
+            ht_log(p->context, HT_LOG_DEBUG, "%-20s %4u nodes %10.3f ms", nodes[i].op, n,
+                   (double)sum * 1e-6);
+        }
+    }
+    qsort(nodes, count, sizeof(*nodes), by_time);
+    for (uint32_t i = 0; i < count && i < 8; ++i) {
+        ht_log(p->context, HT_LOG_DEBUG, "  %-50s %10.3f ms", nodes[i].label,
+               (double)nodes[i].time_ns * 1e-6);
+    }
+    ht_free(p->context, nodes);
+}
+
+ht_status ht_stage_run(ht_pipeline *p, ht_graph *graph, bool first) {
+    if (first && p->options.check) {
+        return ht_graph_check(graph, p->options.check, p->options.check_user);
+    }
+    ht_status status = ht_graph_run(graph);
+    if (status == HT_OK && p->options.profile) {
+        log_timings(p, graph);
+    }
+    return status;
+}
+
+ht_status ht_stage_tensor(ht_pipeline *p, ht_format format, const uint32_t dims[HT_MAX_RANK],
+                          const char *label, ht_tensor **out) {
+    ht_tensor_desc desc = {.format = format, .label = label};
+    while (desc.rank < HT_MAX_RANK && dims[desc.rank] > 0) {
+        desc.dims[desc.rank] = dims[desc.rank];
+        ++desc.rank;
+    }
+    return ht_tensor_create(p->context, &desc, out);
+}

@@ -1,0 +1,121 @@
+// Text to picture: a model folder in the diffusers layout, opened once, for any number of pictures.
+#ifndef HALFTONE_PIPELINES_PIPELINE_H
+#define HALFTONE_PIPELINES_PIPELINE_H
+
+#include "image.h"
+
+#include <halftone/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ht_pipeline ht_pipeline;
+
+typedef struct ht_pipeline_options {
+    ht_format weights;         // of matrices and convolutions on the device; NONE: f16
+    ht_format activations;     // of denoiser and VAE; NONE: what is safe and fast
+    bool keep_loaded;          // keep every part between pictures instead of freeing it after use
+    bool profile;              // per-node timings, logged at debug level by kind
+    uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
+    ht_node_check_fn check;    // compare each graph's first run with the CPU, node by node
+    void *check_user;
+} ht_pipeline_options;
+
+enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384 };
+
+// What a model is and what it likes.
+typedef struct ht_pipeline_info {
+    char class_name[64];
+    char description[512];  // "" when the model says nothing
+    uint32_t width, height; // defaults
+    uint32_t steps;
+    float cfg_scale;
+    uint32_t grid; // sizes are multiples of this
+    uint32_t max_tokens;
+    char sampler[32], schedule[32];
+    uint64_t file_bytes;
+} ht_pipeline_info;
+
+typedef struct ht_generate_params {
+    const char *prompt;          // UTF-8
+    const char *negative_prompt; // NULL: ""
+    uint32_t width, height;      // 0: the model's
+    uint32_t steps;              // 0: the model's
+    float cfg_scale;             // negative: the model's; at most 1: no guidance
+    uint64_t seed;
+    const char *sampler, *schedule; // NULL: the model's
+    const ht_image *init;           // start from this picture; any size
+    float strength;                 // of the change, 0..1, with init
+    bool strict;                    // a prompt that is too long is an error, not a warning
+    uint32_t preview_every;         // steps between previews; 0: none
+} ht_generate_params;
+#define HT_GENERATE_DEFAULTS ((ht_generate_params){.cfg_scale = -1.0f, .strength = 0.75f})
+
+typedef enum ht_phase {
+    HT_PHASE_LOAD,
+    HT_PHASE_TEXT,
+    HT_PHASE_PICTURE, // encoding the initial picture
+    HT_PHASE_SAMPLE,
+    HT_PHASE_DECODE,
+    HT_PHASES,
+} ht_phase;
+HT_API const char *ht_phase_name(ht_phase phase);
+
+typedef struct ht_progress {
+    ht_phase phase;
+    uint32_t step, steps;    // done and to do; steps is 0 in phases without
+    double seconds;          // of this phase so far
+    const ht_image *preview; // of the step just done, when one was asked for
+} ht_progress;
+
+// Called at the start of each phase and after each step; false cancels (HT_ERR_CANCELLED).
+typedef struct ht_callbacks {
+    bool (*progress)(void *user, const ht_progress *progress);
+    void *user;
+} ht_callbacks;
+
+// One network's share of a run.
+typedef struct ht_part_report {
+    char name[32];
+    uint64_t device_bytes, imported_bytes;      // weights; the second without a copy
+    uint64_t f16_bytes, f32_bytes, other_bytes; // of the weights, by format on the device
+    uint64_t activation_bytes;
+    uint32_t dispatches; // of one run
+} ht_part_report;
+
+enum { HT_REPORT_PARTS = 3 }; // text encoder, transformer, vae
+
+typedef struct ht_report {
+    double phase_seconds[HT_PHASES];
+    double total_seconds;
+    uint32_t steps; // run, which with an initial picture are fewer than asked for
+    double step_seconds[HT_MAX_STEPS];
+    uint32_t width, height;
+    float cfg_scale;
+    uint32_t prompt_tokens;
+    char sampler[32], sampler_label[32], schedule[32];
+    bool tiled;
+    uint64_t peak_device_bytes;
+    ht_part_report parts[HT_REPORT_PARTS];
+} ht_report;
+
+// Read and check everything but the weights' values. `folder` is a path.
+HT_API ht_status ht_pipeline_open(ht_context *context, const char *folder,
+                                  const ht_pipeline_options *options, ht_pipeline **out);
+HT_API void ht_pipeline_destroy(ht_pipeline **pipeline);
+HT_API const ht_pipeline_info *ht_pipeline_get_info(const ht_pipeline *pipeline);
+
+// Width and height as they would be used: 0 replaced, rounded down to the grid. Refuses sizes that
+// cannot work, with the memory they would need.
+HT_API ht_status ht_pipeline_size(ht_pipeline *pipeline, uint32_t *width, uint32_t *height);
+
+// One picture. On success *image is the caller's to clear, and *report (may be NULL) is filled.
+HT_API ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,
+                                      const ht_callbacks *callbacks, ht_image *image,
+                                      ht_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

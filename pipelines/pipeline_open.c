@@ -1,0 +1,256 @@
+// Opening a model folder: what it is, whether it can be run, and its defaults.
+#include "pipeline_internal.h"
+
+#include "common/config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// A class of model_index.json and what we have for it.
+typedef struct component {
+    const char *key;
+    const char *classes[4];
+} component;
+
+static const component components[] = {
+    {"transformer", {"PixArtTransformer2DModel", "Transformer2DModel"}},
+    {"text_encoder", {"T5EncoderModel", "T5ForConditionalGeneration"}},
+    {"vae", {"AutoencoderKL"}},
+    {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}},
+};
+static const char *const pipelines[] = {"PixArtSigmaPipeline", "PixArtAlphaPipeline"};
+
+static ht_status check_component(ht_pipeline *p, ht_config *json, const component *c) {
+    const char *found = ht_config_text_item(json, c->key, 1);
+    for (uint32_t i = 0; i < 4 && found && c->classes[i]; ++i) {
+        if (strcmp(c->classes[i], found) == 0) {
+            return HT_OK;
+        }
+    }
+    if (json->status != HT_OK) {
+        return json->status;
+    }
+    return ht_fail(p->context, HT_ERR_UNSUPPORTED, "'%s': the %s is %s%s; supported: %s",
+                   json->path, c->key, found ? "a " : "", found ? found : "not named",
+                   c->classes[0]);
+}
+
+static ht_status read_index(ht_pipeline *p, const char *folder) {
+    struct stat info;
+    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        return ht_fail(p->context, HT_ERR_IO, "there is no model folder '%s'", folder);
+    }
+    if (!ht_config_exists(folder, "model_index.json")) {
+        return ht_fail(p->context, HT_ERR_IO,
+                       "'%s' is not a model in the diffusers layout: it has no model_index.json",
+                       folder);
+    }
+    ht_config json;
+    ht_status status = ht_config_open(p->context, folder, "model_index.json", &json);
+    if (status != HT_OK) {
+        return status;
+    }
+    const char *name = ht_config_text(&json, "_class_name", "");
+    bool known = false;
+    for (size_t i = 0; i < sizeof(pipelines) / sizeof(*pipelines); ++i) {
+        known = known || strcmp(pipelines[i], name) == 0;
+    }
+    snprintf(p->info.class_name, sizeof(p->info.class_name), "%s", name);
+    status = json.status;
+    if (status == HT_OK && !known) {
+        status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
+                         "'%s' is a '%s'; supported: PixArtSigmaPipeline, PixArtAlphaPipeline",
+                         folder, name);
+    }
+    for (size_t i = 0; status == HT_OK && i < sizeof(components) / sizeof(*components); ++i) {
+        status = check_component(p, &json, &components[i]);
+    }
+    ht_config_close(&json);
+    return status;
+}
+
+static char *child(ht_context *context, const char *folder, const char *name) {
+    size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = ht_alloc(context, bytes);
+    if (path) {
+        snprintf(path, bytes, "%s/%s", folder, name);
+    }
+    return path;
+}
+
+static ht_status name_parts(ht_pipeline *p, const char *folder) {
+    static const char *const names[HT_REPORT_PARTS] = {"text_encoder", "transformer", "vae"};
+    ht_format format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
+    for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
+        p->parts[i].name = names[i];
+        p->parts[i].format = format;
+        p->parts[i].path = child(p->context, folder, names[i]);
+        if (!p->parts[i].path) {
+            return HT_ERR_NO_MEMORY;
+        }
+    }
+    return HT_OK;
+}
+
+// Configurations, and the tables of all weights against the files.
+static ht_status read_parts(ht_pipeline *p) {
+    ht_status status = ht_t5_config_read(p->context, p->parts[PART_TEXT].path, &p->t5);
+    if (status == HT_OK) {
+        status = ht_vae_config_read(p->context, p->parts[PART_VAE].path, &p->vae);
+    }
+    if (status == HT_OK) { // its file decides about a part of the configuration
+        ht_part *dit = &p->parts[PART_DENOISER];
+        ht_weights_desc desc = {.path = dit->path, .format = dit->format};
+        status = ht_weights_open(p->context, &desc, &dit->weights);
+        if (status == HT_OK) {
+            status = ht_pixart_config_read(p->context, dit->path, dit->weights, &p->dit);
+        }
+        ht_part_close(p, PART_DENOISER);
+    }
+    for (uint32_t i = 0; status == HT_OK && i < HT_REPORT_PARTS; ++i) {
+        status = ht_part_open(p, i);
+        for (size_t w = 0; status == HT_OK && w < ht_weights_count(p->parts[i].weights); ++w) {
+            p->info.file_bytes += ht_weights_get(p->parts[i].weights, w)->bytes;
+        }
+    }
+    return status;
+}
+
+static ht_status check_fit(ht_pipeline *p) {
+    if (p->vae.latent_channels != p->dit.in_channels) {
+        return ht_fail(p->context, HT_ERR_IO, "the vae has %u latent channels, the transformer %u",
+                       p->vae.latent_channels, p->dit.in_channels);
+    }
+    uint32_t caption =
+        p->dit.caption_channels > 0 ? p->dit.caption_channels : p->dit.heads * p->dit.head_dim;
+    if (p->t5.d_model != caption) {
+        return ht_fail(p->context, HT_ERR_IO,
+                       "the text encoder gives %u values per token, the transformer takes %u",
+                       p->t5.d_model, caption);
+    }
+    uint32_t vocab = ht_tokenizer_get_info(p->tokenizer)->vocab;
+    if (vocab > p->t5.vocab_size) {
+        return ht_fail(p->context, HT_ERR_IO,
+                       "the tokenizer has %u entries, the text encoder only %u", vocab,
+                       p->t5.vocab_size);
+    }
+    return HT_OK;
+}
+
+static ht_status read_defaults(ht_pipeline *p, const char *folder) {
+    ht_pipeline_info *info = &p->info;
+    bool alpha = strcmp(info->class_name, "PixArtAlphaPipeline") == 0;
+    uint32_t edge = p->dit.sample_size * ht_vae_factor(&p->vae);
+    info->grid = ht_vae_factor(&p->vae) * p->dit.patch;
+    info->width = info->height = edge;
+    info->steps = 20;
+    info->cfg_scale = 4.5f;
+    info->max_tokens = alpha ? 120 : 300;
+    if (!ht_config_exists(folder, "halftone.json")) {
+        return HT_OK;
+    }
+    ht_config json, defaults;
+    ht_status status = ht_config_open(p->context, folder, "halftone.json", &json);
+    if (status != HT_OK) {
+        return status;
+    }
+    info->max_tokens = ht_config_u32(&json, "max_tokens", info->max_tokens, 1, 4096);
+    snprintf(info->description, sizeof(info->description), "%s",
+             ht_config_text(&json, "description", ""));
+    if (ht_config_object(&json, "defaults", &defaults)) {
+        info->steps = ht_config_u32(&defaults, "steps", info->steps, 1, HT_MAX_STEPS);
+        info->cfg_scale = (float)ht_config_real(&defaults, "cfg_scale", info->cfg_scale, 0, 1000);
+        info->width = ht_config_u32(&defaults, "width", info->width, 1, HT_MAX_EDGE);
+        info->height = ht_config_u32(&defaults, "height", info->height, 1, HT_MAX_EDGE);
+        const char *sampler = ht_config_text(&defaults, "sampler", NULL);
+        const char *schedule = ht_config_text(&defaults, "schedule", NULL);
+        status = json.status == HT_OK ? defaults.status : json.status;
+        if (status == HT_OK) {
+            status = ht_sampler_config_choose(p->context, sampler, schedule, &p->sampler);
+        }
+    }
+    status = status == HT_OK ? json.status : status;
+    ht_config_close(&json);
+    return status;
+}
+
+// Half precision where the network's range allows it, unless asked otherwise.
+static void choose_activations(ht_pipeline *p) {
+    ht_format asked = p->options.activations;
+    p->activations = asked != HT_FORMAT_NONE ? asked : HT_FORMAT_F16;
+    p->vae_activations = asked != HT_FORMAT_NONE ? asked
+                         : p->vae.force_upcast   ? HT_FORMAT_F32
+                                                 : HT_FORMAT_F16;
+}
+
+static ht_status open_all(ht_pipeline *p, const char *folder) {
+    ht_status status = read_index(p, folder);
+    if (status == HT_OK) {
+        status = name_parts(p, folder);
+    }
+    if (status == HT_OK) {
+        char *path = child(p->context, folder, "scheduler");
+        status = path ? ht_sampler_config_read(p->context, path, &p->sampler) : HT_ERR_NO_MEMORY;
+        ht_free(p->context, path);
+    }
+    if (status == HT_OK) {
+        status = read_parts(p);
+    }
+    if (status == HT_OK) {
+        char *path = child(p->context, folder, "tokenizer");
+        status = path ? ht_tokenizer_open(p->context, path, &p->tokenizer) : HT_ERR_NO_MEMORY;
+        ht_free(p->context, path);
+    }
+    if (status == HT_OK) {
+        status = check_fit(p);
+    }
+    if (status == HT_OK) {
+        status = read_defaults(p, folder);
+    }
+    if (status == HT_OK) {
+        choose_activations(p);
+        snprintf(p->info.sampler, sizeof(p->info.sampler), "%s", ht_sampler_name(p->sampler.kind));
+        snprintf(p->info.schedule, sizeof(p->info.schedule), "%s", ht_schedule_name(&p->sampler));
+    }
+    return status;
+}
+
+ht_status ht_pipeline_open(ht_context *context, const char *folder,
+                           const ht_pipeline_options *options, ht_pipeline **out) {
+    ht_pipeline *p = ht_alloc(context, sizeof(*p));
+    *out = NULL;
+    if (!p) {
+        return HT_ERR_NO_MEMORY;
+    }
+    p->context = context;
+    p->options = options ? *options : (ht_pipeline_options){0};
+    ht_status status = open_all(p, folder);
+    if (status != HT_OK) {
+        ht_pipeline_destroy(&p);
+    }
+    *out = p;
+    return status;
+}
+
+void ht_pipeline_destroy(ht_pipeline **pipeline) {
+    ht_pipeline *p = *pipeline;
+    if (!p) {
+        return;
+    }
+    ht_context *context = p->context;
+    ht_denoise_release(p);
+    ht_text_release(p);
+    ht_vae_stage_release(p);
+    for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
+        ht_part_close(p, i);
+        ht_free(context, p->parts[i].path);
+    }
+    ht_tokenizer_destroy(&p->tokenizer);
+    ht_free(context, p);
+    *pipeline = NULL;
+}
+
+const ht_pipeline_info *ht_pipeline_get_info(const ht_pipeline *pipeline) {
+    return &pipeline->info;
+}
