@@ -1,0 +1,26 @@
+// Files that a test makes for itself, in a folder that goes away with it.
+#ifndef HT_TEST_FILES_H
+#define HT_TEST_FILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ht_test_folder {
+    char path[64];
+    char file[192]; // result of the last ht_test_folder_file
+} ht_test_folder;
+
+// Failures of these fail the test. close removes the folder and the files in it.
+void ht_test_folder_open(ht_test_folder *folder);
+void ht_test_folder_close(ht_test_folder *folder);
+// Path of a file in the folder, until the next call.
+const char *ht_test_folder_file(ht_test_folder *folder, const char *name);
+// Write a file there; returns its path.
+const char *ht_test_write(ht_test_folder *folder, const char *name, const void *data, size_t bytes);
+// Write length, header and data. `data` may be NULL for zeros.
+const char *ht_test_write_safetensors(ht_test_folder *folder, const char *name, const char *header,
+                                      const void *data, size_t bytes);
+// Read a whole file; free() the result.
+uint8_t *ht_test_read_file(const char *path, size_t *bytes);
+
+#endif
