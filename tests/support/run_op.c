@@ -159,31 +159,38 @@ void ht_test_op_refuse(const ht_test_op *op, ht_status status, const char *part)
     close_run(&r);
 }
 
+static ht_status build_and_run(const ht_test_op *op) {
+    run r = {.context = ht_test_context(HT_TIER_AUTO)};
+    ht_status status = build(&r, op, HT_FORMAT_F32);
+    if (status == HT_OK) {
+        status = finish(&r);
+    }
+    if (status == HT_OK) {
+        status = ht_graph_run(r.graph);
+    }
+    close_run(&r);
+    return status;
+}
+
 void ht_test_op_starve(const ht_test_op *op) {
-    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    const run shown = {.context = ht_test_context(HT_TIER_AUTO)};
     ht_test_allocator *allocator = ht_test_context_allocator(HT_TIER_AUTO);
+    // The first run makes what stays with the context, such as pipelines.
+    must(op, &shown, build_and_run(op));
     const int64_t before = allocator->live;
-    // Pipelines made once stay with the context; let them be made before counting.
-    ht_status status = HT_ERR_NO_MEMORY;
-    for (uint64_t n = 0; status != HT_OK; n++) {
-        run r = {.context = context};
-        allocator->fail_at = n == 0 ? 0 : allocator->calls + n;
-        status = build(&r, op, HT_FORMAT_F32);
-        if (status == HT_OK) {
-            status = finish(&r);
-        }
-        if (status == HT_OK) {
-            status = ht_graph_run(r.graph);
-        }
-        const bool reached = n != 0 && allocator->calls >= allocator->fail_at;
+    for (uint64_t n = 1;; n++) {
+        allocator->fail_at = allocator->calls + n;
+        const ht_status status = build_and_run(op);
+        const bool reached = allocator->calls >= allocator->fail_at;
         allocator->fail_at = 0;
-        close_run(&r);
-        if (reached) {
-            assert_int_equal(status, HT_ERR_NO_MEMORY);
-            assert_int_equal(allocator->live, before);
-        } else if (n == 0) {
-            assert_int_equal(status, HT_OK);
-            status = HT_ERR_NO_MEMORY;
+        assert_int_equal(allocator->live, before);
+        if (!reached) {
+            must(op, &shown, status);
+            return;
+        }
+        if (status != HT_ERR_NO_MEMORY) {
+            fail_msg("%s: with allocation %llu failing: %s: %s", op->name, (unsigned long long)n,
+                     ht_status_name(status), ht_context_message(shown.context));
         }
     }
 }
