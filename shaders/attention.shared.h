@@ -1,0 +1,24 @@
+// Push constants of the attention kernels.
+#ifndef ATTENTION_SHARED_H
+#define ATTENTION_SHARED_H
+
+#include "ht_shared.h"
+
+// Invocations of attention_tiles.
+#define HT_ATTENTION_INVOCATIONS 128
+
+HT_PUSH(attention) {
+    HT_ADDRESS q;        // [batch, queries, heads, head_dim]
+    HT_ADDRESS k;        // [batch, keys, heads, head_dim]
+    HT_ADDRESS v;        // [batch, keys, heads, head_dim]
+    HT_ADDRESS result;   // as q
+    HT_ADDRESS rel_bias; // [queries + keys - 1, heads] f32; looked at with REL_BIAS only
+    HT_ADDRESS mask;     // [batch, keys] f32; 0: none
+    HT_UINT batch;
+    HT_UINT queries, keys;
+    HT_UINT heads, head_dim;
+    HT_UINT tiles; // of queries, per head
+    HT_FLOAT scale; // of q . k, times log2(e)
+} HT_PUSH_END(attention);
+
+#endif
