@@ -23,36 +23,34 @@ sources() {
     fi
 }
 
-# Ceiling of FILE for KIND (file or function) unless exceptions.txt gives another.
-ceiling() {
-    awk -v kind="$1" -v name="$2" -v limit="$3" \
-        '$1 == kind && $2 == name { limit = $3 } END { print limit }' tests/style/exceptions.txt
-}
-
 rule_length() {
-    local name lines limit
-    while IFS= read -r name; do
-        case $name in
-            *.comp | *.glsl) limit=300 ;;
-            *) limit=600 ;;
-        esac
-        limit=$(ceiling file "$name" "$limit")
-        lines=$(wc -l <"$name")
-        ((lines <= limit)) || offend "$name: $lines lines, at most $limit"
-    done < <(sources '*.c' '*.h' '*.comp' '*.glsl' '*.py' '*.sh' '*.cmake' 'ht')
-    while IFS= read -r name; do
-        limit=$(ceiling function "$name" 80)
-        while IFS= read -r lines; do offend "$lines"; done < <(
-            awk -v limit="$limit" '
-                !inside && /\) *\{$|^\{$/ { inside = 1; start = NR; if (!/^\{/) title = $0 }
-                !inside && /^[a-z].*\(/   { title = $0 }
-                inside && /^\}/ {
-                    inside = 0
-                    if (NR - start + 1 > limit)
-                        printf "%s:%d: function of %d lines, at most %d: %s\n",
-                               FILENAME, start, NR - start + 1, limit, title
-                }' "$name")
-    done < <(sources '*.c' '*.h' '*.comp')
+    local names
+    mapfile -t names < <(sources '*.c' '*.h' '*.comp' '*.glsl' '*.py' '*.sh' '*.cmake' 'ht')
+    while IFS= read -r line; do offend "$line"; done < <(awk '
+        function ceiling(kind, usual) { return (kind, name) in limit ? limit[kind, name] : usual }
+        function finish_file() {
+            most = ceiling("file", name ~ /\.(comp|glsl)$/ ? 300 : 600)
+            if (lines > most)
+                printf "%s: %d lines, at most %d\n", name, lines, most
+        }
+        FILENAME ~ /exceptions\.txt$/ { limit[$1, $2] = $3; next }
+        FNR == 1 {
+            finish_file()
+            name = FILENAME
+            inside = 0
+            has_functions = name ~ /\.(c|h|comp)$/
+        }
+        { lines = FNR }
+        !has_functions { next }
+        !inside && /\) *\{$|^\{$/ { inside = 1; start = FNR; if (!/^\{/) title = $0 }
+        !inside && /^[a-z].*\(/   { title = $0 }
+        inside && /^\}/ {
+            inside = 0
+            if (FNR - start + 1 > ceiling("function", 80))
+                printf "%s:%d: function of %d lines, at most %d: %s\n", name, start,
+                       FNR - start + 1, ceiling("function", 80), title
+        }
+        END { finish_file() }' tests/style/exceptions.txt "${names[@]}")
 }
 
 # Library folders never print, stop the program, or read the environment.
