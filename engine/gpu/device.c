@@ -156,6 +156,7 @@ static const char *missing_feature(const features *f, uint32_t api_version) {
         {f->v12.scalarBlockLayout, "scalarBlockLayout"},
         {f->v11.storageBuffer16BitAccess, "storageBuffer16BitAccess"},
         {f->core.features.shaderInt16, "shaderInt16"},
+        {f->core.features.shaderInt64, "shaderInt64"},
         {f->v13.synchronization2, "synchronization2"},
         {f->v13.maintenance4, "maintenance4"},
     };
@@ -356,7 +357,7 @@ static ht_status logical_device_create(ht_context *context, bool import) {
     features_chain(&use);
     vkGetPhysicalDeviceFeatures2(device->physical, &has.core);
     use.core.features.shaderInt16 = VK_TRUE;
-    use.core.features.shaderInt64 = has.core.features.shaderInt64;
+    use.core.features.shaderInt64 = VK_TRUE;
     use.v11.storageBuffer16BitAccess = VK_TRUE;
     use.v12.bufferDeviceAddress = VK_TRUE;
     use.v12.scalarBlockLayout = VK_TRUE;
