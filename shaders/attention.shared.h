@@ -4,8 +4,12 @@
 
 #include "ht_shared.h"
 
-// Invocations of attention_tiles.
+// attention_tiles: invocations; groups of them that own a row; channels that pass through shared
+// memory at a time; up to how many such chunks in a head an invocation owns four rows, else one.
 #define HT_ATTENTION_INVOCATIONS 128
+#define HT_ATTENTION_LINES 16
+#define HT_ATTENTION_CHUNK 32
+#define HT_ATTENTION_FEW_CHUNKS 4
 
 HT_PUSH(attention) {
     HT_ADDRESS q;        // [batch, queries, heads, head_dim]

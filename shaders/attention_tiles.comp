@@ -13,9 +13,9 @@ layout(constant_id = 7) const uint ROWS = 4;   // 4, or 1 for wide heads
 layout(constant_id = 8) const uint CHUNKS = 2; // of 32 channels
 
 const uint KEYS = 32u;  // per step
-const uint WIDTH = 8u;  // quads in 32 channels, or in 32 keys
+const uint WIDTH = HT_ATTENTION_CHUNK / 4u; // quads in a chunk, or in 32 keys
 const uint PITCH = 9u;  // odd, against bank conflicts
-const uint QUERIES = 16u * ROWS;
+const uint QUERIES = HT_ATTENTION_LINES * ROWS;
 
 shared vec4 q_tile[QUERIES][PITCH];  // [query][channel / 4]
 shared vec4 kv_tile[KEYS][PITCH];    // k as [channel][key / 4], v as [key][channel / 4]

@@ -1,0 +1,164 @@
+// attention: softmax(q k^T * scale + additions) v per head, never an S x S tensor.
+#include "gemm.h"
+
+#include "attention.shared.h"
+
+#include <math.h>
+
+typedef struct params {
+    uint32_t heads;
+    float scale;
+} params;
+
+enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_REL_BIAS, ATTN_MASK, ATTN_INPUTS };
+enum { MAX_HEAD_DIM = 512 };
+
+static const ht_op_def ATTENTION;
+
+ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
+                         const ht_attention_args *args) {
+    const params p = {args->heads, args->scale};
+    const ht_value inputs[ATTN_INPUTS] = {q, k, v, args->rel_bias, args->mask};
+    return ht_op_add_node(g, &ATTENTION, inputs, ATTN_INPUTS, &p, sizeof p);
+}
+
+// A float [B, T, C], with the result's B and C; T may be 0 for any.
+static ht_status check_tokens(const ht_op_call *call, uint32_t input, uint32_t tokens,
+                              const char *what) {
+    const ht_tensor_desc *q = &call->in[ATTN_Q];
+    const ht_tensor_desc *in = &call->in[input];
+    char text[128];
+    if (!ht_op_is_float(in) || in->rank != 3) {
+        return ht_op_fail(call, &ATTENTION, "%s must be a float [B, T, C], not %s", what,
+                          ht_desc_text(in, text, sizeof text));
+    }
+    if (in->dims[0] != q->dims[0] || in->dims[2] != q->dims[2] ||
+        (tokens != 0 && in->dims[1] != tokens)) {
+        return ht_op_fail(call, &ATTENTION, "%s must have the %u items and %u channels of q%s, not %s",
+                          what, q->dims[0], q->dims[2], tokens != 0 ? ", and the tokens of k" : "",
+                          ht_desc_text(in, text, sizeof text));
+    }
+    if (ht_desc_count(in) > INT32_MAX) {
+        return ht_op_fail(call, &ATTENTION, "%s has more than 2^31 - 1 values: %s", what,
+                          ht_desc_text(in, text, sizeof text));
+    }
+    return HT_OK;
+}
+
+// Absent, or f32 [rows, columns].
+static ht_status check_addition(const ht_op_call *call, uint32_t input, uint32_t rows,
+                                uint32_t columns, const char *what) {
+    const ht_tensor_desc *in = &call->in[input];
+    char text[128];
+    if (ht_op_has(call, input) && (in->format != HT_FORMAT_F32 || in->rank != 2 ||
+                                   in->dims[0] != rows || in->dims[1] != columns)) {
+        return ht_op_fail(call, &ATTENTION, "%s must be f32 [%u, %u], not %s", what, rows, columns,
+                          ht_desc_text(in, text, sizeof text));
+    }
+    return HT_OK;
+}
+
+static ht_status infer(ht_op_call *call) {
+    const params *p = call->params;
+    const ht_tensor_desc *q = &call->in[ATTN_Q];
+    ht_status status = HT_OK;
+    HT_TRY(check_tokens(call, ATTN_Q, 0, "q"));
+    HT_TRY(check_tokens(call, ATTN_K, 0, "k"));
+    const uint32_t keys = call->in[ATTN_K].dims[1];
+    HT_TRY(check_tokens(call, ATTN_V, keys, "v"));
+    if (p->heads == 0 || q->dims[2] % p->heads != 0) {
+        return ht_op_fail(call, &ATTENTION, "%u channels cannot be split into %u heads",
+                          q->dims[2], p->heads);
+    }
+    if (q->dims[2] / p->heads > MAX_HEAD_DIM) {
+        return ht_op_fail(call, &ATTENTION, "a head may have %d channels, not %u", MAX_HEAD_DIM,
+                          q->dims[2] / p->heads);
+    }
+    if (!isfinite(p->scale)) {
+        return ht_op_fail(call, &ATTENTION, "scale must be finite");
+    }
+    HT_TRY(check_addition(call, ATTN_REL_BIAS, q->dims[1] + keys - 1, p->heads, "rel_bias"));
+    HT_TRY(check_addition(call, ATTN_MASK, q->dims[0], keys, "mask"));
+    ht_op_same_shape(call);
+fail:
+    return status;
+}
+
+static float scale_of(const params *p, uint32_t head_dim) {
+    return p->scale != 0.0f ? p->scale : 1.0f / sqrtf((float)head_dim);
+}
+
+// Tile of attention_cpu: queries whose results fit the registers and the code of a kernel. A lane
+// holds four channels in each of `chunks` parts of the head.
+static uint32_t cpu_tile(uint32_t chunks) {
+    return chunks <= 3 ? 16 : chunks <= 8 ? 8 : 4;
+}
+
+static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    const params *p = call->params;
+    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
+    const bool cpu = ht_op_use_cpu_kernel(call);
+    const uint32_t head_dim = call->out.dims[2] / p->heads;
+    const uint32_t chunk = cpu ? 4 * lanes : HT_ATTENTION_CHUNK;
+    const uint32_t chunks = (head_dim + chunk - 1) / chunk;
+    // Queries per invocation, or per workgroup.
+    const uint32_t rows = chunks <= HT_ATTENTION_FEW_CHUNKS ? 4 : 1;
+    const uint32_t own = cpu ? cpu_tile(chunks) : rows;
+    const uint32_t tile = cpu ? own : HT_ATTENTION_LINES * rows;
+    const bool masked = ht_op_has(call, ATTN_MASK);
+    const bool biased = ht_op_has(call, ATTN_REL_BIAS);
+    ht_push_attention push = {
+        .q = call->in_address[ATTN_Q],
+        .k = call->in_address[ATTN_K],
+        .v = call->in_address[ATTN_V],
+        .result = call->out_address,
+        .rel_bias = biased ? call->in_address[ATTN_REL_BIAS] : 0,
+        .mask = masked ? call->in_address[ATTN_MASK] : 0,
+        .batch = call->out.dims[0],
+        .queries = call->out.dims[1],
+        .keys = call->in[ATTN_K].dims[1],
+        .heads = p->heads,
+        .head_dim = head_dim,
+        .tiles = (call->out.dims[1] + tile - 1) / tile,
+        .scale = scale_of(p, head_dim) * 1.44269504f,
+    };
+    const bool packed = head_dim % 4 == 0 && (push.q | push.k | push.v | push.result) % 8 == 0;
+    ht_vk_dispatch_desc dispatch = {
+        .kernel = cpu ? HT_KERNEL_attention_cpu : HT_KERNEL_attention_tiles,
+        .constants = {cpu ? lanes : HT_ATTENTION_INVOCATIONS, call->in[ATTN_Q].format,
+                      call->in[ATTN_K].format, call->in[ATTN_V].format, call->out.format, packed,
+                      biased, own, chunks},
+        .n_constants = 9,
+        .push = &push,
+        .push_bytes = sizeof push,
+        .label = call->label,
+    };
+    ht_vk_split_groups(call->context, (uint64_t)push.tiles * push.heads * push.batch,
+                       dispatch.groups);
+    return ht_vk_dispatch(commands, &dispatch);
+}
+
+static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
+    const params *p = call->params;
+    const uint32_t head_dim = call->out.dims[2] / p->heads;
+    const ht_ref_attention_args args = {
+        .batch = call->out.dims[0],
+        .queries = call->out.dims[1],
+        .keys = call->in[ATTN_K].dims[1],
+        .heads = p->heads,
+        .head_dim = head_dim,
+        .scale = scale_of(p, head_dim),
+        .rel_bias = inputs[ATTN_REL_BIAS],
+        .mask = inputs[ATTN_MASK],
+    };
+    double *scratch = ht_alloc(call->context, args.keys * sizeof *scratch);
+    if (scratch == NULL) {
+        return HT_ERR_NO_MEMORY;
+    }
+    ht_ref_attention(inputs[ATTN_Q], inputs[ATTN_K], inputs[ATTN_V], &args, scratch, out);
+    ht_free(call->context, scratch);
+    return HT_OK;
+}
+
+static const ht_op_def ATTENTION = {
+    .name = "attention", .infer = infer, .record = record, .reference = reference};

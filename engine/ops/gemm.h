@@ -1,0 +1,31 @@
+// What linear and conv2d share: inputs, the epilogue's rules, and the dispatch.
+#ifndef HT_OP_GEMM_H
+#define HT_OP_GEMM_H
+
+#include "op_util.h"
+#include "ref_gemm.h"
+
+#include "gemm.shared.h"
+
+enum { GEMM_X, GEMM_W, GEMM_BIAS, GEMM_GATE, GEMM_RESIDUAL, GEMM_INPUTS };
+
+// Rules of the epilogue's inputs, once call->out has its shape.
+ht_status ht_op_check_epilogue(const ht_op_call *call, const ht_op_def *def, ht_activation act);
+// Tensors are indexed with 32 bits.
+ht_status ht_op_check_gemm_sizes(const ht_op_call *call, const ht_op_def *def);
+
+// Record; `push` has the geometry (rows to pad_left), the rest is filled in here.
+ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
+                            ht_vk_commands *commands);
+
+ht_ref_epilogue ht_op_ref_epilogue(const ht_op_call *call, const float *const *inputs,
+                                   ht_activation act);
+
+// The CPU kernels are written for these widths of a subgroup.
+static inline bool ht_op_use_cpu_kernel(const ht_op_call *call) {
+    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
+    return ht_context_tier(call->context) == HT_TIER_CPU &&
+           (lanes == 4 || lanes == 8 || lanes == 16);
+}
+
+#endif
