@@ -1,7 +1,6 @@
 // Making a sampler from its configuration, and the thin front of its operations.
 #include "sampler_internal.h"
 
-#include <math.h>
 #include <string.h>
 
 static const ht_sampler_ops *const table[HT_SAMPLER_KINDS] = {
@@ -55,6 +54,18 @@ static ht_status allocate(ht_sampler *s) {
     return all && (s->alphas_cumprod || !tables) ? HT_OK : HT_ERR_NO_MEMORY;
 }
 
+// Two equal levels in a row would divide by zero.
+static ht_status check_levels(const ht_sampler *s) {
+    for (uint32_t i = 0; i < s->steps && s->config.kind != HT_SAMPLER_DDIM; ++i) {
+        if (!(s->sigmas[i + 1] < s->sigmas[i])) {
+            return ht_fail(s->context, HT_ERR_INVALID,
+                           "sampler %s cannot make %u different steps of this schedule",
+                           ht_sampler_name(s->config.kind), s->steps);
+        }
+    }
+    return HT_OK;
+}
+
 ht_status ht_sampler_create(ht_context *context, const ht_sampler_desc *desc, ht_sampler **out) {
     *out = NULL;
     ht_status status = check(context, desc);
@@ -83,6 +94,7 @@ ht_status ht_sampler_create(ht_context *context, const ht_sampler_desc *desc, ht
         }
         status = s->ops->plan(s);
         s->given = NULL;
+        status = status == HT_OK ? check_levels(s) : status;
     }
     if (status != HT_OK) {
         ht_sampler_destroy(&s);

@@ -1,0 +1,19 @@
+// Writing results: all or nothing, under the final name only when complete.
+#ifndef HT_APP_FILES_H
+#define HT_APP_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Write to a file beside it, flush it to the disk, then give it its name. What exists is replaced
+// only with `overwrite`; devices and pipes are written to directly. "-" is stdout. On failure false
+// and the sentence in `why`.
+bool ht_file_write(const char *path, const void *data, size_t bytes, bool overwrite, char *why,
+                   size_t why_bytes);
+// Could that work? Checks the folder, its permissions and what is there.
+bool ht_file_check(const char *path, bool overwrite, char *why, size_t why_bytes);
+bool ht_file_exists(const char *path);
+// Whole text file, terminated, at most `limit` bytes; free(). NULL with the sentence in `why`.
+char *ht_file_read_text(const char *path, size_t limit, char *why, size_t why_bytes);
+
+#endif

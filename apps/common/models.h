@@ -1,0 +1,18 @@
+// Finding models by name in the folders where they may be.
+#ifndef HT_APP_MODELS_H
+#define HT_APP_MODELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Folder of a model: `name` itself when it is a path, else the first NAME under $HALFTONE_MODELS
+// (separated by colons), $XDG_DATA_HOME/halftone/models, the data folder of the installation, and
+// the source tree. False with a sentence in `why`.
+bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes);
+
+// Every model in those folders: name, path and description ("" when there is none).
+typedef void (*ht_model_list_fn)(void *user, const char *name, const char *path,
+                                 const char *description);
+void ht_model_list(ht_model_list_fn each, void *user);
+
+#endif

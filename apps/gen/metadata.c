@@ -1,0 +1,60 @@
+// What is kept inside a PNG: the text block other programs read, and our own exact JSON.
+#include "gen.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Last part of a path: a model's name.
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
+    const ht_report *r = &picture->report;
+    const char *negative = options->negative_prompt ? options->negative_prompt : "";
+    char more[64] = "";
+    if (options->init_image) {
+        snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
+    }
+    static const char format[] =
+        "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
+        "Seed: %llu, Size: %ux%u, Model: %s%s, RNG: CPU, Version: "
+        "halftone %s";
+    uint32_t steps = options->steps ? options->steps : r->steps;
+    size_t room = strlen(picture->prompt) + strlen(negative) + strlen(options->model) + 512;
+    char *text = malloc(room);
+    if (text) {
+        snprintf(text, room, format, picture->prompt, *negative ? "\nNegative prompt: " : "",
+                 negative, steps, r->sampler_label, r->schedule, (double)r->cfg_scale,
+                 (unsigned long long)picture->seed, r->width, r->height, base_name(options->model),
+                 more, HT_VERSION);
+    }
+    return text;
+}
+
+char *gen_metadata_json(const gen_options *options, const gen_picture *picture) {
+    const ht_report *r = &picture->report;
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}",
+                             "version", HT_VERSION, "prompt", picture->prompt, "model",
+                             base_name(options->model), "seed", (json_int_t)picture->seed, "steps",
+                             (int)(options->steps ? options->steps : r->steps), "sampler",
+                             r->sampler, "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale,
+                             "width", (int)r->width, "height", (int)r->height, "weights",
+                             options->fp32 ? "f32" : "f16", "rng", "torch-cpu");
+    if (!json) {
+        return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
+    }
+    if (options->negative_prompt) {
+        json_object_set_new(json, "negative_prompt", json_string(options->negative_prompt));
+    }
+    if (options->init_image) {
+        json_object_set_new(json, "strength", json_real(options->strength));
+        json_object_set_new(json, "init_image", json_string(base_name(options->init_image)));
+    }
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+    json_decref(json);
+    return text;
+}

@@ -1,0 +1,147 @@
+// Options of gen: one table for parsing and help.
+#include "options.h"
+
+#include "common/flags.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AT(field) .offset = offsetof(gen_options, field)
+#define GROUP(text)                                                                                \
+    { .kind = HT_FLAG_GROUP, .help = text }
+#define LATER(flag, text)                                                                          \
+    { .name = flag, .kind = HT_FLAG_LATER, .help = text }
+
+static const ht_flag flags[] = {
+    GROUP("What to draw"),
+    {"prompt", NULL, 'p', HT_FLAG_TEXT, AT(prompt), .value = "TEXT",
+     .help = "what the picture shows"},
+    {"negative-prompt", "negative", 'n', HT_FLAG_TEXT, AT(negative_prompt), .value = "TEXT",
+     .help = "what it should not show (with --cfg-scale above 1)"},
+    {"prompt-file", NULL, 0, HT_FLAG_TEXT, AT(prompt_file), .value = "FILE",
+     .help = "one prompt per line; # starts a comment"},
+    {"init-image", "init-img", 'i', HT_FLAG_TEXT, AT(init_image), .value = "FILE",
+     .help = "start from this picture (PNG, JPEG)"},
+    {"strength", "denoising-strength", 0, HT_FLAG_REAL, AT(strength), 0, 1, "X",
+     "how much of it changes, 0 to 1 (0.75)"},
+
+    GROUP("How"),
+    {"model", NULL, 'm', HT_FLAG_TEXT, AT(model), .value = "NAME|DIR",
+     .help = "model (scenes-dit); a folder in the diffusers layout"},
+    {"steps", "num-inference-steps sampling-steps", 0, HT_FLAG_U32, AT(steps), 1, 1000, "N",
+     "denoising steps (the model's default)"},
+    {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
+     "guidance; at most 1: none (the model's default)"},
+    {"width", NULL, 'W', HT_FLAG_U32, AT(width), 1, 1 << 20, "N", "pixels (the model's default)"},
+    {"height", NULL, 'H', HT_FLAG_U32, AT(height), 1, 1 << 20, "N", "pixels (the model's default)"},
+    {"seed", NULL, 's', HT_FLAG_I64, AT(seed), .value = "N",
+     .help = "the same seed gives the same picture; -1: random (-1)"},
+    {"batch-count", "num-images-per-prompt n-iter", 'b', HT_FLAG_U32, AT(batch_count), 1, 100000,
+     "N", "pictures per prompt, with seed, seed + 1, .. (1)"},
+    {"sampler", "sampling-method sampler-name", 0, HT_FLAG_TEXT, AT(sampler), .value = "NAME",
+     .help = "see --list-samplers (the model's default)"},
+    {"schedule", "scheduler", 0, HT_FLAG_TEXT, AT(schedule), .value = "NAME",
+     .help = "see --list-samplers (the model's default)"},
+    {"attention", NULL, 0, HT_FLAG_TEXT, AT(attention), .value = "dense",
+     .help = "attention method (dense)"},
+    {"strict", NULL, 0, HT_FLAG_BOOL, AT(strict),
+     .help = "a prompt that is too long is an error, not a warning"},
+
+    GROUP("Where it goes"),
+    {"output", NULL, 'o', HT_FLAG_TEXT, AT(output), .value = "FILE",
+     .help = "png or jpg; %04d numbers them; a folder; - is stdout (gen-SEED.png)"},
+    {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite), .help = "replace files that exist"},
+    {"preview", "preview-path", 0, HT_FLAG_TEXT, AT(preview), .value = "FILE",
+     .help = "keep a PNG of the picture so far, after every step"},
+    {"json", NULL, 0, HT_FLAG_MAYBE, AT(json), .value = "[FILE]",
+     .help = "report of the run: times, memory, seed, files (stdout)"},
+    {"no-metadata", "disable-image-metadata", 0, HT_FLAG_BOOL, AT(no_metadata),
+     .help = "do not write prompt and settings into the PNG"},
+
+    GROUP("Device"),
+    {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
+     .help = "by number or part of the name; see --list-devices"},
+    {"max-memory", "max-vram", 0, HT_FLAG_SIZE, AT(max_memory), .value = "SIZE",
+     .help = "device memory to use at most, e.g. 6G"},
+    {"fp16", NULL, 0, HT_FLAG_BOOL, AT(fp16), .help = "half floats (the default where safe)"},
+    {"fp32", NULL, 0, HT_FLAG_BOOL, AT(fp32), .help = "single floats everywhere"},
+    {"check", NULL, 0, HT_FLAG_BOOL, AT(check),
+     .help = "compare every operation with the CPU reference"},
+
+    GROUP("Program"),
+    {"list-devices", NULL, 0, HT_FLAG_BOOL, AT(list_devices), .help = "Vulkan devices"},
+    {"list-models", NULL, 0, HT_FLAG_BOOL, AT(list_models),
+     .help = "models that are found by name"},
+    {"list-samplers", "list-schedules", 0, HT_FLAG_BOOL, AT(list_samplers),
+     .help = "samplers and schedules"},
+    {"quiet", NULL, 'q', HT_FLAG_BOOL, AT(quiet), .help = "errors only"},
+    {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose),
+     .help = "more messages; -vv times every kernel"},
+    {"help", NULL, 'h', HT_FLAG_BOOL, AT(help), .help = "this text"},
+    {"version", NULL, 0, HT_FLAG_BOOL, AT(version), .help = "version"},
+
+    LATER("w8a8", "8-bit weights and activations"),
+    LATER("w4a8", "4-bit weights, 8-bit activations"),
+    LATER("w4a4", "4-bit weights and activations"),
+    LATER("w1a4", "binary weights, 4-bit activations"),
+    LATER("recipe", "quantization recipes"),
+    LATER("list-recipes", "quantization recipes"),
+    LATER("frames", "video"),
+    LATER("video-frames", "video"),
+    LATER("fps", "video"),
+    LATER("mask", "inpainting"),
+    LATER("lora", "LoRA"),
+    LATER("lora-model-dir", "LoRA"),
+    LATER("vae-tiling", "tiles are used by themselves when memory is short; the switch"),
+};
+
+static const ht_flag_set set = {
+    .program = "gen",
+    .usage = "usage: gen --prompt TEXT [flags]\n"
+             "Makes a picture from a text, on any Vulkan device.",
+    .flags = flags,
+    .count = sizeof(flags) / sizeof(*flags),
+};
+
+static bool refuse(const char *sentence) {
+    fprintf(stderr, "gen: %s\n", sentence);
+    return false;
+}
+
+static bool check(const gen_options *o) {
+    if (o->fp16 && o->fp32) {
+        return refuse("--fp16 and --fp32 exclude each other");
+    }
+    if (o->prompt && o->prompt_file) {
+        return refuse("--prompt and --prompt-file exclude each other");
+    }
+    if (!o->prompt && !o->prompt_file) {
+        return refuse("there is no --prompt; see --help");
+    }
+    if (o->attention && strcmp(o->attention, "dense") != 0) {
+        if (strcmp(o->attention, "sage") == 0 || strcmp(o->attention, "paro") == 0) {
+            fprintf(stderr, "gen: --attention %s is not in this version\n", o->attention);
+            return false;
+        }
+        return refuse("--attention: expected dense");
+    }
+    if (o->json && !*o->json && o->output && strcmp(o->output, "-") == 0) {
+        return refuse("the picture and the report cannot both go to stdout; give --json a FILE");
+    }
+    return true;
+}
+
+bool gen_options_parse(int argc, char **argv, gen_options *options) {
+    *options = (gen_options){
+        .model = "scenes-dit", .strength = 0.75, .batch_count = 1, .cfg_scale = -1, .seed = -1};
+    if (!ht_flags_parse(&set, argc, argv, options)) {
+        return false;
+    }
+    bool asks = options->help || options->version || options->list_devices ||
+                options->list_models || options->list_samplers;
+    return asks || check(options);
+}
+
+void gen_options_help(void) {
+    ht_flags_help(&set);
+}

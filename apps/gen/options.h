@@ -1,0 +1,32 @@
+// Options of gen.
+#ifndef HT_GEN_OPTIONS_H
+#define HT_GEN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct gen_options {
+    const char *model;
+    const char *prompt, *negative_prompt, *prompt_file;
+    const char *init_image;
+    double strength;
+    uint32_t width, height, steps, batch_count;
+    double cfg_scale;
+    int64_t seed;
+    const char *sampler, *schedule;
+    const char *output, *preview, *json;
+    bool overwrite, no_metadata, strict;
+    bool fp16, fp32;
+    const char *attention;
+    const char *device;
+    uint64_t max_memory;
+    bool check, quiet, help, version;
+    bool list_devices, list_models, list_samplers;
+    int verbose;
+} gen_options;
+
+// Defaults, then argv. False after a message: exit with 2.
+bool gen_options_parse(int argc, char **argv, gen_options *options);
+void gen_options_help(void);
+
+#endif

@@ -1,0 +1,177 @@
+// Names of results, and writing them.
+#include "gen.h"
+
+#include "common/files.h"
+#include "common/png.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+// Ending of the name without the dot; "" when there is none.
+static const char *ending(const char *path) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    return dot ? dot + 1 : "";
+}
+
+static bool is_jpeg(const char *path) {
+    return strcasecmp(ending(path), "jpg") == 0 || strcasecmp(ending(path), "jpeg") == 0;
+}
+
+static bool is_device(const char *path) {
+    struct stat info;
+    return strcmp(path, "-") == 0 ||
+           (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+}
+
+// The first "%d" or "%0Nd" of a pattern; NULL when there is none. *width: N or 0.
+static const char *number_hole(const char *pattern, int *width, size_t *length) {
+    for (const char *p = strchr(pattern, '%'); p; p = strchr(p + 1, '%')) {
+        const char *q = p + 1;
+        *width = 0;
+        while (isdigit((unsigned char)*q) && q - p < 4) {
+            *width = *width * 10 + (*q++ - '0');
+        }
+        if (*q == 'd') {
+            *length = (size_t)(q + 1 - p);
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static bool fits(int length) {
+    return length > 0 && length < PATH_MAX;
+}
+
+// head + number + tail: gen-42.png, or gen-42-2.png when that is taken and may not be replaced.
+static bool free_name(const char *head, const char *tail, bool overwrite, size_t first,
+                      char path[PATH_MAX]) {
+    for (size_t i = first; i < first + 100000; ++i) {
+        char number[24] = "";
+        if (i > 1) {
+            snprintf(number, sizeof(number), "-%zu", i);
+        }
+        if (!fits(snprintf(path, PATH_MAX, "%s%s%s", head, number, tail))) {
+            return false;
+        }
+        if (overwrite || !ht_file_exists(path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool name_it(const gen_options *options, const gen_job *job, char path[PATH_MAX]) {
+    const char *given = options->output;
+    char head[PATH_MAX];
+    int width;
+    size_t length;
+    if (!given || is_folder(given)) {
+        bool slash = given && *given && given[strlen(given) - 1] == '/';
+        int n = snprintf(head, sizeof(head), "%s%sgen-%llu", given ? given : "",
+                         given && !slash ? "/" : "", (unsigned long long)job->seed);
+        return fits(n) && free_name(head, ".png", options->overwrite, 1, path);
+    }
+    const char *hole = number_hole(given, &width, &length);
+    if (hole) {
+        return fits(snprintf(path, PATH_MAX, "%.*s%0*zu%s", (int)(hole - given), given, width,
+                             job->index + 1, hole + length));
+    }
+    if (job->index == 0 || is_device(given)) {
+        return fits(snprintf(path, PATH_MAX, "%s", given));
+    }
+    // The next ones of several: name-2.png, name-3.png
+    const char *end = ending(given);
+    size_t stem = *end ? (size_t)(end - 1 - given) : strlen(given);
+    return fits(
+        snprintf(path, PATH_MAX, "%.*s-%zu%s", (int)stem, given, job->index + 1, given + stem));
+}
+
+bool gen_output_name(const gen_options *options, ht_app_log *log, const gen_job *job,
+                     char path[PATH_MAX]) {
+    char why[PATH_MAX + 256];
+    if (!name_it(options, job, path)) {
+        ht_app_say(log, HT_LOG_ERROR, "no name for the output can be made");
+        return false;
+    }
+    if (!ht_file_check(path, options->overwrite, why, sizeof(why))) {
+        ht_app_say(log, HT_LOG_ERROR, "%s", why);
+        return false;
+    }
+    return true;
+}
+
+static bool check_kind(ht_app_log *log, const gen_job *first, const char *path) {
+    if (!is_device(path) && strcasecmp(ending(path), "png") != 0 && !is_jpeg(path)) {
+        ht_app_say(log, HT_LOG_ERROR, "'%s': pictures are written as .png or .jpg", path);
+        return false;
+    }
+    if (strcmp(path, "-") == 0 && first->count > 1) {
+        ht_app_say(log, HT_LOG_ERROR, "%zu pictures cannot go to one stdout; give --output a FILE",
+                   first->count);
+        return false;
+    }
+    return true;
+}
+
+bool gen_output_check(const gen_options *options, ht_app_log *log, const gen_job *first) {
+    char path[PATH_MAX], why[PATH_MAX + 256];
+    if (!gen_output_name(options, log, first, path) || !check_kind(log, first, path)) {
+        return false;
+    }
+    const char *others[] = {options->preview,
+                            options->json && *options->json ? options->json : NULL};
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); ++i) {
+        if (others[i] && !ht_file_check(others[i], true, why, sizeof(why))) {
+            ht_app_say(log, HT_LOG_ERROR, "%s", why);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool gen_output_write(const gen_options *options, ht_app_log *log, const ht_image *image,
+                      const gen_picture *picture) {
+    char why[PATH_MAX + 256] = "out of memory";
+    ht_bytes bytes = {0};
+    bool good;
+    if (is_jpeg(picture->path)) {
+        good = ht_jpeg_encode(image, &bytes);
+    } else {
+        char *parameters = gen_metadata_parameters(options, picture);
+        char *json = gen_metadata_json(options, picture);
+        const ht_png_text texts[] = {{"parameters", parameters}, {"halftone", json}};
+        good =
+            parameters && json && ht_png_encode(image, texts, options->no_metadata ? 0 : 2, &bytes);
+        free(parameters);
+        free(json);
+    }
+    good = good && ht_file_write(picture->path, bytes.data, bytes.count, options->overwrite, why,
+                                 sizeof(why));
+    free(bytes.data);
+    if (!good) {
+        ht_app_say(log, HT_LOG_ERROR, "%s", why);
+    }
+    return good;
+}
+
+bool gen_preview_write(const gen_options *options, ht_app_log *log, const ht_image *image) {
+    char why[PATH_MAX + 256] = "out of memory";
+    ht_bytes bytes = {0};
+    bool good = ht_png_encode(image, NULL, 0, &bytes) &&
+                ht_file_write(options->preview, bytes.data, bytes.count, true, why, sizeof(why));
+    free(bytes.data);
+    if (!good) {
+        ht_app_say(log, HT_LOG_WARN, "no preview: %s", why);
+    }
+    return good;
+}

@@ -1,0 +1,262 @@
+// One call of gen: device, model, and a picture for every prompt and seed.
+#include "gen.h"
+
+#include "common/models.h"
+#include "common/png.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+// Worst difference between device and reference, for --check.
+typedef struct check_state {
+    ht_app_log *log;
+    double worst, limit;
+    char label[128];
+    uint32_t nodes, bad;
+} check_state;
+
+typedef struct session {
+    const gen_options *options;
+    ht_app_log *log;
+    const volatile int *stop;
+    ht_context *context;
+    ht_pipeline *pipeline;
+    gen_prompts prompts;
+    ht_app_progress progress;
+    ht_image init;
+    check_state check;
+    gen_picture *pictures;
+    size_t made;
+    char model_path[PATH_MAX];
+    double open_seconds, start;
+} session;
+
+static void note_check(void *user, const ht_node_check *check) {
+    check_state *state = user;
+    ++state->nodes;
+    bool bad = !check->finite || check->rel_l2 > state->limit;
+    if (bad) {
+        ++state->bad;
+        ht_app_say(state->log, HT_LOG_ERROR, "%s (%s): differs by %.3g, at most %.3g at %llu%s",
+                   check->label, check->op, check->rel_l2, check->max_abs,
+                   (unsigned long long)check->worst, check->finite ? "" : ", not finite");
+    } else {
+        ht_app_say(state->log, HT_LOG_INFO, "%s (%s): %.3g", check->label, check->op,
+                   check->rel_l2);
+    }
+    if (check->rel_l2 > state->worst) {
+        state->worst = check->rel_l2;
+        snprintf(state->label, sizeof(state->label), "%s (%s)", check->label, check->op);
+    }
+}
+
+static bool on_progress(void *user, const ht_progress *now) {
+    session *s = user;
+    ht_app_progress_show(&s->progress, now);
+    if (now->preview && s->options->preview) {
+        gen_preview_write(s->options, s->log, now->preview);
+    }
+    return *s->stop == 0;
+}
+
+static uint64_t first_seed(int64_t asked) {
+    uint32_t random;
+    if (asked >= 0) {
+        return (uint64_t)asked;
+    }
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+        random = (uint32_t)(ht_app_seconds() * 1e6);
+    }
+    return random;
+}
+
+static bool read_init(session *s) {
+    const char *path = s->options->init_image, *why;
+    uint32_t width, height;
+    if (!path) {
+        return true;
+    }
+    uint8_t *pixels = ht_picture_read(path, &width, &height, &why);
+    if (!pixels) {
+        ht_app_say(s->log, HT_LOG_ERROR, "'%s' cannot be read as a picture: %s", path, why);
+        return false;
+    }
+    s->init = (ht_image){.width = width, .height = height, .rgb = pixels};
+    return true;
+}
+
+// HT_TIER=portable|cpu chooses the kernels, for tests.
+static ht_tier asked_tier(void) {
+    const char *text = getenv("HT_TIER");
+    return !text                           ? HT_TIER_AUTO
+           : strcmp(text, "portable") == 0 ? HT_TIER_PORTABLE
+           : strcmp(text, "cpu") == 0      ? HT_TIER_CPU
+                                           : HT_TIER_AUTO;
+}
+
+static bool open_device(session *s) {
+    const gen_options *o = s->options;
+    ht_context_desc desc = {
+        .device = o->device,
+        .tier = asked_tier(),
+        .max_device_bytes = o->max_memory,
+        .log = {.write = ht_app_log_write, .user = s->log, .level = s->log->level},
+    };
+    return ht_context_create(&desc, &s->context) == HT_OK;
+}
+
+static bool open_model(session *s, bool several) {
+    const gen_options *o = s->options;
+    ht_format format = o->fp32 ? HT_FORMAT_F32 : o->fp16 ? HT_FORMAT_F16 : HT_FORMAT_NONE;
+    // One rounding to half floats per value and op; several roundings inside of one op.
+    s->check = (check_state){.log = s->log, .limit = o->fp32 ? 1e-5 : 4e-3};
+    ht_pipeline_options options = {
+        .weights = format,
+        .activations = format,
+        .keep_loaded = several,
+        .profile = o->verbose > 1,
+        .max_device_bytes = o->max_memory,
+        .check = o->check ? note_check : NULL,
+        .check_user = &s->check,
+    };
+    double began = ht_app_seconds();
+    ht_status status = ht_pipeline_open(s->context, s->model_path, &options, &s->pipeline);
+    s->open_seconds = ht_app_seconds() - began;
+    return status == HT_OK;
+}
+
+static ht_status make_picture(session *s, const gen_job *job) {
+    const gen_options *o = s->options;
+    gen_picture *picture = &s->pictures[s->made];
+    picture->prompt = job->prompt;
+    picture->seed = job->seed;
+    if (!gen_output_name(o, s->log, job, picture->path)) {
+        return HT_ERR_IO;
+    }
+    ht_generate_params params = {
+        .prompt = job->prompt,
+        .negative_prompt = o->negative_prompt,
+        .width = o->width,
+        .height = o->height,
+        .steps = o->steps,
+        .cfg_scale = (float)o->cfg_scale,
+        .seed = job->seed,
+        .sampler = o->sampler,
+        .schedule = o->schedule,
+        .init = o->init_image ? &s->init : NULL,
+        .strength = (float)o->strength,
+        .strict = o->strict,
+        .preview_every = o->preview ? 1 : 0,
+    };
+    if (job->count > 1) {
+        snprintf(s->progress.prefix, sizeof(s->progress.prefix), "%zu/%zu ", job->index + 1,
+                 job->count);
+    }
+    ht_callbacks callbacks = {.progress = on_progress, .user = s};
+    ht_image image;
+    ht_status status =
+        ht_pipeline_generate(s->pipeline, &params, &callbacks, &image, &picture->report);
+    ht_app_progress_clear(&s->progress);
+    if (status == HT_OK && *s->stop) {
+        status = HT_ERR_CANCELLED;
+    }
+    if (status == HT_OK && !gen_output_write(o, s->log, &image, picture)) {
+        status = HT_ERR_IO;
+    }
+    ht_image_clear(s->context, &image);
+    if (status == HT_OK) {
+        ++s->made;
+        gen_report_summary(picture, s->log);
+        if (!o->quiet && !(o->json && !*o->json) && strcmp(picture->path, "-") != 0) {
+            printf("%s\n", picture->path);
+            fflush(stdout);
+        }
+    }
+    return status;
+}
+
+static ht_status make_all(session *s, uint64_t seed) {
+    size_t per_prompt = s->options->batch_count, count = s->prompts.count * per_prompt;
+    ht_status status = HT_OK;
+    for (size_t i = 0; i < count && status == HT_OK; ++i) {
+        gen_job job = {.prompt = s->prompts.lines[i / per_prompt],
+                       .seed = seed + i,
+                       .index = i,
+                       .count = count};
+        status = make_picture(s, &job);
+    }
+    return status;
+}
+
+static bool report(session *s) {
+    const ht_device_info *device = ht_context_device(s->context);
+    gen_report out = {.options = s->options,
+                      .model_path = s->model_path,
+                      .device = device->name,
+                      .driver = device->driver,
+                      .open_seconds = s->open_seconds,
+                      .total_seconds = ht_app_seconds() - s->start,
+                      .pictures = s->pictures,
+                      .count = s->made};
+    return !s->options->json || gen_report_write(&out, s->log);
+}
+
+static int finish_check(const session *s) {
+    const check_state *c = &s->check;
+    fprintf(stderr, "check: %u operations, %u beyond %.1g; the worst is %s with %.3g\n", c->nodes,
+            c->bad, c->limit, c->label, c->worst);
+    return c->bad == 0 && c->nodes > 0 ? EXIT_GOOD : EXIT_FAILED;
+}
+
+static int work(session *s) {
+    char why[PATH_MAX * 2];
+    const gen_options *o = s->options;
+    if (!gen_prompts_read(o, s->log, &s->prompts)) {
+        return EXIT_FAILED;
+    }
+    uint64_t seed = first_seed(o->seed);
+    size_t count = s->prompts.count * o->batch_count;
+    gen_job first = {.prompt = s->prompts.lines[0], .seed = seed, .count = count};
+    if (!gen_output_check(o, s->log, &first) || !read_init(s)) {
+        return EXIT_FAILED;
+    }
+    if (!ht_model_find(o->model, s->model_path, sizeof(s->model_path), why, sizeof(why))) {
+        ht_app_say(s->log, HT_LOG_ERROR, "%s", why);
+        return EXIT_FAILED;
+    }
+    s->pictures = calloc(count, sizeof(*s->pictures));
+    if (!s->pictures) {
+        ht_app_say(s->log, HT_LOG_ERROR, "out of memory");
+        return EXIT_FAILED;
+    }
+    if (!open_device(s) || !open_model(s, count > 1)) {
+        return EXIT_FAILED;
+    }
+    ht_status status = make_all(s, seed);
+    bool reported = report(s);
+    if (status == HT_ERR_CANCELLED) {
+        fprintf(stderr, "gen: cancelled\n");
+        return EXIT_CANCELLED;
+    }
+    if (status != HT_OK || !reported) {
+        return EXIT_FAILED;
+    }
+    return o->check ? finish_check(s) : EXIT_GOOD;
+}
+
+int gen_run(const gen_options *options, ht_app_log *log, const volatile int *stop) {
+    session s = {.options = options, .log = log, .stop = stop, .start = ht_app_seconds()};
+    ht_app_progress_init(&s.progress, log, options->quiet);
+    int code = work(&s);
+    if (*stop) {
+        code = EXIT_CANCELLED;
+    }
+    free(s.init.rgb);
+    free(s.pictures);
+    gen_prompts_free(&s.prompts);
+    ht_pipeline_destroy(&s.pipeline);
+    ht_context_destroy(&s.context);
+    return code;
+}
