@@ -14,6 +14,10 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wvla -Wmissing-prototypes
 if(HT_WERROR)
     add_compile_options(-Werror)
 endif()
+if(HT_BUILD_FUZZERS)
+    set(HT_SANITIZE ON)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(HT_SANITIZE)
     add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
                         -fno-omit-frame-pointer -g)

@@ -1,0 +1,7 @@
+// tokenizer.json files.
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    fuzz_tokenizer(fuzz_file("tokenizer.json", data, bytes, NULL, 0));
+    return 0;
+}
