@@ -124,6 +124,16 @@ rule_registered() {
     done < <(sources 'engine/*.c' 'models/*.c' 'pipelines/*.c' 'apps/*.c' 'tests/*.c' 'tools/*.c')
 }
 
+# Every flag of gen is in its manual and its man page.
+rule_docs() {
+    local flag
+    while IFS= read -r flag; do
+        grep -qE -- "--$flag([^a-z-]|\$)" docs/cli.md || offend "docs/cli.md: no --$flag"
+        sed 's/\\-/-/g' docs/man/gen.1 | grep -qE -- "--$flag([^a-z-]|\$)" ||
+            offend "docs/man/gen.1: no --$flag"
+    done < <(sed -nE 's/^ *\{"([a-z0-9-]+)",.*HT_FLAG_.*/\1/p' apps/gen/options.c)
+}
+
 # Rows of kernels.def are unique, and every shader has one.
 rule_kernels() {
     local name

@@ -21,6 +21,9 @@ cd -- "$temp" # the program must find its models without the source tree around
 models=$("$prefix/bin/gen" --list-models)
 for folder in "$prefix"/share/halftone/models/*/; do
     name=$(basename "$folder")
-    [[ $models == *"$name"* ]] || { echo "gen --list-models does not list $name"; exit 1; }
+    [[ $models == *"$prefix/share/halftone/models/$name"* ]] || {
+        echo "gen --list-models does not find the installed $name"
+        exit 1
+    }
 done
 [[ -f $prefix/share/man/man1/gen.1 ]]
