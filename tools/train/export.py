@@ -10,8 +10,10 @@ import shutil
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 
+import data
 import dit
 import models
+import rescale
 import vae as vae_stage
 
 INDEX = {
@@ -24,7 +26,7 @@ INDEX = {
 DESCRIPTION = ("Small pictures of one or two coloured solids: sphere, cube, cylinder, cone, torus, "
                "pyramid; on a checkerboard, wood, grass or sand; by day, at sunset or at night.")
 DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128,
-                         "sampler": "flow_euler"},
+                         "sampler": "flow_euler", "schedule": "uniform"},
             "description": DESCRIPTION, "max_tokens": models.MAX_TOKENS}
 
 
@@ -51,6 +53,7 @@ def main():
     dit.load_into(net, kept["ema"])
     vae = AutoencoderKL(**vae_stage.CONFIG)
     vae.load_state_dict(torch.load(args.vae)["vae"])
+    rescale.rescale(vae, data.to_float(data.render(1, 16)[0]))
     shutil.rmtree(args.out, ignore_errors=True)
     os.makedirs(args.out)
     net.text.half().save_pretrained(args.out + "/text_encoder")
