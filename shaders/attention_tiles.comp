@@ -14,12 +14,13 @@ layout(constant_id = 8) const uint CHUNKS = 2; // of 32 channels
 
 const uint KEYS = 32u;  // per step
 const uint WIDTH = HT_ATTENTION_CHUNK / 4u; // quads in a chunk, or in 32 keys
-const uint PITCH = 9u;  // odd, against bank conflicts
+const uint PITCH = WIDTH + 1u; // odd, against bank conflicts
 const uint QUERIES = HT_ATTENTION_LINES * ROWS;
 
-shared vec4 q_tile[QUERIES][PITCH];  // [query][channel / 4]
-shared vec4 kv_tile[KEYS][PITCH];    // k as [channel][key / 4], v as [key][channel / 4]
-shared vec4 weights[QUERIES][PITCH]; // [query][key / 4]
+// Pairs where every invocation of a line reads the same: vec4 loads are four to some drivers.
+shared vec2 q_tile[QUERIES][2u * PITCH];  // [query][channel / 2]
+shared vec2 weights[QUERIES][2u * PITCH]; // [query][key / 2]
+shared vec4 kv_tile[KEYS][PITCH];         // k as [channel][key / 4], v as [key][channel / 4]
 shared float partial[QUERIES][WIDTH];
 
 vec4 load_quad(uint64_t at, uint format, uint quad) {
@@ -33,9 +34,10 @@ vec4 load_quad(uint64_t at, uint format, uint quad) {
 void fetch_q(uint image, uint head, uint query0, uint chunk) {
     for (uint n = gl_LocalInvocationID.x; n < QUERIES * WIDTH; n += HT_ATTENTION_INVOCATIONS) {
         uint query = min(query0 + n / WIDTH, push.queries - 1u);
-        q_tile[n / WIDTH][n % WIDTH] =
-            load_quad(head_at(push.q, FORMAT_X, image * push.queries + query, head), FORMAT_X,
-                      chunk * WIDTH + n % WIDTH);
+        vec4 q = load_quad(head_at(push.q, FORMAT_X, image * push.queries + query, head), FORMAT_X,
+                           chunk * WIDTH + n % WIDTH);
+        q_tile[n / WIDTH][n % WIDTH * 2u] = q.xy;
+        q_tile[n / WIDTH][n % WIDTH * 2u + 1u] = q.zw;
     }
 }
 
@@ -62,14 +64,12 @@ void fetch_v(uint image, uint head, uint key0, uint chunk) {
 
 // target[i] += left[row0 + i] (32 values) times kv_tile's column of quads.
 #define MULTIPLY(target, left, row0, column)                                                       \
-    for (uint n = 0u; n < WIDTH; n++) {                                                            \
-        vec4 r0 = kv_tile[4u * n][column];                                                         \
-        vec4 r1 = kv_tile[4u * n + 1u][column];                                                    \
-        vec4 r2 = kv_tile[4u * n + 2u][column];                                                    \
-        vec4 r3 = kv_tile[4u * n + 3u][column];                                                    \
+    for (uint n = 0u; n < 2u * WIDTH; n++) {                                                       \
+        vec4 r0 = kv_tile[2u * n][column];                                                         \
+        vec4 r1 = kv_tile[2u * n + 1u][column];                                                    \
         [[unroll]] for (uint i = 0u; i < ROWS; i++) {                                              \
-            vec4 l = left[row0 + i][n];                                                            \
-            target[i] += l.x * r0 + l.y * r1 + l.z * r2 + l.w * r3;                                \
+            vec2 l = left[row0 + i][n];                                                            \
+            target[i] += l.x * r0 + l.y * r1;                                                      \
         }                                                                                          \
     }
 
@@ -108,7 +108,8 @@ void softmax_step(uint image, uint head, uint query0, uint row0, uint first_key,
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
             s[j] = first_key + j < push.keys ? exp2(s[j] - top) : 0.0;
         }
-        weights[row0 + i][column] = s;
+        weights[row0 + i][2u * column] = s.xy;
+        weights[row0 + i][2u * column + 1u] = s.zw;
         total[i] = total[i] * shrink + ((s.x + s.y) + (s.z + s.w));
         [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
             results[i * CHUNKS + c] *= shrink;
