@@ -179,9 +179,10 @@ void ht_pixart_positions(const ht_pixart_config *config, uint32_t rows, uint32_t
     uint32_t width = config->heads * config->head_dim, quarter = width / 4;
     double base = config->sample_size / config->patch;
     for (uint32_t i = 0; i < rows; ++i) {
-        double y = i / (rows / base) / config->interpolation_scale;
+        // Positions in f32 and waves in f64, as in the reference.
+        double y = (float)i / (float)(rows / base) / (float)config->interpolation_scale;
         for (uint32_t j = 0; j < columns; ++j) {
-            double x = j / (columns / base) / config->interpolation_scale;
+            double x = (float)j / (float)(columns / base) / (float)config->interpolation_scale;
             float *row = table + ((size_t)i * columns + j) * width;
             for (uint32_t k = 0; k < quarter; ++k) {
                 double omega = pow(10000.0, -(double)k / quarter);

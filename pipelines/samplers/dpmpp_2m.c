@@ -108,7 +108,7 @@ static void advance(ht_sampler *s, uint32_t step, const float *prediction, float
     double lambda = log(alpha) - log(sigma);
     double h = log(alpha_next) - log(sigma_next) - lambda; // infinite when the next level is 0
     double keep = sigma_next / sigma, take = -alpha_next * expm1(-h), slope = 0;
-    if (second_order(s, step)) {
+    if (second_order(s, step) && h > 0) {
         double alpha_before, sigma_before;
         split(s, s->sigmas[step - 1], &alpha_before, &sigma_before);
         double r = (lambda - (log(alpha_before) - log(sigma_before))) / h;

@@ -54,10 +54,11 @@ static ht_status allocate(ht_sampler *s) {
     return all && (s->alphas_cumprod || !tables) ? HT_OK : HT_ERR_NO_MEMORY;
 }
 
-// Two equal levels in a row would divide by zero.
+// Two equal levels in a row would divide by zero; only the last step may stand still.
 static ht_status check_levels(const ht_sampler *s) {
     for (uint32_t i = 0; i < s->steps && s->config.kind != HT_SAMPLER_DDIM; ++i) {
-        if (!(s->sigmas[i + 1] < s->sigmas[i])) {
+        bool still = i + 1 == s->steps && s->sigmas[i + 1] == s->sigmas[i];
+        if (!(s->sigmas[i + 1] < s->sigmas[i]) && !still) {
             return ht_fail(s->context, HT_ERR_INVALID,
                            "sampler %s cannot make %u different steps of this schedule",
                            ht_sampler_name(s->config.kind), s->steps);
