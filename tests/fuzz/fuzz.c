@@ -30,8 +30,12 @@ static void remove_folder(void) {
 // Path for a name; the few names a target uses keep their slots.
 static const char *path_of(const char *name) {
     if (!folder[0]) {
-        strcpy(folder, "/tmp/halftone-fuzz-XXXXXX");
-        fuzz_require(mkdtemp(folder) != NULL, "temporary folder");
+        // In memory where that exists: a disk would allow a hundred inputs per second.
+        strcpy(folder, "/dev/shm/halftone-fuzz-XXXXXX");
+        if (!mkdtemp(folder)) {
+            strcpy(folder, "/tmp/halftone-fuzz-XXXXXX");
+            fuzz_require(mkdtemp(folder) != NULL, "temporary folder");
+        }
         atexit(remove_folder);
     }
     char path[128];
@@ -71,16 +75,13 @@ ht_context *fuzz_context(void) {
 }
 
 static void check_tensor(ht_weights *weights, const ht_weight_info *info) {
-    const uint8_t *data = info->data;
-    static volatile uint32_t sink;
-    uint32_t sum = 0;
+    const volatile uint8_t *data = info->data;
     fuzz_require(info->name[0] != '\0' && strlen(info->name) <= 512, "names of 1 to 512 bytes");
     fuzz_require(ht_weights_find(weights, info->name) == info, "found by name");
     fuzz_require(info->desc.rank <= HT_MAX_RANK, "rank");
     for (uint64_t i = 0; i < info->bytes; i++) {
-        sum += data[i]; // all of it is mapped
+        (void)data[i]; // all of it is mapped
     }
-    sink = sum;
     if (info->desc.format != HT_FORMAT_NONE && info->desc.rank > 0) {
         fuzz_require(ht_desc_bytes(&info->desc) == info->bytes, "shape and bytes agree");
     }

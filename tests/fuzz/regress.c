@@ -28,7 +28,7 @@ static size_t pick_place(uint64_t *seed, size_t bytes) {
 
 static void overwrite(input *in, size_t at, const void *data, size_t bytes) {
     if (at + bytes <= in->bytes) {
-        memcpy(in->data + at, data, bytes);
+        memmove(in->data + at, data, bytes);
     }
 }
 
