@@ -2,6 +2,7 @@
 #ifndef HALFTONE_H
 #define HALFTONE_H
 
+#include <halftone/bench.h>
 #include <halftone/context.h>
 #include <halftone/graph.h>
 #include <halftone/ops.h>

@@ -1,0 +1,59 @@
+// gen-bench: kernels at the shapes of real networks, against the device's own ceilings.
+#ifndef GEN_BENCH_H
+#define GEN_BENCH_H
+
+#include "common/log.h"
+
+#include <halftone/bench.h>
+#include <halftone/halftone.h>
+
+#include <stdio.h>
+
+typedef enum bench_op {
+    BENCH_LINEAR,     // rows, N, K
+    BENCH_CONV2D,     // H, W, I, O, kernel, stride, upsample
+    BENCH_ATTENTION,  // queries, keys, heads, head width
+    BENCH_LAYER_NORM, // rows, C
+    BENCH_GROUP_NORM, // positions, C, groups
+    BENCH_ADD,        // count
+} bench_op;
+
+typedef struct bench_case {
+    const char *name; // "<network>/<part>"
+    bench_op op;
+    uint32_t n[7];
+    bool quick; // measured with --quick too
+} bench_case;
+
+extern const bench_case bench_cases[];
+extern const size_t bench_case_count;
+
+const char *bench_op_name(bench_op op);
+// "1024 x 1024 x 1024" into text. Returns text.
+const char *bench_shape(const bench_case *c, char *text, size_t bytes);
+double bench_flops(const bench_case *c); // 2 per multiply and add; 0 where memory is the limit
+double bench_bytes(const bench_case *c, ht_format format); // every tensor read or written once
+
+typedef struct bench_result {
+    const bench_case *what;
+    ht_format format;      // of the activations; weights are f16
+    uint32_t repeats;
+    double median_s, best_s;
+    double first_s; // the first run, with whatever the driver compiles there
+} bench_result;
+
+typedef struct bench_settings {
+    ht_format format;
+    double seconds; // to repeat a case for, at least 3 times
+} bench_settings;
+
+// HT_ERR_NO_MEMORY where the device is too small for the case.
+ht_status bench_measure(ht_context *context, const bench_case *c, const bench_settings *settings,
+                        bench_result *result);
+
+// A line of the table as soon as it is known; the heading with result NULL.
+void bench_print(const bench_result *result, const ht_bench_ceilings *ceilings);
+void bench_print_json(FILE *file, ht_context *context, const ht_bench_ceilings *ceilings,
+                      const bench_result *results, size_t count);
+
+#endif

@@ -1,0 +1,116 @@
+// What is measured: shapes of published networks at their usual picture sizes.
+#include "bench.h"
+
+const bench_case bench_cases[] = {
+    {"target/gemm", BENCH_LINEAR, {1024, 1024, 1024}, true},
+    {"target/conv", BENCH_CONV2D, {64, 64, 320, 320, 3, 1, 1}, true},
+    {"target/attention", BENCH_ATTENTION, {1024, 1024, 8, 64}, true},
+
+    // Stable Diffusion 1.5, 512 x 512: latents of 64 x 64.
+    {"sd15/conv_in", BENCH_CONV2D, {64, 64, 4, 320, 3, 1, 1}, false},
+    {"sd15/conv 32", BENCH_CONV2D, {32, 32, 640, 640, 3, 1, 1}, false},
+    {"sd15/conv 16", BENCH_CONV2D, {16, 16, 1280, 1280, 3, 1, 1}, false},
+    {"sd15/conv 8", BENCH_CONV2D, {8, 8, 1280, 1280, 3, 1, 1}, true},
+    {"sd15/down", BENCH_CONV2D, {64, 64, 320, 320, 3, 2, 1}, false},
+    {"sd15/up", BENCH_CONV2D, {32, 32, 640, 640, 3, 1, 2}, false},
+    {"sd15/conv_out", BENCH_CONV2D, {64, 64, 320, 4, 3, 1, 1}, true},
+    {"sd15/to_q", BENCH_LINEAR, {4096, 320, 320}, true},
+    {"sd15/geglu", BENCH_LINEAR, {4096, 2560, 320}, false},
+    {"sd15/time", BENCH_LINEAR, {1, 1280, 1280}, true},
+    {"sd15/text k", BENCH_LINEAR, {77, 320, 768}, false},
+    {"sd15/self attention", BENCH_ATTENTION, {4096, 4096, 8, 40}, false},
+    {"sd15/cross attention", BENCH_ATTENTION, {4096, 77, 8, 40}, true},
+    {"sd15/group_norm", BENCH_GROUP_NORM, {4096, 320, 32}, true},
+    {"sd15/add", BENCH_ADD, {4096 * 320}, true},
+    {"vae/conv 512", BENCH_CONV2D, {512, 512, 128, 128, 3, 1, 1}, false},
+    {"vae/conv 128", BENCH_CONV2D, {128, 128, 512, 512, 3, 1, 1}, false},
+    {"vae/conv_out", BENCH_CONV2D, {512, 512, 128, 3, 3, 1, 1}, false},
+    {"vae/attention", BENCH_ATTENTION, {4096, 4096, 1, 512}, false},
+
+    // Stable Diffusion XL, 1024 x 1024: latents of 128 x 128.
+    {"sdxl/conv 128", BENCH_CONV2D, {128, 128, 320, 320, 3, 1, 1}, false},
+    {"sdxl/conv 32", BENCH_CONV2D, {32, 32, 1280, 1280, 3, 1, 1}, false},
+    {"sdxl/to_q", BENCH_LINEAR, {1024, 1280, 1280}, false},
+    {"sdxl/geglu", BENCH_LINEAR, {1024, 10240, 1280}, false},
+    {"sdxl/self attention", BENCH_ATTENTION, {4096, 4096, 10, 64}, false},
+    {"sdxl/cross attention", BENCH_ATTENTION, {4096, 77, 10, 64}, false},
+
+    // PixArt-Sigma, 1024 x 1024: 4096 tokens, prompts of up to 300.
+    {"pixart/to_q", BENCH_LINEAR, {4096, 1152, 1152}, false},
+    {"pixart/mlp", BENCH_LINEAR, {4096, 4608, 1152}, false},
+    {"pixart/self attention", BENCH_ATTENTION, {4096, 4096, 16, 72}, false},
+    {"pixart/cross attention", BENCH_ATTENTION, {4096, 300, 16, 72}, false},
+    {"pixart/layer_norm", BENCH_LAYER_NORM, {4096, 1152}, true},
+};
+const size_t bench_case_count = sizeof bench_cases / sizeof bench_cases[0];
+
+const char *bench_op_name(bench_op op) {
+    static const char *const names[] = {"linear",     "conv2d",     "attention",
+                                        "layer_norm", "group_norm", "add"};
+    return names[op];
+}
+
+const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
+    const uint32_t *n = c->n;
+    switch (c->op) {
+    case BENCH_LINEAR:
+        snprintf(text, bytes, "%u x %u x %u", n[0], n[1], n[2]);
+        break;
+    case BENCH_CONV2D:
+        snprintf(text, bytes, "%u x %u, %u -> %u, %u x %u%s%s", n[0], n[1], n[2], n[3], n[4], n[4],
+                 n[5] == 2 ? ", /2" : "", n[6] == 2 ? ", x2" : "");
+        break;
+    case BENCH_ATTENTION:
+        snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]);
+        break;
+    case BENCH_LAYER_NORM:
+    case BENCH_GROUP_NORM:
+        snprintf(text, bytes, "%u x %u", n[0], n[1]);
+        break;
+    case BENCH_ADD:
+        snprintf(text, bytes, "%u", n[0]);
+        break;
+    }
+    return text;
+}
+
+// Rows of a convolution's result.
+static double conv_rows(const uint32_t *n) {
+    const double enlarged = (double)n[0] * n[6] * n[1] * n[6];
+    return enlarged / ((double)n[5] * n[5]);
+}
+
+double bench_flops(const bench_case *c) {
+    const uint32_t *n = c->n;
+    switch (c->op) {
+    case BENCH_LINEAR:
+        return 2.0 * n[0] * n[1] * n[2];
+    case BENCH_CONV2D:
+        return 2.0 * conv_rows(n) * n[2] * n[3] * n[4] * n[4];
+    case BENCH_ATTENTION:
+        return 4.0 * n[0] * n[1] * n[2] * n[3];
+    default:
+        return 0.0;
+    }
+}
+
+double bench_bytes(const bench_case *c, ht_format format) {
+    const uint32_t *n = c->n;
+    const double value = ht_format_bits(format) / 8.0;
+    const double weight = ht_format_bits(HT_FORMAT_F16) / 8.0;
+    switch (c->op) {
+    case BENCH_LINEAR:
+        return value * n[0] * ((double)n[1] + n[2]) + weight * n[1] * n[2];
+    case BENCH_CONV2D:
+        return value * ((double)n[0] * n[1] * n[2] + conv_rows(n) * n[3]) +
+               weight * n[2] * n[3] * n[4] * n[4];
+    case BENCH_ATTENTION:
+        return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
+    case BENCH_LAYER_NORM:
+    case BENCH_GROUP_NORM:
+        return value * 2.0 * n[0] * n[1];
+    case BENCH_ADD:
+        return value * 3.0 * n[0];
+    }
+    return 0.0;
+}

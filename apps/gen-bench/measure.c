@@ -1,0 +1,192 @@
+// One case: a graph of one op, timed by the device.
+#include "bench.h"
+
+#include <stdlib.h>
+
+enum { MAX_INPUTS = 6, MAX_REPEATS = 1000, MIN_REPEATS = 3 };
+
+typedef struct fixture {
+    ht_context *context;
+    const bench_settings *settings;
+    ht_graph *graph;
+    ht_tensor *tensors[MAX_INPUTS];
+    uint32_t n_tensors;
+    ht_status status; // first failure
+} fixture;
+
+// A tensor of small values that differ, as an input.
+static ht_value input(fixture *f, ht_format format, uint32_t rank, uint32_t d0, uint32_t d1,
+                      uint32_t d2, uint32_t d3) {
+    const ht_tensor_desc desc = {
+        .format = format, .rank = rank, .dims = {d0, d1, d2, d3}, .label = "bench"};
+    ht_value value = {0};
+    if (f->status != HT_OK) {
+        return value;
+    }
+    const size_t count = ht_desc_count(&desc);
+    ht_tensor **tensor = &f->tensors[f->n_tensors++];
+    float *values = malloc(count * sizeof *values);
+    f->status = values == NULL ? ht_fail(f->context, HT_ERR_NO_MEMORY, "bench: no memory left")
+                               : ht_tensor_create(f->context, &desc, tensor);
+    if (f->status == HT_OK) {
+        for (size_t i = 0; i < count; i++) {
+            values[i] = (float)(int)(i * 2654435761u % 1021) / 1021.0f - 0.5f;
+        }
+        f->status = ht_tensor_write_f32(*tensor, values, count);
+    }
+    free(values);
+    if (f->status == HT_OK) {
+        value = ht_graph_tensor(f->graph, *tensor);
+    }
+    return value;
+}
+
+static ht_value vector(fixture *f, uint32_t count) {
+    return input(f, HT_FORMAT_F32, 1, count, 0, 0, 0);
+}
+
+static ht_value add_conv2d(fixture *f, const uint32_t *n, ht_format a) {
+    const uint32_t pad = n[4] / 2;
+    ht_conv2d_args args = {.stride = n[5],
+                           .pad_top = pad,
+                           .pad_left = pad,
+                           .pad_bottom = pad,
+                           .pad_right = pad,
+                           .upsample = n[6],
+                           .epilogue = HT_EPILOGUE_NONE};
+    const ht_value x = input(f, a, 4, 1, n[0], n[1], n[2]);
+    const ht_value w = input(f, HT_FORMAT_F16, 4, n[3], n[4], n[4], n[2]);
+    args.epilogue.bias = vector(f, n[3]);
+    return ht_op_conv2d(f->graph, x, w, &args);
+}
+
+static ht_value add_attention(fixture *f, const uint32_t *n, ht_format a) {
+    const ht_attention_args args = {
+        .heads = n[2], .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
+    const ht_value q = input(f, a, 3, 1, n[0], n[2] * n[3], 0);
+    const ht_value k = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
+    const ht_value v = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
+    return ht_op_attention(f->graph, q, k, v, &args);
+}
+
+static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
+    const uint32_t *n = c->n;
+    const ht_value x = input(f, a, 3, 1, n[0], n[1], 0);
+    const ht_value weight = vector(f, n[1]);
+    const ht_value bias = vector(f, n[1]);
+    if (c->op == BENCH_GROUP_NORM) {
+        const ht_group_norm_args args = {
+            .groups = n[2], .eps = 1e-5f, .weight = weight, .bias = bias, .act = HT_ACT_SILU};
+        return ht_op_group_norm(f->graph, x, &args);
+    }
+    const ht_layer_norm_args args = {.eps = 1e-5f,
+                                     .weight = weight,
+                                     .bias = bias,
+                                     .scale = HT_NO_VALUE,
+                                     .shift = HT_NO_VALUE};
+    return ht_op_layer_norm(f->graph, x, &args);
+}
+
+static ht_value add_op(fixture *f, const bench_case *c) {
+    const uint32_t *n = c->n;
+    const ht_format a = f->settings->format;
+    ht_epilogue epilogue = HT_EPILOGUE_NONE;
+    ht_value x;
+    ht_value w;
+    switch (c->op) {
+    case BENCH_LINEAR:
+        x = input(f, a, 2, n[0], n[2], 0, 0);
+        w = input(f, HT_FORMAT_F16, 2, n[1], n[2], 0, 0);
+        epilogue.bias = vector(f, n[1]);
+        return ht_op_linear(f->graph, x, w, &epilogue);
+    case BENCH_CONV2D:
+        return add_conv2d(f, n, a);
+    case BENCH_ATTENTION:
+        return add_attention(f, n, a);
+    case BENCH_LAYER_NORM:
+    case BENCH_GROUP_NORM:
+        return add_norm(f, c, a);
+    case BENCH_ADD:
+        x = input(f, a, 1, n[0], 0, 0, 0);
+        w = input(f, a, 1, n[0], 0, 0, 0);
+        return ht_op_add(f->graph, x, w);
+    }
+    return (ht_value){0};
+}
+
+static ht_status prepare(fixture *f, const bench_case *c) {
+    const ht_graph_desc desc = {
+        .label = c->name, .activations = f->settings->format, .profile = true};
+    f->status = ht_graph_create(f->context, &desc, &f->graph);
+    if (f->status != HT_OK) {
+        return f->status;
+    }
+    const ht_value result = add_op(f, c);
+    if (f->status != HT_OK) {
+        return f->status;
+    }
+    ht_tensor_desc out = ht_graph_value_desc(f->graph, result);
+    if (out.format != HT_FORMAT_NONE) {
+        out.label = "bench result";
+        f->status = ht_tensor_create(f->context, &out, &f->tensors[f->n_tensors++]);
+        if (f->status != HT_OK) {
+            return f->status;
+        }
+        ht_graph_output(f->graph, result, f->tensors[f->n_tensors - 1]);
+    }
+    return ht_graph_finish(f->graph);
+}
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Time of one run, from the timestamps around the nodes.
+static ht_status run_once(fixture *f, double *seconds) {
+    ht_node_timing timings[4];
+    const ht_status status = ht_graph_run(f->graph);
+    *seconds = 0.0;
+    if (status == HT_OK) {
+        const uint32_t count = ht_graph_timings(f->graph, timings, 4);
+        for (uint32_t i = 0; i < count && i < 4; i++) {
+            *seconds += (double)timings[i].time_ns * 1e-9;
+        }
+    }
+    return status;
+}
+
+static ht_status repeat(fixture *f, bench_result *result) {
+    double times[MAX_REPEATS];
+    double total = 0.0;
+    uint32_t count = 0;
+    ht_status status = run_once(f, &result->first_s);
+    while (status == HT_OK && count < MAX_REPEATS &&
+           (count < MIN_REPEATS || total < f->settings->seconds)) {
+        status = run_once(f, &times[count]);
+        total += times[count++];
+    }
+    if (status == HT_OK) {
+        qsort(times, count, sizeof times[0], compare);
+        result->repeats = count;
+        result->best_s = times[0];
+        result->median_s = times[count / 2];
+    }
+    return status;
+}
+
+ht_status bench_measure(ht_context *context, const bench_case *c, const bench_settings *settings,
+                        bench_result *result) {
+    fixture f = {.context = context, .settings = settings};
+    *result = (bench_result){.what = c, .format = settings->format};
+    ht_status status = prepare(&f, c);
+    if (status == HT_OK) {
+        status = repeat(&f, result);
+    }
+    ht_graph_destroy(&f.graph);
+    for (uint32_t i = 0; i < f.n_tensors; i++) {
+        ht_tensor_destroy(&f.tensors[i]);
+    }
+    return status;
+}

@@ -1,0 +1,76 @@
+// The results as a table and as JSON.
+#include "bench.h"
+
+// Rate of what limits the op, in giga per second, and the ceiling's.
+static void rate(const bench_result *r, const ht_bench_ceilings *ceilings, double *giga,
+                 double *share) {
+    const double flops = bench_flops(r->what);
+    const double work = flops > 0.0 ? flops : bench_bytes(r->what, r->format);
+    const double ceiling = flops > 0.0 ? ceilings->f32_flops_per_s : ceilings->copy_bytes_per_s;
+    *giga = r->median_s > 0.0 ? work / r->median_s * 1e-9 : 0.0;
+    *share = ceiling > 0.0 ? *giga * 1e9 / ceiling : 0.0;
+}
+
+void bench_print(const bench_result *r, const ht_bench_ceilings *ceilings) {
+    char shape[64];
+    double giga;
+    double share;
+    if (r == NULL) {
+        printf("copy %.1f GB/s, f32 multiply-adds %.1f GFLOP/s\n\n",
+               ceilings->copy_bytes_per_s * 1e-9, ceilings->f32_flops_per_s * 1e-9);
+        printf("%-24s %-11s %-28s %10s %10s %12s %8s %9s\n", "case", "op", "shape", "median ms",
+               "best ms", "rate", "ceiling", "first ms");
+        return;
+    }
+    rate(r, ceilings, &giga, &share);
+    printf("%-24s %-11s %-28s %10.3f %10.3f %7.1f %s %7.1f%% %9.1f\n", r->what->name,
+           bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
+           r->median_s * 1e3, r->best_s * 1e3, giga,
+           bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0, r->first_s * 1e3);
+    fflush(stdout);
+}
+
+// Device names come from drivers: keep what JSON takes as it is.
+static void print_text(FILE *file, const char *text) {
+    fputc('"', file);
+    for (; *text != '\0'; text++) {
+        const unsigned char c = (unsigned char)*text;
+        fputc(c < 32 || c == '"' || c == '\\' ? '?' : c, file);
+    }
+    fputc('"', file);
+}
+
+static void print_result(FILE *file, const bench_result *r, const ht_bench_ceilings *ceilings) {
+    char shape[64];
+    double giga;
+    double share;
+    const double flops = bench_flops(r->what);
+    rate(r, ceilings, &giga, &share);
+    fprintf(file,
+            "    {\"case\": \"%s\", \"op\": \"%s\", \"shape\": \"%s\", \"activations\": \"%s\", "
+            "\"repeats\": %u, \"median_ms\": %.6f, \"best_ms\": %.6f, \"first_ms\": %.3f, "
+            "\"gflops\": %.3f, \"gbytes_per_s\": %.3f, \"ceiling_share\": %.4f}",
+            r->what->name, bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
+            ht_format_name(r->format), r->repeats, r->median_s * 1e3, r->best_s * 1e3,
+            r->first_s * 1e3, flops / r->median_s * 1e-9,
+            bench_bytes(r->what, r->format) / r->median_s * 1e-9, share);
+}
+
+void bench_print_json(FILE *file, ht_context *context, const ht_bench_ceilings *ceilings,
+                      const bench_result *results, size_t count) {
+    const ht_device_info *device = ht_context_device(context);
+    fprintf(file, "{\n  \"halftone\": \"%s\",\n  \"device\": ", HT_VERSION);
+    print_text(file, device->name);
+    fprintf(file, ",\n  \"driver\": ");
+    print_text(file, device->driver);
+    fprintf(file, ",\n  \"tier\": \"%s\",\n",
+            ht_context_tier(context) == HT_TIER_CPU ? "cpu" : "portable");
+    fprintf(file, "  \"ceilings\": {\"copy_gbytes_per_s\": %.3f, \"f32_gflops\": %.3f},\n",
+            ceilings->copy_bytes_per_s * 1e-9, ceilings->f32_flops_per_s * 1e-9);
+    fprintf(file, "  \"results\": [");
+    for (size_t i = 0; i < count; i++) {
+        fprintf(file, "%s\n", i == 0 ? "" : ",");
+        print_result(file, &results[i], ceilings);
+    }
+    fprintf(file, "\n  ]\n}\n");
+}
