@@ -88,6 +88,13 @@ typedef struct ht_run {
 
 double ht_seconds(void);
 
+// text_to_image.c: the parts of ht_pipeline_generate. sample leaves the clean latent in run->latent;
+// end belongs to every begin.
+void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
+                  const ht_callbacks *callbacks, ht_report *report);
+ht_status ht_run_sample(ht_run *run);
+void ht_run_end(ht_run *run);
+
 // Enter a phase, or report a step of it. HT_ERR_CANCELLED when the callback says so.
 ht_status ht_run_phase(ht_run *run, ht_phase phase, uint32_t steps);
 ht_status ht_run_step(ht_run *run, uint32_t step, uint32_t steps, const ht_image *preview);

@@ -44,7 +44,7 @@ static ht_status check(ht_run *run) {
     ht_pipeline *p = run->pipeline;
     const ht_generate_params *params = run->params;
     run->steps = params->steps ? params->steps : p->info.steps;
-    run->cfg_scale = params->cfg_scale >= 0 ? params->cfg_scale : p->info.cfg_scale;
+    run->cfg_scale = params->cfg_scale < 0 ? p->info.cfg_scale : params->cfg_scale;
     run->width = params->width;
     run->height = params->height;
     if (!params->prompt) {
@@ -150,18 +150,33 @@ static bool all_finite(const float *values, size_t count, float *low, float *hig
     return true;
 }
 
+// Values in f16 may leave its range in a VAE that was not made for it: then f32, for good.
+static ht_status decode_pixels(ht_run *run, const float *latent, float *pixels, size_t count) {
+    ht_pipeline *p = run->pipeline;
+    float low, high;
+    ht_status status = ht_vae_stage_decode(run, latent, pixels);
+    if (status != HT_OK || all_finite(pixels, count, &low, &high)) {
+        if (status == HT_OK && !(high > low)) {
+            status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
+                             "the VAE gave a picture of one colour (%g everywhere)", low);
+        }
+        return status;
+    }
+    if (p->vae_activations == HT_FORMAT_F16 && p->options.activations == HT_FORMAT_NONE) {
+        ht_log(p->context, HT_LOG_INFO, "the VAE leaves the range of f16; again in f32");
+        p->vae_activations = HT_FORMAT_F32;
+        ht_vae_stage_release(p);
+        return decode_pixels(run, latent, pixels, count);
+    }
+    return ht_fail(p->context, HT_ERR_UNSUPPORTED, "the VAE gave values that are not numbers%s",
+                   p->vae_activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
+}
+
 static ht_status decode(ht_run *run, const float *latent, ht_image *image) {
     ht_context *context = run->pipeline->context;
     size_t count = (size_t)run->width * run->height * 3;
-    float low, high, *pixels = ht_alloc(context, count * sizeof(*pixels));
-    ht_status status = pixels ? ht_vae_stage_decode(run, latent, pixels) : HT_ERR_NO_MEMORY;
-    if (status == HT_OK && !all_finite(pixels, count, &low, &high)) {
-        status = ht_fail(context, HT_ERR_UNSUPPORTED,
-                         "the VAE gave values that are not numbers; try 32-bit floats");
-    } else if (status == HT_OK && !(high > low)) {
-        status = ht_fail(context, HT_ERR_UNSUPPORTED,
-                         "the VAE gave a picture of one colour (%g everywhere)", low);
-    }
+    float *pixels = ht_alloc(context, count * sizeof(*pixels));
+    ht_status status = pixels ? decode_pixels(run, latent, pixels, count) : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
         status = ht_image_create(context, run->width, run->height, image);
         if (status == HT_OK) {
@@ -209,7 +224,8 @@ static ht_status loop(ht_run *run, ht_sampler *sampler, uint32_t first, float *w
     float low, high;
     if (status == HT_OK && !all_finite(run->latent, run->latent_count, &low, &high)) {
         status = ht_fail(run->pipeline->context, HT_ERR_UNSUPPORTED,
-                         "the denoiser gave values that are not numbers; try 32-bit floats");
+                         "the denoiser gave values that are not numbers%s",
+                         run->pipeline->activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
     }
     return status;
 }
@@ -237,68 +253,77 @@ static ht_status denoise(ht_run *run, ht_sampler *sampler, float *work) {
     return status;
 }
 
-static ht_status generate(ht_run *run, ht_image *image) {
-    ht_pipeline *p = run->pipeline;
+void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
+                  const ht_callbacks *callbacks, ht_report *report) {
+    *report = (ht_report){0};
+    for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
+        snprintf(report->parts[i].name, sizeof(report->parts[i].name), "%s", p->parts[i].name);
+    }
+    *run = (ht_run){.pipeline = p,
+                    .params = params,
+                    .callbacks = callbacks,
+                    .report = report,
+                    .phase = HT_PHASE_LOAD};
+    run->start = run->phase_start = ht_seconds();
+    ht_random_seed(&run->random, params->seed);
+}
+
+ht_status ht_run_sample(ht_run *run) {
+    ht_context *context = run->pipeline->context;
     ht_sampler *sampler = NULL;
-    float *work = NULL;
     ht_status status = check(run);
     if (status == HT_OK) {
         status = make_sampler(run, &sampler);
     }
     if (status == HT_OK) {
-        run->latent = ht_alloc(p->context, 4 * run->latent_count * sizeof(*run->latent));
-        work = run->latent ? run->latent + run->latent_count : NULL;
-        status = work ? ht_run_phase(run, HT_PHASE_TEXT, 0) : HT_ERR_NO_MEMORY;
+        run->latent = ht_alloc(context, 4 * run->latent_count * sizeof(*run->latent));
+        status = run->latent ? ht_run_phase(run, HT_PHASE_TEXT, 0) : HT_ERR_NO_MEMORY;
     }
     if (status == HT_OK) {
         status = ht_text_encode(run);
     }
     if (status == HT_OK) {
-        status = denoise(run, sampler, work);
-    }
-    if (status == HT_OK) {
-        status = ht_run_phase(run, HT_PHASE_DECODE, 0);
-    }
-    if (status == HT_OK) {
-        status = decode(run, run->latent, image);
-    }
-    if (!p->options.keep_loaded) {
-        ht_vae_stage_release(p);
-        ht_part_close(p, PART_VAE);
+        status = denoise(run, sampler, run->latent + run->latent_count);
     }
     ht_sampler_destroy(&sampler);
-    ht_free(p->context, run->latent);
     return status;
+}
+
+void ht_run_end(ht_run *run) {
+    ht_report *report = run->report;
+    double end = ht_seconds();
+    uint64_t now;
+    ht_free(run->pipeline->context, run->latent);
+    run->latent = NULL;
+    report->phase_seconds[run->phase] += end - run->phase_start;
+    report->total_seconds = end - run->start;
+    report->width = run->width;
+    report->height = run->height;
+    report->cfg_scale = run->cfg_scale;
+    ht_context_memory(run->pipeline->context, &now, &report->peak_device_bytes);
 }
 
 ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,
                                const ht_callbacks *callbacks, ht_image *image, ht_report *report) {
     ht_report *filled = report;
+    *image = (ht_image){0};
     if (!filled && !(filled = ht_alloc(pipeline->context, sizeof(*filled)))) {
         return HT_ERR_NO_MEMORY;
     }
-    *filled = (ht_report){0};
-    *image = (ht_image){0};
-    for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
-        snprintf(filled->parts[i].name, sizeof(filled->parts[i].name), "%s",
-                 pipeline->parts[i].name);
+    ht_run run;
+    ht_run_begin(&run, pipeline, params, callbacks, filled);
+    ht_status status = ht_run_sample(&run);
+    if (status == HT_OK) {
+        status = ht_run_phase(&run, HT_PHASE_DECODE, 0);
     }
-    ht_run run = {.pipeline = pipeline,
-                  .params = params,
-                  .callbacks = callbacks,
-                  .report = filled,
-                  .phase = HT_PHASE_LOAD};
-    run.start = run.phase_start = ht_seconds();
-    ht_random_seed(&run.random, params->seed);
-    ht_status status = generate(&run, image);
-    double end = ht_seconds();
-    filled->phase_seconds[run.phase] += end - run.phase_start;
-    filled->total_seconds = end - run.start;
-    filled->width = run.width;
-    filled->height = run.height;
-    filled->cfg_scale = run.cfg_scale;
-    uint64_t now;
-    ht_context_memory(pipeline->context, &now, &filled->peak_device_bytes);
+    if (status == HT_OK) {
+        status = decode(&run, run.latent, image);
+    }
+    if (!pipeline->options.keep_loaded) {
+        ht_vae_stage_release(pipeline);
+        ht_part_close(pipeline, PART_VAE);
+    }
+    ht_run_end(&run);
     if (status == HT_ERR_CANCELLED) {
         ht_log(pipeline->context, HT_LOG_INFO, "cancelled after %u steps", filled->steps);
     }

@@ -208,9 +208,9 @@ static void test_names(void **state) {
     };
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
         ht_sampler_config config = {.prediction = rows[i].prediction};
-        assert_int_equal(ht_sampler_config_choose(f->golden.context, rows[i].sampler,
-                                                  rows[i].schedule, &config),
-                         HT_OK);
+        assert_int_equal(
+            ht_sampler_config_choose(f->golden.context, rows[i].sampler, rows[i].schedule, &config),
+            HT_OK);
         assert_int_equal(config.kind, rows[i].kind);
         assert_int_equal(config.sigma_curve, rows[i].curve);
     }
@@ -241,8 +241,8 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
         ht_sampler_config config;
         ht_test_write(&f->folder, "scheduler_config.json", rows[i].json, strlen(rows[i].json));
-        assert_int_not_equal(
-            ht_sampler_config_read(f->golden.context, f->folder.path, &config), HT_OK);
+        assert_int_not_equal(ht_sampler_config_read(f->golden.context, f->folder.path, &config),
+                             HT_OK);
         const char *message = ht_context_message(f->golden.context);
         if (!strstr(message, rows[i].part)) {
             fail_msg("%s: '%s'", rows[i].json, message);
