@@ -6,7 +6,6 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
-#extension GL_KHR_shader_subgroup_shuffle : require
 #include "ht_packed.glsl"
 #include "attention.shared.h"
 #include "ht_attention.glsl"
@@ -37,8 +36,7 @@ void softmax_step(uint image, uint head, uint query0, uint first_key) {
                 s[j] += rel_bias_of(query, min(first_key + j, push.keys - 1u), head);
             }
         }
-        float top = max(highest[i],
-                        subgroupMax(max(max(s.x, s.y), max(s.z, s.w))));
+        float top = max(highest[i], subgroupMax(max(max(s.x, s.y), max(s.z, s.w))));
         float shrink = exp2(highest[i] - top);
         highest[i] = top;
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
@@ -65,8 +63,9 @@ void add_values(uint image, uint head, uint first_key, uint owner, uint quads) {
         }
     }
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
-        vec4 p = vec4(subgroupShuffle(sums[i].x, owner), subgroupShuffle(sums[i].y, owner),
-                      subgroupShuffle(sums[i].z, owner), subgroupShuffle(sums[i].w, owner));
+        // Not a shuffle, on which the compile of Mesa 22.3 takes minutes.
+        vec4 p = vec4(subgroupBroadcast(sums[i].x, owner), subgroupBroadcast(sums[i].y, owner),
+                      subgroupBroadcast(sums[i].z, owner), subgroupBroadcast(sums[i].w, owner));
         [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
             vec4 r = results[i * CHUNKS + c];
             r += p.x * v[0][c];
