@@ -53,23 +53,15 @@ const char *bench_op_name(bench_op op) {
 const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
     const uint32_t *n = c->n;
     switch (c->op) {
-    case BENCH_LINEAR:
-        snprintf(text, bytes, "%u x %u x %u", n[0], n[1], n[2]);
-        break;
+    case BENCH_LINEAR: snprintf(text, bytes, "%u x %u x %u", n[0], n[1], n[2]); break;
     case BENCH_CONV2D:
         snprintf(text, bytes, "%u x %u, %u -> %u, %u x %u%s%s", n[0], n[1], n[2], n[3], n[4], n[4],
                  n[5] == 2 ? ", /2" : "", n[6] == 2 ? ", x2" : "");
         break;
-    case BENCH_ATTENTION:
-        snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]);
-        break;
+    case BENCH_ATTENTION: snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]); break;
     case BENCH_LAYER_NORM:
-    case BENCH_GROUP_NORM:
-        snprintf(text, bytes, "%u x %u", n[0], n[1]);
-        break;
-    case BENCH_ADD:
-        snprintf(text, bytes, "%u", n[0]);
-        break;
+    case BENCH_GROUP_NORM: snprintf(text, bytes, "%u x %u", n[0], n[1]); break;
+    case BENCH_ADD: snprintf(text, bytes, "%u", n[0]); break;
     }
     return text;
 }
@@ -83,14 +75,10 @@ static double conv_rows(const uint32_t *n) {
 double bench_flops(const bench_case *c) {
     const uint32_t *n = c->n;
     switch (c->op) {
-    case BENCH_LINEAR:
-        return 2.0 * n[0] * n[1] * n[2];
-    case BENCH_CONV2D:
-        return 2.0 * conv_rows(n) * n[2] * n[3] * n[4] * n[4];
-    case BENCH_ATTENTION:
-        return 4.0 * n[0] * n[1] * n[2] * n[3];
-    default:
-        return 0.0;
+    case BENCH_LINEAR: return 2.0 * n[0] * n[1] * n[2];
+    case BENCH_CONV2D: return 2.0 * conv_rows(n) * n[2] * n[3] * n[4] * n[4];
+    case BENCH_ATTENTION: return 4.0 * n[0] * n[1] * n[2] * n[3];
+    default: return 0.0;
     }
 }
 
@@ -99,18 +87,14 @@ double bench_bytes(const bench_case *c, ht_format format) {
     const double value = ht_format_bits(format) / 8.0;
     const double weight = ht_format_bits(HT_FORMAT_F16) / 8.0;
     switch (c->op) {
-    case BENCH_LINEAR:
-        return value * n[0] * ((double)n[1] + n[2]) + weight * n[1] * n[2];
+    case BENCH_LINEAR: return value * n[0] * ((double)n[1] + n[2]) + weight * n[1] * n[2];
     case BENCH_CONV2D:
         return value * ((double)n[0] * n[1] * n[2] + conv_rows(n) * n[3]) +
                weight * n[2] * n[3] * n[4] * n[4];
-    case BENCH_ATTENTION:
-        return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
+    case BENCH_ATTENTION: return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
     case BENCH_LAYER_NORM:
-    case BENCH_GROUP_NORM:
-        return value * 2.0 * n[0] * n[1];
-    case BENCH_ADD:
-        return value * 3.0 * n[0];
+    case BENCH_GROUP_NORM: return value * 2.0 * n[0] * n[1];
+    case BENCH_ADD: return value * 3.0 * n[0];
     }
     return 0.0;
 }

@@ -106,7 +106,8 @@ static bool write_json(const options *o, ht_context *context, const ht_bench_cei
     bench_print_json(memory, context, ceilings, results, count);
     bool good = fclose(memory) == 0;
     if (good) {
-        good = ht_file_write(o->json[0] != '\0' ? o->json : "-", text, bytes, true, why, sizeof why);
+        good =
+            ht_file_write(o->json[0] != '\0' ? o->json : "-", text, bytes, true, why, sizeof why);
         if (!good) {
             ht_app_say(log, HT_LOG_ERROR, "%s", why);
         }

@@ -61,8 +61,7 @@ static ht_value add_conv2d(fixture *f, const uint32_t *n, ht_format a) {
 }
 
 static ht_value add_attention(fixture *f, const uint32_t *n, ht_format a) {
-    const ht_attention_args args = {
-        .heads = n[2], .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
+    const ht_attention_args args = {.heads = n[2], .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
     const ht_value q = input(f, a, 3, 1, n[0], n[2] * n[3], 0);
     const ht_value k = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
     const ht_value v = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
@@ -79,11 +78,8 @@ static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
             .groups = n[2], .eps = 1e-5f, .weight = weight, .bias = bias, .act = HT_ACT_SILU};
         return ht_op_group_norm(f->graph, x, &args);
     }
-    const ht_layer_norm_args args = {.eps = 1e-5f,
-                                     .weight = weight,
-                                     .bias = bias,
-                                     .scale = HT_NO_VALUE,
-                                     .shift = HT_NO_VALUE};
+    const ht_layer_norm_args args = {
+        .eps = 1e-5f, .weight = weight, .bias = bias, .scale = HT_NO_VALUE, .shift = HT_NO_VALUE};
     return ht_op_layer_norm(f->graph, x, &args);
 }
 
@@ -99,13 +95,10 @@ static ht_value add_op(fixture *f, const bench_case *c) {
         w = input(f, HT_FORMAT_F16, 2, n[1], n[2], 0, 0);
         epilogue.bias = vector(f, n[1]);
         return ht_op_linear(f->graph, x, w, &epilogue);
-    case BENCH_CONV2D:
-        return add_conv2d(f, n, a);
-    case BENCH_ATTENTION:
-        return add_attention(f, n, a);
+    case BENCH_CONV2D: return add_conv2d(f, n, a);
+    case BENCH_ATTENTION: return add_attention(f, n, a);
     case BENCH_LAYER_NORM:
-    case BENCH_GROUP_NORM:
-        return add_norm(f, c, a);
+    case BENCH_GROUP_NORM: return add_norm(f, c, a);
     case BENCH_ADD:
         x = input(f, a, 1, n[0], 0, 0, 0);
         w = input(f, a, 1, n[0], 0, 0, 0);

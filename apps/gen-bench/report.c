@@ -24,9 +24,9 @@ void bench_print(const bench_result *r, const ht_bench_ceilings *ceilings) {
     }
     rate(r, ceilings, &giga, &share);
     printf("%-24s %-11s %-28s %10.3f %10.3f %7.1f %s %7.1f%% %9.1f\n", r->what->name,
-           bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
-           r->median_s * 1e3, r->best_s * 1e3, giga,
-           bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0, r->first_s * 1e3);
+           bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape), r->median_s * 1e3,
+           r->best_s * 1e3, giga, bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0,
+           r->first_s * 1e3);
     fflush(stdout);
 }
 

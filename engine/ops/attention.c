@@ -34,8 +34,9 @@ static ht_status check_tokens(const ht_op_call *call, uint32_t input, uint32_t t
     }
     if (in->dims[0] != q->dims[0] || in->dims[2] != q->dims[2] ||
         (tokens != 0 && in->dims[1] != tokens)) {
-        return ht_op_fail(call, &ATTENTION, "%s must have the %u items and %u channels of q%s, not %s",
-                          what, q->dims[0], q->dims[2], tokens != 0 ? ", and the tokens of k" : "",
+        return ht_op_fail(call, &ATTENTION,
+                          "%s must have the %u items and %u channels of q%s, not %s", what,
+                          q->dims[0], q->dims[2], tokens != 0 ? ", and the tokens of k" : "",
                           ht_desc_text(in, text, sizeof text));
     }
     if (ht_desc_count(in) > INT32_MAX) {
@@ -67,8 +68,8 @@ static ht_status infer(ht_op_call *call) {
     const uint32_t keys = call->in[ATTN_K].dims[1];
     HT_TRY(check_tokens(call, ATTN_V, keys, "v"));
     if (p->heads == 0 || q->dims[2] % p->heads != 0) {
-        return ht_op_fail(call, &ATTENTION, "%u channels cannot be split into %u heads",
-                          q->dims[2], p->heads);
+        return ht_op_fail(call, &ATTENTION, "%u channels cannot be split into %u heads", q->dims[2],
+                          p->heads);
     }
     if (q->dims[2] / p->heads > MAX_HEAD_DIM) {
         return ht_op_fail(call, &ATTENTION, "a head may have %d channels, not %u", MAX_HEAD_DIM,

@@ -44,8 +44,9 @@ static ht_status check_args(const ht_op_call *call) {
     const uint32_t high = x->dims[1] * p->upsample + p->pad_top + p->pad_bottom;
     const uint32_t wide = x->dims[2] * p->upsample + p->pad_left + p->pad_right;
     if (w->dims[1] > high || w->dims[2] > wide) {
-        return ht_op_fail(call, &CONV2D, "the %u x %u kernel is larger than the padded %u x %u input",
-                          w->dims[1], w->dims[2], high, wide);
+        return ht_op_fail(call, &CONV2D,
+                          "the %u x %u kernel is larger than the padded %u x %u input", w->dims[1],
+                          w->dims[2], high, wide);
     }
     return HT_OK;
 }

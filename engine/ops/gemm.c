@@ -19,11 +19,12 @@ static uint64_t rows_per_gate(const ht_op_call *call) {
     if (gates == 1) {
         return rows;
     }
-    if (gate->rank == out->rank && memcmp(gate->dims, out->dims, out->rank * sizeof *out->dims) == 0) {
+    if (gate->rank == out->rank &&
+        memcmp(gate->dims, out->dims, out->rank * sizeof *out->dims) == 0) {
         return 1;
     }
-    const bool per_item = out->rank >= 2 && gate->rank >= 2 && gate->dims[0] == gates &&
-                          gates == out->dims[0];
+    const bool per_item =
+        out->rank >= 2 && gate->rank >= 2 && gate->dims[0] == gates && gates == out->dims[0];
     return per_item ? rows / gates : 0;
 }
 
@@ -39,10 +40,9 @@ ht_status ht_op_check_epilogue(const ht_op_call *call, const ht_op_def *def, ht_
     }
     if (ht_op_has(call, GEMM_GATE) &&
         (!ht_op_is_float(&call->in[GEMM_GATE]) || rows_per_gate(call) == 0)) {
-        return ht_op_fail(call, def,
-                          "gate must be a float [%u], [%u, %u] or the result's shape, not %s",
-                          columns, out->dims[0], columns,
-                          ht_desc_text(&call->in[GEMM_GATE], text, sizeof text));
+        return ht_op_fail(
+            call, def, "gate must be a float [%u], [%u, %u] or the result's shape, not %s", columns,
+            out->dims[0], columns, ht_desc_text(&call->in[GEMM_GATE], text, sizeof text));
     }
     if (ht_op_has(call, GEMM_RESIDUAL)) {
         const ht_tensor_desc *residual = &call->in[GEMM_RESIDUAL];

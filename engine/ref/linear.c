@@ -1,8 +1,8 @@
 // Reference of linear, and of the epilogue it shares with conv2d.
 #include "ref_gemm.h"
 
-float ht_ref_finish(const ht_ref_epilogue *epilogue, uint64_t row, uint32_t column, uint32_t columns,
-                    double sum) {
+float ht_ref_finish(const ht_ref_epilogue *epilogue, uint64_t row, uint32_t column,
+                    uint32_t columns, double sum) {
     double y = sum;
     if (epilogue->bias != NULL) {
         y += epilogue->bias[column];

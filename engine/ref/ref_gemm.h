@@ -12,8 +12,8 @@ typedef struct ht_ref_epilogue {
     uint64_t rows_per_gate;
     const float *residual;
 } ht_ref_epilogue;
-float ht_ref_finish(const ht_ref_epilogue *epilogue, uint64_t row, uint32_t column, uint32_t columns,
-                    double sum);
+float ht_ref_finish(const ht_ref_epilogue *epilogue, uint64_t row, uint32_t column,
+                    uint32_t columns, double sum);
 
 // x [rows, depth], w [columns, depth] -> out [rows, columns]
 void ht_ref_linear(const float *x, uint64_t rows, uint32_t depth, const float *w, uint32_t columns,

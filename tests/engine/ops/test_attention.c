@@ -50,7 +50,7 @@ static void test_reference_by_hand(void **state) {
     ht_ref_attention(q, k, v, &args, scratch, out);
     ht_test_assert_close("mask", out, masked, 4, 1e-6);
     // Row k - q + 1: the bias by distance -1, 0, 1, 2.
-    const float rel_bias[] = {0.6931472f, 0, 0, 1.0986123f}; // log 2, 0, 0, log 3
+    const float rel_bias[] = {0.6931472f, 0, 0, 1.0986123f};   // log 2, 0, 0, log 3
     const float biased[] = {3.5714286f, 35.714286f, 2.5f, 25}; // 1 3 3 and 2 1 1
     args.mask = NULL;
     args.rel_bias = rel_bias;
@@ -123,9 +123,9 @@ static void test_mask(void **state) {
     const ht_attention_args args = {.heads = 2};
     float mask[3 * KEYS];
     for (int i = 0; i < KEYS; i++) {
-        mask[i] = i < 40 ? 0.0f : -10000.0f;              // padding, as PyTorch's models write it
-        mask[KEYS + i] = i % 3 == 0 ? 0.0f : -INFINITY;   // some keys only
-        mask[2 * KEYS + i] = -INFINITY;                   // none: all scores are equal
+        mask[i] = i < 40 ? 0.0f : -10000.0f;            // padding, as PyTorch's models write it
+        mask[KEYS + i] = i % 3 == 0 ? 0.0f : -INFINITY; // some keys only
+        mask[2 * KEYS + i] = -INFINITY;                 // none: all scores are equal
     }
     ht_test_op op = make_op(&s, &args, "attention with masks");
     op.inputs[MASK] = (ht_test_input){HT_FORMAT_F32, 2, {3, KEYS}, mask};
@@ -294,11 +294,16 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_by_hand), cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_head_widths),       cmocka_unit_test(test_widest_head),
-        cmocka_unit_test(test_mask),              cmocka_unit_test(test_position_bias),
-        cmocka_unit_test(test_large_scores),      cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_rules),             cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_reference_by_hand),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_head_widths),
+        cmocka_unit_test(test_widest_head),
+        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_position_bias),
+        cmocka_unit_test(test_large_scores),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_memory),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -29,7 +29,7 @@ static double f16_bound(uint32_t depth) {
 
 static void test_reference_by_hand(void **state) {
     (void)state;
-    const float x[] = {1, 2, 3, 4};                   // 2 x 2, one channel
+    const float x[] = {1, 2, 3, 4};                      // 2 x 2, one channel
     const float w[] = {0, 0, 0, 0, 1, 10, 0, 100, 1000}; // 3 x 3: itself, right, below, both
     ht_ref_conv2d_args args = {.batch = 1,
                                .in_h = 2,
@@ -72,32 +72,32 @@ static void check_shape(const shape *s, ht_format w_format) {
     snprintf(name, sizeof name, "conv2d %ux%ux%ux%u -> %u, kernel %u, stride %u, upsample %u, w %s",
              s->batch, s->height, s->width, s->in, s->out, s->kernel, s->args.stride,
              s->args.upsample, ht_format_name(w_format));
-    const ht_test_op op = {.name = name,
-                           .build = build,
-                           .args = &s->args,
-                           .n_inputs = N_INPUTS,
-                           .inputs = {{HT_TEST_ACTIVATIONS, 4,
-                                       {s->batch, s->height, s->width, s->in}, NULL},
-                                      {w_format, 4, {s->out, s->kernel, s->kernel, s->in}, NULL},
-                                      {HT_FORMAT_F32, 1, {s->out}, NULL}}};
+    const ht_test_op op = {
+        .name = name,
+        .build = build,
+        .args = &s->args,
+        .n_inputs = N_INPUTS,
+        .inputs = {{HT_TEST_ACTIVATIONS, 4, {s->batch, s->height, s->width, s->in}, NULL},
+                   {w_format, 4, {s->out, s->kernel, s->kernel, s->in}, NULL},
+                   {HT_FORMAT_F32, 1, {s->out}, NULL}}};
     const uint32_t depth = s->kernel * s->kernel * s->in;
     ht_test_op_check(&op, f32_bound(depth), f16_bound(depth));
 }
 
-#define SAME {.stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .upsample = 1}
-#define POINT {.stride = 1, .upsample = 1}
+#define SAME                                                                                       \
+    { .stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .upsample = 1 }
+#define POINT                                                                                      \
+    { .stride = 1, .upsample = 1 }
 
 static void test_shapes(void **state) {
     (void)state;
     static const shape shapes[] = {
-        {1, 1, 1, 1, 1, 1, POINT},
-        {1, 1, 1, 4, 4, 3, SAME},
-        {1, 8, 8, 4, 32, 3, SAME},  // latents
-        {2, 5, 7, 8, 20, 3, SAME},  // not a multiple of any tile
-        {1, 9, 8, 16, 3, 3, SAME},  // to a picture
-        {1, 6, 5, 3, 12, 3, SAME},  // from a picture
-        {2, 4, 9, 20, 33, 1, POINT},
-        {1, 8, 8, 64, 64, 3, SAME},
+        {1, 1, 1, 1, 1, 1, POINT},    {1, 1, 1, 4, 4, 3, SAME},
+        {1, 8, 8, 4, 32, 3, SAME}, // latents
+        {2, 5, 7, 8, 20, 3, SAME}, // not a multiple of any tile
+        {1, 9, 8, 16, 3, 3, SAME}, // to a picture
+        {1, 6, 5, 3, 12, 3, SAME}, // from a picture
+        {2, 4, 9, 20, 33, 1, POINT},  {1, 8, 8, 64, 64, 3, SAME},
         {1, 16, 16, 36, 68, 3, SAME},
     };
     for (size_t i = 0; i < HT_COUNT(shapes); i++) {
@@ -116,8 +116,18 @@ static void test_geometries(void **state) {
         {1, 8, 12, 4, 24, 2, {.stride = 2, .upsample = 1}},
         {1, 17, 9, 4, 24, 4, {.stride = 4, .upsample = 1}},
         // Enlarged by nearest neighbour first.
-        {2, 5, 4, 8, 16, 3,
-         {.stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .upsample = 2}},
+        {2,
+         5,
+         4,
+         8,
+         16,
+         3,
+         {.stride = 1,
+          .pad_top = 1,
+          .pad_left = 1,
+          .pad_bottom = 1,
+          .pad_right = 1,
+          .upsample = 2}},
         {1, 3, 5, 8, 16, 3, {.stride = 2, .pad_top = 2, .pad_right = 3, .upsample = 2}},
         // More padding than kernel: rows that read nothing.
         {1, 3, 3, 8, 16, 3, {.stride = 1, .pad_top = 4, .pad_left = 5, .upsample = 1}},
@@ -209,7 +219,12 @@ static void test_golden(void **state) {
     } rows[] = {
         {"conv3x3", SAME},
         {"conv3x3_stride2",
-         {.stride = 2, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .upsample = 1}},
+         {.stride = 2,
+          .pad_top = 1,
+          .pad_left = 1,
+          .pad_bottom = 1,
+          .pad_right = 1,
+          .upsample = 1}},
         {"conv3x3_stride2_right_bottom",
          {.stride = 2, .pad_bottom = 1, .pad_right = 1, .upsample = 1}},
         {"conv3x3_stride2_right_bottom_even",
@@ -267,21 +282,25 @@ static void test_rules(void **state) {
 static void test_memory(void **state) {
     (void)state;
     static const ht_conv2d_args point = POINT;
-    const ht_test_op op = {.name = "conv2d",
-                           .build = build,
-                           .args = &point,
-                           .n_inputs = N_INPUTS,
-                           .inputs = {{HT_FORMAT_F32, 4, {1, 4, 4, 8}, NULL},
-                                      {HT_FORMAT_F16, 4, {4, 3, 3, 8}, NULL}}};
+    const ht_test_op op = {
+        .name = "conv2d",
+        .build = build,
+        .args = &point,
+        .n_inputs = N_INPUTS,
+        .inputs = {{HT_FORMAT_F32, 4, {1, 4, 4, 8}, NULL}, {HT_FORMAT_F16, 4, {4, 3, 3, 8}, NULL}}};
     ht_test_op_starve(&op);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_by_hand), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_geometries),        cmocka_unit_test(test_model_shapes),
-        cmocka_unit_test(test_weight_formats),    cmocka_unit_test(test_epilogue),
-        cmocka_unit_test(test_golden),            cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_reference_by_hand),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_geometries),
+        cmocka_unit_test(test_model_shapes),
+        cmocka_unit_test(test_weight_formats),
+        cmocka_unit_test(test_epilogue),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_memory),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

@@ -31,8 +31,8 @@ static double f16_bound(uint32_t depth) {
 
 static void test_reference_by_hand(void **state) {
     (void)state;
-    const float x[] = {1, 2, 3, -1, 0, 4};      // 2 rows
-    const float w[] = {1, 0, 2, 0, -1, 1};      // 2 columns
+    const float x[] = {1, 2, 3, -1, 0, 4}; // 2 rows
+    const float w[] = {1, 0, 2, 0, -1, 1}; // 2 columns
     const float bias[] = {10, -2};
     const float gate[] = {1, 2, 3, 4};
     const float residual[] = {100, 200, 300, 400};
@@ -41,11 +41,8 @@ static void test_reference_by_hand(void **state) {
     const float plain[] = {7, 1, 7, 4};
     ht_ref_linear(x, 2, 3, w, 2, &none, out);
     ht_test_assert_close("sums", out, plain, 4, 0.0);
-    const ht_ref_epilogue all = {.bias = bias,
-                                 .act = HT_ACT_RELU,
-                                 .gate = gate,
-                                 .rows_per_gate = 1,
-                                 .residual = residual};
+    const ht_ref_epilogue all = {
+        .bias = bias, .act = HT_ACT_RELU, .gate = gate, .rows_per_gate = 1, .residual = residual};
     const float finished[] = {117, 200, 351, 408};
     ht_ref_linear(x, 2, 3, w, 2, &all, out);
     ht_test_assert_close("epilogue", out, finished, 4, 0.0);
@@ -73,9 +70,9 @@ static void test_shapes(void **state) {
     (void)state;
     // Around the tiles (8, 16, 64 rows; 8, 32, 64 columns; 4 and 16 values of k).
     static const uint32_t shapes[][3] = {
-        {1, 1, 1},    {1, 4, 4},    {7, 9, 3},     {8, 8, 8},    {9, 31, 15},  {15, 32, 16},
-        {16, 33, 17}, {17, 36, 20}, {63, 64, 32},  {64, 65, 33}, {65, 63, 34}, {3, 128, 64},
-        {40, 4, 36},  {5, 260, 12}, {257, 12, 28},
+        {1, 1, 1},    {1, 4, 4},    {7, 9, 3},    {8, 8, 8},    {9, 31, 15},
+        {15, 32, 16}, {16, 33, 17}, {17, 36, 20}, {63, 64, 32}, {64, 65, 33},
+        {65, 63, 34}, {3, 128, 64}, {40, 4, 36},  {5, 260, 12}, {257, 12, 28},
     };
     for (size_t i = 0; i < HT_COUNT(shapes); i++) {
         check_shape(shapes[i][0], shapes[i][1], shapes[i][2], HT_FORMAT_F16);
@@ -125,12 +122,12 @@ static void test_activation_extremes(void **state) {
     static const ht_activation acts[] = {HT_ACT_SILU, HT_ACT_GELU_TANH, HT_ACT_GELU_ERF,
                                          HT_ACT_QUICK_GELU};
     for (size_t i = 0; i < HT_COUNT(acts); i++) {
-        const ht_test_op op = {.name = "linear, large activations",
-                               .build = build,
-                               .args = &acts[i],
-                               .n_inputs = N_INPUTS,
-                               .inputs = {{HT_FORMAT_F32, 2, {12, 1}, x},
-                                          {HT_FORMAT_F32, 2, {1, 1}, one}}};
+        const ht_test_op op = {
+            .name = "linear, large activations",
+            .build = build,
+            .args = &acts[i],
+            .n_inputs = N_INPUTS,
+            .inputs = {{HT_FORMAT_F32, 2, {12, 1}, x}, {HT_FORMAT_F32, 2, {1, 1}, one}}};
         static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
         for (size_t t = 0; t < HT_COUNT(tiers) && ht_test_context(tiers[t]) != NULL; t++) {
             ht_test_output output;
@@ -146,26 +143,29 @@ static void test_gates_and_residual(void **state) {
     const ht_test_input x = {HT_TEST_ACTIVATIONS, 3, {3, 7, 20}, NULL};
     const ht_test_input bias = {HT_FORMAT_F32, 1, {36}, NULL};
     const ht_test_input gates[] = {
-        {HT_FORMAT_F32, 1, {36}, NULL},           {HT_FORMAT_F32, 3, {1, 1, 36}, NULL},
-        {HT_TEST_ACTIVATIONS, 2, {3, 36}, NULL},  {HT_TEST_ACTIVATIONS, 3, {3, 1, 36}, NULL},
+        {HT_FORMAT_F32, 1, {36}, NULL},
+        {HT_FORMAT_F32, 3, {1, 1, 36}, NULL},
+        {HT_TEST_ACTIVATIONS, 2, {3, 36}, NULL},
+        {HT_TEST_ACTIVATIONS, 3, {3, 1, 36}, NULL},
         {HT_TEST_ACTIVATIONS, 3, {3, 7, 36}, NULL},
     };
     const ht_test_input residual = {HT_TEST_ACTIVATIONS, 3, {3, 7, 36}, NULL};
     for (size_t i = 0; i < HT_COUNT(gates); i++) {
         char name[64];
         snprintf(name, sizeof name, "linear with gate %zu and residual", i);
-        const ht_test_op op = {.name = name,
-                               .build = build,
-                               .n_inputs = N_INPUTS,
-                               .inputs = {x, {HT_FORMAT_F16, 2, {36, 20}, NULL}, bias, gates[i],
-                                          residual}};
+        const ht_test_op op = {
+            .name = name,
+            .build = build,
+            .n_inputs = N_INPUTS,
+            .inputs = {x, {HT_FORMAT_F16, 2, {36, 20}, NULL}, bias, gates[i], residual}};
         ht_test_op_check(&op, f32_bound(20), f16_bound(20));
     }
     // Columns that cannot be moved four at a time.
     const ht_test_op odd = {.name = "linear with gate and residual, 5 columns",
                             .build = build,
                             .n_inputs = N_INPUTS,
-                            .inputs = {x, {HT_FORMAT_F16, 2, {5, 20}, NULL},
+                            .inputs = {x,
+                                       {HT_FORMAT_F16, 2, {5, 20}, NULL},
                                        {HT_FORMAT_F32, 1, {5}, NULL},
                                        {HT_TEST_ACTIVATIONS, 2, {3, 5}, NULL},
                                        {HT_TEST_ACTIVATIONS, 3, {3, 7, 5}, NULL}}};
@@ -241,11 +241,11 @@ static void test_rules(void **state) {
 
 static void test_memory(void **state) {
     (void)state;
-    const ht_test_op op = {.name = "linear",
-                           .build = build,
-                           .n_inputs = N_INPUTS,
-                           .inputs = {{HT_FORMAT_F32, 2, {3, 8}, NULL},
-                                      {HT_FORMAT_F16, 2, {4, 8}, NULL}}};
+    const ht_test_op op = {
+        .name = "linear",
+        .build = build,
+        .n_inputs = N_INPUTS,
+        .inputs = {{HT_FORMAT_F32, 2, {3, 8}, NULL}, {HT_FORMAT_F16, 2, {4, 8}, NULL}}};
     ht_test_op_starve(&op);
 }
 
