@@ -8,6 +8,7 @@ enum {
     CHUNK_VALUES = 1 << 18, // converted at a time
     IMPORT_ALIGNMENT = 16,  // kernels load up to 16 bytes at once
 };
+static const uint64_t IMPORT_STEP = UINT64_C(512) << 20;
 // Larger tensors get a block of their own, so that the arena wastes little at the ends of its blocks.
 static const uint64_t OWN_BLOCK_BYTES = UINT64_C(2) << 20;
 
@@ -45,11 +46,18 @@ static bool is_computable(const ht_weights_entry *entry) {
            entry->dtype == HT_ST_F64;
 }
 
+static ht_tensor_desc shape_of(uint32_t rank, const uint32_t *dims) {
+    ht_tensor_desc desc = {.rank = rank};
+    for (uint32_t i = 0; i < rank; i++) {
+        desc.dims[i] = dims[i];
+    }
+    return desc;
+}
+
 static ht_status fail_shape(const ht_weights *weights, const ht_weights_entry *entry, uint32_t rank,
                             const uint32_t *dims) {
     char expected[128], found[128];
-    ht_tensor_desc desc = {.rank = rank};
-    memcpy(desc.dims, dims, rank * sizeof *dims);
+    const ht_tensor_desc desc = shape_of(rank, dims);
     ht_desc_text(&desc, expected, sizeof expected);
     ht_desc_text(&entry->info.desc, found, sizeof found);
     return ht_fail(weights->context, HT_ERR_IO,
@@ -74,8 +82,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
     ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
     if (!entry) {
         char text[128];
-        ht_tensor_desc desc = {.rank = rank};
-        memcpy(desc.dims, dims, rank * sizeof *dims);
+        const ht_tensor_desc desc = shape_of(rank, dims);
         ht_desc_text(&desc, text, sizeof text);
         return ht_fail(context, HT_ERR_IO, "weights '%s': no tensor '%s', expected one of shape %s",
                        weights->path, name, strchr(text, '['));
@@ -139,6 +146,11 @@ static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_
     const uint64_t unit = taps > 1 ? channels * taps : 1; // converted as a whole
     uint64_t step = unit >= CHUNK_VALUES ? unit : CHUNK_VALUES / unit * unit;
     step = step < count ? step : count;
+    if (step > SIZE_MAX / sizeof(float)) {
+        return ht_fail(context, HT_ERR_NO_MEMORY,
+                       "weights '%s': tensor '%s' is too large to convert in this address space",
+                       entry->info.file, entry->info.name);
+    }
     const size_t width = ht_format_bits(format) / 8;
     ht_status status = HT_ERR_NO_MEMORY;
     float *values = ht_alloc(context, step * sizeof *values);
@@ -164,17 +176,46 @@ static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_
     return status;
 }
 
-// Make the mapped file itself readable by the device, once.
-static bool import_shard(ht_weights *weights, ht_shard *shard) {
-    if (!shard->import_tried) {
-        shard->import_tried = true;
-        if (ht_vk_get_limits(weights->context)->host_import &&
-            ht_vk_import(weights->context, shard->map.data, shard->map.mapped_bytes, shard->path,
-                         &shard->imported) != HT_OK) {
-            shard->imported = (ht_vk_range){0};
+static const ht_import *find_import(const ht_shard *shard, uint64_t offset, uint64_t bytes) {
+    for (uint32_t i = 0; i < shard->n_imports; i++) {
+        const ht_import *import = &shard->imports[i];
+        if (offset >= import->begin && offset + bytes <= import->end) {
+            return import;
         }
     }
-    return shard->imported.address != 0;
+    return NULL;
+}
+
+// Make these bytes of the mapped file readable by the device, with those around them: drivers limit
+// the size of one import. Windows start on a grid and overlap by half, so that every tensor that
+// is not larger than a step lies in one of them. NULL: the bytes have to be copied.
+static const ht_import *import_bytes(ht_weights *weights, ht_shard *shard, uint64_t offset,
+                                     uint64_t bytes) {
+    ht_context *context = weights->context;
+    const ht_import *known = find_import(shard, offset, bytes);
+    if (known || shard->no_import || !ht_vk_get_limits(context)->host_import) {
+        return known;
+    }
+    const uint64_t begin = offset / IMPORT_STEP * IMPORT_STEP;
+    const bool regular = offset + bytes <= begin + 2 * IMPORT_STEP;
+    uint64_t end = regular ? begin + 2 * IMPORT_STEP : offset + bytes;
+    end = end < shard->map.bytes ? end : shard->map.bytes;
+    ht_import *larger =
+        ht_realloc(context, shard->imports, (shard->n_imports + 1) * sizeof *larger);
+    if (!larger) {
+        return NULL;
+    }
+    shard->imports = larger;
+    ht_import *fresh = &larger[shard->n_imports];
+    *fresh = (ht_import){.begin = begin, .end = end};
+    if (ht_vk_import(context, shard->map.data + begin, end - begin, shard->path, &fresh->range) !=
+        HT_OK) {
+        // An oversized tensor alone says nothing about the others.
+        shard->no_import = regular;
+        return NULL;
+    }
+    shard->n_imports++;
+    return fresh;
 }
 
 static ht_status take_range(ht_weights *weights, uint64_t bytes, ht_upload *upload) {
@@ -197,9 +238,11 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
     const bool same = entry->info.desc.format == format && taps == 1;
     const uint64_t bytes = ht_desc_count(&entry->info.desc) * (ht_format_bits(format) / 8);
     *upload = (ht_upload){.format = format};
-    if (same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0 &&
-        import_shard(weights, shard)) {
-        upload->address = shard->imported.address + entry->offset;
+    const ht_import *import = same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0
+                                  ? import_bytes(weights, shard, entry->offset, bytes)
+                                  : NULL;
+    if (import) {
+        upload->address = import->range.address + (entry->offset - import->begin);
         weights->imported_bytes += bytes;
         weights->device_bytes += bytes;
         return HT_OK;
@@ -255,8 +298,9 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
         *slot = ++weights->n_uploads;
     }
     const ht_upload *upload = &weights->uploads[*slot - 1];
-    *desc = (ht_tensor_desc){.format = upload->format, .rank = rank, .label = entry->info.name};
-    memcpy(desc->dims, dims, rank * sizeof *dims);
+    *desc = shape_of(rank, dims);
+    desc->format = upload->format;
+    desc->label = entry->info.name;
     if (layout == HT_WEIGHT_CONV) {
         const uint32_t channels_last[] = {dims[0], dims[2], dims[3], dims[1]};
         memcpy(desc->dims, channels_last, sizeof channels_last);
@@ -319,6 +363,12 @@ void ht_weights_release_device(ht_weights *weights) {
         ht_vk_arena_finish(&weights->arena);
     }
     for (uint32_t i = 0; i < weights->n_shards; i++) {
-        ht_vk_free(weights->context, &weights->shards[i].imported);
+        ht_shard *shard = &weights->shards[i];
+        for (uint32_t k = 0; k < shard->n_imports; k++) {
+            ht_vk_free(weights->context, &shard->imports[k].range);
+        }
+        ht_free(weights->context, shard->imports);
+        shard->imports = NULL;
+        shard->n_imports = 0;
     }
 }

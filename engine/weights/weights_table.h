@@ -61,6 +61,12 @@ typedef struct ht_weights_metadata_pair {
     const char *value;
 } ht_weights_metadata_pair;
 
+// A part of a mapped file that the device reads in place.
+typedef struct ht_import {
+    uint64_t begin, end; // in the file
+    ht_vk_range range;
+} ht_import;
+
 // One safetensors file.
 typedef struct ht_shard {
     char *path;
@@ -70,8 +76,9 @@ typedef struct ht_shard {
     uint32_t n_entries;
     ht_weights_metadata_pair *metadata;
     uint32_t n_metadata;
-    ht_vk_range imported; // the whole mapping as device memory
-    bool import_tried;
+    ht_import *imports;
+    uint32_t n_imports;
+    bool no_import; // tried, and the device cannot
 } ht_shard;
 
 // A weight on the device.

@@ -379,6 +379,54 @@ static void test_large_tensors_in_pieces(void **state) {
     free(half);
 }
 
+// A sparse file larger than what drivers import at once: tensors at its end and across the seams.
+static void test_far_into_a_large_file(void **state) {
+    fixture *f = *state;
+    // Header and length take 512 bytes, so that "seam" lies across 512 MiB.
+    enum { BEFORE = (512 << 20) - 512 - 32, BETWEEN = 700000000 };
+    static const row far = {"far", "F16", HT_FORMAT_F16, 2, {4, 8}, true};
+    char header[520];
+    float values[32], want[32], got[32];
+    uint8_t packed[64];
+    snprintf(header, sizeof header,
+             "{\"skip\":{\"dtype\":\"U8\",\"shape\":[%d],\"data_offsets\":[0,%d]},"
+             "\"seam\":{\"dtype\":\"F16\",\"shape\":[4,8],\"data_offsets\":[%d,%d]},"
+             "\"skip2\":{\"dtype\":\"U8\",\"shape\":[%d],\"data_offsets\":[%d,%d]},"
+             "\"far\":{\"dtype\":\"F16\",\"shape\":[4,8],\"data_offsets\":[%d,%d]}}",
+             BEFORE, BEFORE, BEFORE, BEFORE + 64, BETWEEN, BEFORE + 64, BEFORE + 64 + BETWEEN,
+             BEFORE + 64 + BETWEEN, BEFORE + 128 + BETWEEN);
+    while (strlen(header) < 504) {
+        strcat(header, " ");
+    }
+    const char *path = ht_test_write_safetensors(&f->folder, "far.safetensors", header, NULL, 0);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    ht_test_fill_normal(11, values, 32);
+    ht_format_pack(HT_FORMAT_F16, values, packed, 32);
+    ht_format_unpack(HT_FORMAT_F16, packed, want, 32);
+    const off_t data = (off_t)(8 + strlen(header));
+    assert_int_equal(fseeko(file, data + BEFORE, SEEK_SET), 0);
+    assert_int_equal(fwrite(packed, sizeof packed, 1, file), 1);
+    assert_int_equal(fseeko(file, data + BEFORE + 64 + BETWEEN, SEEK_SET), 0);
+    assert_int_equal(fwrite(packed, sizeof packed, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    ht_context *context = open_context(WAY_DEFAULT);
+    ht_weights *weights = open_weights(context, path, HT_FORMAT_NONE);
+    row seam = far;
+    seam.name = "seam";
+    const row *both[] = {&far, &seam};
+    for (size_t i = 0; i < HT_COUNT(both); i++) {
+        read_by_kernel(context, weights, both[i], HT_WEIGHT_MATRIX, far.dims, 2, got, 32);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    uint64_t total = 0, imported = 0;
+    ht_weights_device_bytes(weights, &total, &imported);
+    assert_true(total == 128);
+    assert_true(imported == (ht_vk_get_limits(context)->host_import ? 128u : 0u));
+    ht_weights_destroy(&weights);
+    ht_context_destroy(&context);
+}
+
 // Fail each host allocation of an upload in turn.
 static void test_no_memory(void **state) {
     const fixture *f = *state;
@@ -420,6 +468,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_by_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_tensors_in_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_far_into_a_large_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
