@@ -190,7 +190,7 @@ static void test_rules(void **state) {
     (void)state;
     static const ht_test_input ids = {HT_FORMAT_I32, 1, {4}, NULL};
     static const ht_test_input x = {HT_FORMAT_F32, 3, {2, 3, 4}, NULL};
-    static const struct {
+    const struct {
         move move;
         ht_test_input a, b;
         const char *part;
