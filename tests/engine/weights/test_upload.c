@@ -215,8 +215,8 @@ static void test_every_layout_and_format(void **state) {
     static const ht_format formats[] = {HT_FORMAT_NONE, HT_FORMAT_F16, HT_FORMAT_BF16,
                                         HT_FORMAT_F32};
     for (int how = 0; how < WAY_COUNT; how++) {
+        ht_context *context = open_context((way)how);
         for (size_t i = 0; i < HT_COUNT(formats); i++) {
-            ht_context *context = open_context((way)how);
             ht_weights *weights = open_weights(context, f->path, formats[i]);
             check(f, context, weights, "f16", HT_WEIGHT_MATRIX, formats[i]);
             check(f, context, weights, "f32", HT_WEIGHT_MATRIX, formats[i]);
@@ -231,8 +231,8 @@ static void test_every_layout_and_format(void **state) {
             check(f, context, weights, "bias", HT_WEIGHT_VECTOR, formats[i]);
             check(f, context, weights, "scalar", HT_WEIGHT_VECTOR, formats[i]);
             ht_weights_destroy(&weights);
-            ht_context_destroy(&context);
         }
+        ht_context_destroy(&context);
     }
 }
 
