@@ -249,15 +249,29 @@ static ht_status read_document(ht_tokenizer *tokenizer, const json_t *root) {
     return status;
 }
 
+// At most one value follows each comma, so this bounds the memory that parsing takes (a value of two
+// bytes in the file takes about 40).
+static ht_status check_values(const ht_tokenizer *tokenizer) {
+    uint32_t commas = 0;
+    for (size_t i = 0; i < tokenizer->file_bytes; i++) {
+        commas += tokenizer->file[i] == ',';
+    }
+    return commas <= HT_UNIGRAM_MAX_JSON_VALUES ? HT_OK : fail(tokenizer, "too many values");
+}
+
 ht_status ht_tokenizer_json_read(ht_tokenizer *tokenizer) {
     json_error_t error;
+    ht_status status = check_values(tokenizer);
+    if (status != HT_OK) {
+        return status;
+    }
     json_t *root = json_loadb((const char *)tokenizer->file, tokenizer->file_bytes,
                               JSON_REJECT_DUPLICATES, &error);
     if (!root) {
         return ht_fail(tokenizer->context, HT_ERR_IO, "tokenizer '%s': line %d: %s",
                        tokenizer->path, error.line, error.text);
     }
-    const ht_status status = read_document(tokenizer, root);
+    status = read_document(tokenizer, root);
     json_decref(root);
     return status;
 }

@@ -7,6 +7,7 @@
 enum {
     HT_UNIGRAM_MAX_FILE = 32 << 20,
     HT_UNIGRAM_MAX_PIECES = 1000000,
+    HT_UNIGRAM_MAX_JSON_VALUES = 4 << 20, // a million pieces take 3 million
     HT_UNIGRAM_MAX_PIECE_BYTES = 1024,
     HT_UNIGRAM_MAX_TEXT = 1 << 20,
     HT_UNIGRAM_MAX_NORMALISED = 4 << 20,

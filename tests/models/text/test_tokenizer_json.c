@@ -191,6 +191,22 @@ static void test_refusals(void **state) {
     }
 }
 
+static void test_too_many_values(void **state) {
+    fixture *f = *state;
+    const size_t bytes = 10 << 20;
+    char *text = malloc(bytes);
+    ht_tokenizer *tokenizer = NULL;
+    for (size_t i = 0; i < bytes; i += 2) {
+        memcpy(text + i, "0,", 2);
+    }
+    memcpy(text, "[ ", 2);
+    memcpy(text + bytes - 2, "0]", 2);
+    const char *path = ht_test_write(&f->folder, "tokenizer.json", text, bytes);
+    assert_int_equal(ht_tokenizer_open(f->context, path, &tokenizer), HT_ERR_IO);
+    assert_non_null(strstr(ht_context_message(f->context), "too many values"));
+    free(text);
+}
+
 static void test_cuts(void **state) {
     fixture *f = *state;
     size_t bytes = 0;
@@ -214,6 +230,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_added_tokens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_byte_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_too_many_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cuts, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
