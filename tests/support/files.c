@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 void ht_test_folder_open(ht_test_folder *folder) {
-    strcpy(folder->path, "/tmp/halftone-test-XXXXXX");
-    assert_non_null(mkdtemp(folder->path));
+    // In memory where that exists: some tests write hundreds of files.
+    strcpy(folder->path, "/dev/shm/halftone-test-XXXXXX");
+    if (!mkdtemp(folder->path)) {
+        strcpy(folder->path, "/tmp/halftone-test-XXXXXX");
+        assert_non_null(mkdtemp(folder->path));
+    }
 }
 
 const char *ht_test_folder_file(ht_test_folder *folder, const char *name) {
