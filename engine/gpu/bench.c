@@ -5,13 +5,12 @@
 
 #include <halftone/bench.h>
 
-enum { COPY_BYTES = 96 << 20, REPEATS = 5 };
+enum { COPY_BYTES = 96 << 20, LOCAL = 128, REPEATS = 5 };
 
 typedef struct run {
     ht_context *context;
     ht_vk_commands *commands;
     ht_vk_range from, to;
-    uint32_t local;
     bool cpu;
 } run;
 
@@ -44,12 +43,12 @@ static ht_status measure_copy(run *r, double *bytes_per_s) {
     const ht_push_bench push = {
         .from = r->from.address, .to = r->to.address, .count = COPY_BYTES / 16};
     ht_vk_dispatch_desc dispatch = {.kernel = HT_KERNEL_bench_copy,
-                                    .constants = {r->local},
+                                    .constants = {LOCAL},
                                     .n_constants = 1,
                                     .push = &push,
                                     .push_bytes = sizeof push,
                                     .label = "copy ceiling"};
-    ht_vk_split_groups(r->context, push.count / r->local, dispatch.groups);
+    ht_vk_split_groups(r->context, push.count / LOCAL, dispatch.groups);
     HT_TRY(time_dispatch(r, &dispatch, &seconds));
     *bytes_per_s = 2.0 * COPY_BYTES / seconds;
 fail:
@@ -62,9 +61,9 @@ static ht_status measure_peak(run *r, double *flops_per_s) {
     // The chains settle at 1: no denormals, no infinities.
     const ht_push_bench push = {
         .to = r->to.address, .rounds = r->cpu ? 4096 : 1024, .factor = 0.5f, .addend = 0.5f};
-    const uint32_t groups = r->cpu ? 256 : 32768;
+    const uint32_t groups = r->cpu ? 16 : 32768;
     ht_vk_dispatch_desc dispatch = {.kernel = HT_KERNEL_bench_peak,
-                                    .constants = {r->local},
+                                    .constants = {LOCAL},
                                     .n_constants = 1,
                                     .push = &push,
                                     .push_bytes = sizeof push,
@@ -72,7 +71,7 @@ static ht_status measure_peak(run *r, double *flops_per_s) {
                                     .label = "arithmetic ceiling"};
     HT_TRY(time_dispatch(r, &dispatch, &seconds));
     const double per_invocation = 2.0 * HT_BENCH_CHAINS * HT_BENCH_STEPS * push.rounds;
-    *flops_per_s = per_invocation * groups * r->local / seconds;
+    *flops_per_s = per_invocation * groups * LOCAL / seconds;
 fail:
     return status;
 }
@@ -83,12 +82,7 @@ ht_status ht_bench_measure(ht_context *context, ht_bench_ceilings *ceilings) {
     if (context->host_only) {
         return ht_fail(context, HT_ERR_INVALID, "bench: this context has no device");
     }
-    run r = {.context = context,
-             .cpu = ht_context_tier(context) == HT_TIER_CPU,
-             .local = ht_vk_get_limits(context)->subgroup_size};
-    if (!r.cpu) {
-        r.local = 128;
-    }
+    run r = {.context = context, .cpu = ht_context_tier(context) == HT_TIER_CPU};
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench source", &r.from));
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench target", &r.to));
     HT_TRY(ht_vk_commands_create(context, 2, &r.commands));
