@@ -266,8 +266,8 @@ static vec3 checker_color(float x, float y, float fade)
 {
     float u = x / 0.85f, v = y / 0.85f;
     bool dark = ((int)floorf(u) + (int)floorf(v)) & 1;
-    const vec3 low = {0.050f, 0.052f, 0.060f}, high = {0.60f, 0.58f, 0.54f};
-    float k = 0.5f + (dark ? -0.5f : 0.5f) * fade;
+    const vec3 low = {0.095f, 0.100f, 0.120f}, high = {0.46f, 0.44f, 0.40f};
+    float k = 0.5f + (dark ? -0.5f : 0.5f) * fade * fade; // gone before it aliases
     return lerp(low, high, k);
 }
 
@@ -275,7 +275,7 @@ static vec3 ground_color(const scene *s, float x, float z, float distance)
 {
     float c = cosf(s->ground_yaw), n = sinf(s->ground_yaw);
     float u = c * x - n * z + s->ground_off[0], v = n * x + c * z + s->ground_off[1];
-    float fade = 1.0f - smoothstep(5.5f, 15.0f, distance);
+    float fade = 1.0f - smoothstep(5.0f, 13.0f, distance);
     float coarse = value_noise(u * 1.3f, v * 1.3f) - 0.5f;
     switch (s->ground) {
     case CHECKER:

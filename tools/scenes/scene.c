@@ -101,9 +101,9 @@ static void place_objects(scene *s, uint64_t *state)
     float side = pick(state, 2) ? 1.0f : -1.0f;
     for (int i = 0; i < s->n_objects; i++) {
         object *o = &s->objects[i];
-        o->size = uniform(state, 0.88f, 1.12f);
-        o->yaw = uniform(state, -0.6f, 0.6f);
-        o->pos = (vec3){uniform(state, -0.16f, 0.16f), 0.0f, uniform(state, -0.2f, 0.2f)};
+        o->size = uniform(state, 0.95f, 1.05f);
+        o->yaw = uniform(state, 0.15f, 0.55f);
+        o->pos = (vec3){uniform(state, -0.08f, 0.08f), 0.0f, uniform(state, -0.1f, 0.1f)};
     }
     switch (s->layout) {
     case LEFT_RIGHT:
@@ -133,22 +133,19 @@ static void place_objects(scene *s, uint64_t *state)
 
 static void place_camera_and_light(scene *s, uint64_t *state)
 {
-    float turn = uniform(state, -0.14f, 0.14f), distance = uniform(state, 5.1f, 5.7f);
-    s->eye = (vec3){distance * sinf(turn), uniform(state, 1.75f, 2.35f), distance * cosf(turn)};
-    s->target = (vec3){uniform(state, -0.08f, 0.08f), uniform(state, 0.72f, 0.88f), 0.0f};
-    s->lens = uniform(state, 0.37f, 0.41f);
+    float turn = uniform(state, -0.03f, 0.03f), distance = 5.4f;
+    s->eye = (vec3){distance * sinf(turn), 2.05f, distance * cosf(turn)};
+    s->target = (vec3){0.0f, 0.80f, 0.0f};
+    s->lens = 0.385f;
 
     float side = pick(state, 2) ? 1.0f : -1.0f;
-    float azimuth = side * uniform(state, 0.45f, 1.15f);
-    float height = uniform(state, 0.70f, 0.95f);
-    if (s->sky == SUNSET) {
-        height = uniform(state, 0.52f, 0.65f);
-    }
+    float azimuth = side * uniform(state, 0.7f, 0.9f);
+    float height = s->sky == SUNSET ? 0.58f : 0.80f;
     s->to_light = (vec3){sinf(azimuth) * cosf(height), sinf(height), cosf(azimuth) * cosf(height)};
-    s->sky_turn = uniform(state, -0.30f, 0.30f);
-    s->ground_off[0] = uniform(state, 0.0f, 16.0f);
-    s->ground_off[1] = uniform(state, 0.0f, 16.0f);
-    s->ground_yaw = uniform(state, -0.2f, 0.2f);
+    s->sky_turn = uniform(state, -0.20f, 0.20f);
+    s->ground_off[0] = 8.4f;
+    s->ground_off[1] = 8.1f;
+    s->ground_yaw = 0.0f;
 }
 
 void scene_draw_lot(scene *out, uint64_t seed, split from)

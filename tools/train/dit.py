@@ -3,8 +3,9 @@
     python dit.py --latents 'FILES*.npz' --data DIR --tokenizer DIR --text FILE.pt --out FILE.pt
     python dit.py ... --distil FLOW.pt --out FILE.pt
 
-x_t = (1 - t) x + t n, target n - x. Several processes share the parameters: each takes a part of
-the batch, then each updates its share of the tensors with the averaged gradient.
+x_t = (1 - t) x + t n, target n - x. Several processes share the parameters and update them without
+waiting for each other; on a busy machine that wastes nothing, where averaging gradients made each
+process wait for the slowest.
 """
 import argparse
 import glob
@@ -39,25 +40,6 @@ class Net(torch.nn.Module):
 def is_matrix(name, p):
     return p.dim() == 2 and (("transformer_blocks" in name and "table" not in name)
                              or ("encoder.block" in name and "bias" not in name))
-
-
-class Share:
-    """One process's part of the tensors, about equal in elements, matrices apart from the rest."""
-
-    def __init__(self, model, rank, world, args):
-        named = [(n, p) for n, p in model.named_parameters()]
-        load, self.names = [0.0] * world, set()
-        for n, p in sorted(named, key=lambda x: -x[1].numel()):
-            owner = load.index(min(load))
-            load[owner] += p.numel() * (1.0 if is_matrix(n, p) else 0.2)
-            if owner == rank:
-                self.names.add(n)
-        self.mine = [(n, p) for n, p in named if n in self.names]
-        self.opt = muon.make(self.mine, args.muon_lr, args.adam_lr, is_matrix)
-
-    def set_rate(self, factor):
-        for g in self.opt.param_groups:
-            g["lr"] = g["base"] * factor
 
 
 class Sampler:
@@ -158,70 +140,62 @@ def load_into(net, tensors):
 
 def rate_factor(step, args):
     """Warm-up, constant, then linear down to a fiftieth over the last part."""
-    first = args.first_step
-    decay = max(1, int((args.steps - first) * args.decay_share))
-    return max(0.02, min(1.0, (step - first + 1) / args.warmup, (args.steps - step) / decay))
+    decay = max(1, int(args.steps * args.decay_share))
+    return max(0.02, min(1.0, (step + 1) / args.warmup, (args.steps - step) / decay))
 
 
-def worker(rank, args, net, shadow, grads, barrier):
+def worker(rank, args, net, shadow, counter):
     torch.set_num_threads(1)
-    start = args.start_step
+    start = counter.value
     torch.manual_seed(1000 * start + rank + args.seed)
     sampler = Sampler(args, 1000 * start + rank + args.seed)
-    share = Share(net, rank, args.processes, args)
+    opt = muon.make(net.named_parameters(), args.muon_lr, args.adam_lr, is_matrix)
     opt_file = f"{args.out}.opt{rank}"
-    if start > args.first_step and os.path.exists(opt_file):
-        share.opt.load_state_dict(torch.load(opt_file))
-        share.opt.count = start
+    if start > 0 and os.path.exists(opt_file):
+        kept = torch.load(opt_file)
+        opt.load_state_dict(kept["opt"])
+        opt.count = kept["count"]
     teacher = None
     if args.distil:
         teacher = Net(args.vocab)
         load_into(teacher, torch.load(args.distil)["ema"])
-    order = [n for n, _ in net.named_parameters()]
-    spans, at = {}, 0
-    for n, p in net.named_parameters():
-        spans[n] = (at, at + p.numel())
-        at += p.numel()
-    wall, cpu, saved, losses = time.time(), time.process_time(), time.time(), []
-    for step in range(start, args.steps):
-        share.set_rate(rate_factor(step, args))
+    rest = [p for g in opt.param_groups if not g["muon"] for p in g["params"]]
+    wall, cpu, losses, mine = time.time(), time.process_time(), [], 0
+    saved = time.time()
+    while counter.value < args.steps:
+        for g in opt.param_groups:
+            g["lr"] = g["base"] * rate_factor(counter.value, args)
         x, ids, mask = sampler.batch(args.batch)
         loss = (distil_loss(net, teacher, x, ids, mask, args) if teacher
                 else flow_loss(net, x, ids, mask))
         net.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(rest, 1.0)
+        opt.step()
         losses.append(loss.item())
-        torch.cat([p.grad.flatten() for p in net.parameters()], out=grads[rank])
-        barrier.wait()
-        norm = 0.0
-        for n, p in share.mine:
-            a, b = spans[n]
-            p.grad = grads[:, a:b].mean(0).view_as(p)
-        for group in share.opt.param_groups:
-            if not group["muon"]:
-                torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
-        share.opt.step()
-        decay = min(args.ema, (1 + step - args.first_step) / (10 + step - args.first_step))
-        with torch.no_grad():
-            for n, p in share.mine:
-                shadow[order.index(n)].lerp_(p, 1 - decay)
-        barrier.wait()
-        done = step + 1
-        if done % 50 == 0 and rank == 0:
-            print(json.dumps(dict(step=done, samples=done * args.batch * args.processes,
+        mine += 1
+        with counter.get_lock():
+            counter.value += 1
+            done = counter.value
+        if rank == 0:
+            decay = min(args.ema, (1 + done) / (10 + done))
+            with torch.no_grad():
+                torch._foreach_lerp_(shadow, list(net.parameters()), 1 - decay)
+        if rank == 0 and mine % 25 == 0:
+            print(json.dumps(dict(step=done, samples=done * args.batch,
                                   loss=round(np.mean(losses[-50:]), 4),
                                   wall=round(time.time() - wall),
                                   cpu=round(time.process_time() - cpu))), flush=True)
-        if done % args.save_every == 0 or done == args.steps:
-            torch.save(share.opt.state_dict(), opt_file + ".tmp")
+        if time.time() - saved > args.save_seconds or done >= args.steps:
+            saved = time.time()
+            torch.save(dict(opt=opt.state_dict(), count=opt.count), opt_file + ".tmp")
             os.replace(opt_file + ".tmp", opt_file)
             if rank == 0:
                 save_model(args, net, shadow, done)
                 probe = Net(args.vocab)
-                load_into(probe, dict(zip(order, shadow)))
+                load_into(probe, dict(zip([n for n, _ in net.named_parameters()], shadow)))
                 print(json.dumps(dict(step=done, validation=round(validate(probe, sampler), 5))),
                       flush=True)
-            barrier.wait()
 
 
 def main():
@@ -229,6 +203,7 @@ def main():
     for name in ("latents", "data", "tokenizer", "text", "out"):
         ap.add_argument("--" + name, required=True)
     ap.add_argument("--distil", help="flow checkpoint: train a four-step student of it")
+    ap.add_argument("--start", help="begin with the weights of this checkpoint")
     ap.add_argument("--guidance", type=float, default=1.25)
     ap.add_argument("--substeps", type=int, default=3)
     ap.add_argument("--processes", type=int, default=2)
@@ -238,35 +213,36 @@ def main():
     ap.add_argument("--decay-share", type=float, default=0.3)
     ap.add_argument("--muon-lr", type=float, default=0.02)
     ap.add_argument("--adam-lr", type=float, default=1e-3)
-    ap.add_argument("--ema", type=float, default=0.998)
-    ap.add_argument("--save-every", type=int, default=100)
+    ap.add_argument("--ema", type=float, default=0.997)
+    ap.add_argument("--save-seconds", type=float, default=100)
     ap.add_argument("--seed", type=int, default=0)
     args = ap.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     words = torch.load(args.text)["text"]
     args.vocab = words["shared.weight"].shape[0]
-    args.first_step = args.start_step = 0
+    first_step = 0
     net = Net(args.vocab)
     models.initialize(net.dit)
     net.text.load_state_dict(words)
     shadow = None
     if args.distil:
         load_into(net, torch.load(args.distil)["ema"])
+    if args.start:
+        load_into(net, torch.load(args.start)["model"])
     if os.path.exists(args.out):
         kept = torch.load(args.out)
         load_into(net, kept["model"])
         shadow = [kept["ema"][n].clone() for n, _ in net.named_parameters()]
-        args.start_step = kept["step"]
+        first_step = kept["step"]
     shadow = shadow or [p.detach().clone() for p in net.parameters()]
     net.share_memory()
     for s in shadow:
         s.share_memory_()
-    size = sum(p.numel() for p in net.parameters())
-    grads = torch.zeros(args.processes, size).share_memory_()
-    print("parameters", size, "from step", args.start_step, flush=True)
-    mp.spawn(worker, (args, net, shadow, grads, mp.get_context("spawn").Barrier(args.processes)),
-             nprocs=args.processes)
+    print("parameters", sum(p.numel() for p in net.parameters()), "from step", first_step,
+          flush=True)
+    counter = mp.get_context("spawn").Value("i", first_step)
+    mp.spawn(worker, (args, net, shadow, counter), nprocs=args.processes)
 
 
 if __name__ == "__main__":

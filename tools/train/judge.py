@@ -53,6 +53,18 @@ def targets(scenes):
     return {k: table[:, i] for i, k in enumerate(CLASSES)}
 
 
+def mirror(x, want, gen):
+    """Half of the pictures left to right; what stood left then stands right."""
+    flip = torch.rand(len(x), generator=gen) < 0.5
+    x = torch.where(flip.view(-1, 1, 1, 1), x.flip(-1), x)
+    swap = flip & (want["layout"] == captions.LAYOUTS.index("left-right"))
+    out = dict(want)
+    for k in ("shape", "color", "material"):
+        a, b = want[k + "_a"], want[k + "_b"]
+        out[k + "_a"], out[k + "_b"] = torch.where(swap, b, a), torch.where(swap, a, b)
+    return x, out
+
+
 def augment(x, gen):
     """A shift of up to 3 pixels, slight gain and noise: little, so that the judge stays strict."""
     dx, dy = torch.randint(-3, 4, (2,), generator=gen).tolist()
@@ -95,27 +107,34 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--data", required=True)
     ap.add_argument("--out", required=True)
+    ap.add_argument("--start", help="go on from this file")
     ap.add_argument("--steps", type=int, default=2200)
+    ap.add_argument("--rate", type=float, default=2e-3)
     args = ap.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     gen = torch.Generator().manual_seed(0)
     rng = np.random.default_rng(1)
-    rgb, scenes = data.render(5_000_000, 14000, "all")
-    want = targets(scenes)
+    # The generator's pictures, and some of what is held out from it: the judge must know all.
+    pictures = data.Pictures(args.data)
+    extra, scenes = data.render(5_000_000, 5000, "held-out")
+    want, want_extra = targets(data.scenes(args.data)), targets(scenes)
     fresh, fresh_scenes = data.render(6_000_000, 2000, "all")
-    model = Judge()
+    model = load(args.start).train() if args.start else Judge()
     opt = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     begin = time.process_time()
     for step in range(args.steps):
         done = step / args.steps
         for g in opt.param_groups:
-            g["lr"] = 2e-3 * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
-        picks = rng.integers(0, len(rgb), 32)
-        x = augment(data.to_float(rgb[picks]), gen)
+            g["lr"] = args.rate * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
+        picks, more = rng.integers(0, len(want["sky"]), 22), rng.integers(0, len(extra), 10)
+        rgb = np.concatenate([pictures.get(picks), extra[more]])
+        now = {k: torch.cat([want[k][picks], want_extra[k][more]]) for k in CLASSES}
+        x, now = mirror(data.to_float(rgb), now, gen)
+        x = augment(x, gen)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = model(x)
-        loss = sum(F.cross_entropy(out[k].float(), want[k][picks]) * (0.3 if "mat" in k else 1.0)
+        loss = sum(F.cross_entropy(out[k].float(), now[k]) * (0.1 if "material" in k else 1.0)
                    for k in CLASSES)
         opt.zero_grad()
         loss.backward()

@@ -95,7 +95,7 @@ def denoise(model, latent, t, text, mask):
     patches = latent.view(b, ch, n, 2, n, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, ch * 4)
     proj = model.pos_embed.proj
     x = F.linear(patches, proj.weight.flatten(1), proj.bias)
-    x = (x.float() + model.pos_embed.pos_embed).to(low)
+    x = x.float() + model.pos_embed.pos_embed # the residual stream stays in f32
     emb = model.adaln_single.emb.timestep_embedder
     te = emb.linear_2(F.silu(emb.linear_1(sinusoid(t * 1000))))
     t6 = model.adaln_single.linear(F.silu(te)).view(b, 6, -1)
