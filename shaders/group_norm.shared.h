@@ -5,7 +5,8 @@
 #include "ht_shared.h"
 
 // A workgroup takes one chunk of positions and one block of channels. Its invocations form
-// `subrows` rows of 1 << lanes_log2 invocations; each keeps to one quad of channels.
+// `subrows` rows of 1 << lanes_log2 invocations; each keeps to one quad of channels, or to a few
+// that are 1 << lanes_log2 apart.
 HT_PUSH(group_norm) {
     HT_ADDRESS x;
     HT_ADDRESS weight;

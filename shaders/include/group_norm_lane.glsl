@@ -5,7 +5,7 @@
 struct Lane {
     uint batch;
     uint chunk;
-    uint quad;    // of channels
+    uint quad;    // of channels, the first one
     uint quads;   // per position
     uint subrow;
     uint begin;   // first position
@@ -13,7 +13,7 @@ struct Lane {
     bool active_lane;
 };
 
-Lane lane_of_group(uint values_per_quad) {
+Lane lane_of_group(uint values_per_quad, uint blocks_per_group) {
     Lane lane;
     uint group = HT_GROUP;
     uint block = group % push.blocks;
@@ -22,7 +22,7 @@ Lane lane_of_group(uint values_per_quad) {
     lane.batch = group / push.chunks;
     lane.subrow = gl_LocalInvocationID.x >> push.lanes_log2;
     lane.quads = push.channels / values_per_quad;
-    lane.quad = (block << push.lanes_log2) +
+    lane.quad = (block * blocks_per_group << push.lanes_log2) +
                 (gl_LocalInvocationID.x & ((1u << push.lanes_log2) - 1u));
     lane.begin = lane.chunk * push.chunk_positions + lane.subrow;
     lane.end = min(push.positions, (lane.chunk + 1u) * push.chunk_positions);

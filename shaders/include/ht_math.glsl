@@ -11,25 +11,24 @@ const uint HT_ACT_GELU_ERF = 3u;
 const uint HT_ACT_QUICK_GELU = 4u;
 const uint HT_ACT_RELU = 5u;
 
-// e^x within 3e-7 relative; 0 below -87, e^88 above 88, so never infinite.
+// e^x within 4e-7 relative for x in -87..88; beyond, as at the end of the range.
 float ht_exp(float x) {
     float y = clamp(x, -87.0, 88.0);
     float n = floor(y * 1.44269502 + 0.5);
     // ln 2 in two parts; the first has 9 bits, so that n * part is exact.
     float r = (y - n * 0.693359375) + n * 2.12194440e-4;
-    float q = 1.38131424e-3;
-    q = q * r + 8.36941879e-3;
-    q = q * r + 4.16684560e-2;
-    q = q * r + 1.66665152e-1;
-    q = q * r + 4.99999940e-1;
-    float e = 1.0 + (r + r * r * q);
-    return x < -87.0 ? 0.0 : e * uintBitsToFloat(uint(int(n) + 127) << 23);
+    float q = 8.31205118e-3;
+    q = q * r + 4.18945029e-2;
+    q = q * r + 1.66671336e-1;
+    q = q * r + 4.99992013e-1;
+    return (1.0 + (r + r * r * q)) * uintBitsToFloat(uint(int(n) + 127) << 23);
 }
 
-float ht_sigmoid(float x) {
-    float e = ht_exp(-abs(x));
-    float s = 1.0 / (1.0 + e);
-    return x < 0.0 ? e * s : s;
+// x / (1 + e^-u), for u of the sign of x and not small beside it. Below u = -87 the quotient would
+// stop falling, while x may not: it becomes 0, which it is within 1e-35.
+float ht_gate(float x, float u) {
+    float y = x / (1.0 + ht_exp(-u));
+    return u < -87.0 ? 0.0 : y;
 }
 
 // The share of a unit normal below x, (1 + erf(x / sqrt 2)) / 2, within 4e-7 absolute and, down to
@@ -48,19 +47,19 @@ float ht_normal_cdf(float x) {
     return x < 0.0 ? tail : 1.0 - tail;
 }
 
-// Every branch multiplies by x or keeps it, so that a NaN is never hidden.
+// A NaN is never hidden.
 float ht_activate(float x, uint act) {
     if (act == HT_ACT_SILU) {
-        return x * ht_sigmoid(x);
+        return ht_gate(x, x);
     }
-    if (act == HT_ACT_GELU_TANH) { // (1 + tanh u) / 2 = sigmoid(2u)
-        return x * ht_sigmoid(x * (1.59576912 + 7.13548163e-2 * x * x));
+    if (act == HT_ACT_GELU_TANH) { // (1 + tanh u) / 2 = 1 / (1 + e^-2u)
+        return ht_gate(x, x * (1.59576912 + 7.13548163e-2 * x * x));
     }
     if (act == HT_ACT_GELU_ERF) {
         return x * ht_normal_cdf(x);
     }
     if (act == HT_ACT_QUICK_GELU) {
-        return x * ht_sigmoid(1.702 * x);
+        return ht_gate(x, 1.702 * x);
     }
     if (act == HT_ACT_RELU) {
         return x < 0.0 ? 0.0 : x;
