@@ -82,7 +82,7 @@ ht_status ht_bench_measure(ht_context *context, ht_bench_ceilings *ceilings) {
     if (context->host_only) {
         return ht_fail(context, HT_ERR_INVALID, "bench: this context has no device");
     }
-    run r = {.context = context, .cpu = ht_context_tier(context) == HT_TIER_CPU};
+    run r = {.context = context, .cpu = ht_context_device(context)->type == HT_DEVICE_CPU};
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench source", &r.from));
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench target", &r.to));
     HT_TRY(ht_vk_commands_create(context, 2, &r.commands));
