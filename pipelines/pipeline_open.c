@@ -175,13 +175,16 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
     return status;
 }
 
-// Half precision where the network's range allows it, unless asked otherwise.
+// Half precision where the network's range allows it, unless asked otherwise. Not on a CPU driver:
+// there it gains nothing (0.104 s of CPU time for four steps of scenes-dit with f32 activations,
+// 0.106 s with f16) and every format is another set of kernels to compile.
 static void choose_activations(ht_pipeline *p) {
     ht_format asked = p->options.activations;
-    p->activations = asked != HT_FORMAT_NONE ? asked : HT_FORMAT_F16;
-    p->vae_activations = asked != HT_FORMAT_NONE ? asked
-                         : p->vae.force_upcast   ? HT_FORMAT_F32
-                                                 : HT_FORMAT_F16;
+    bool on_cpu = ht_context_device(p->context)->type == HT_DEVICE_CPU;
+    bool wide = p->vae.force_upcast || on_cpu;
+    ht_format denoiser = on_cpu ? HT_FORMAT_F32 : HT_FORMAT_F16;
+    p->activations = asked != HT_FORMAT_NONE ? asked : denoiser;
+    p->vae_activations = asked != HT_FORMAT_NONE ? asked : wide ? HT_FORMAT_F32 : HT_FORMAT_F16;
 }
 
 static ht_status open_all(ht_pipeline *p, const char *folder) {
