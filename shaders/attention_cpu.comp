@@ -15,6 +15,7 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 7) const uint TILE_M = 16;
 layout(constant_id = 8) const uint CHUNKS = 2;
 const uint TILE_N = 4u;
+const uint QUADS = PACKED_K ? 2u : 1u; // heads are short: more only costs the driver's compiler
 #include "ht_lane_rows.glsl"
 
 vec4 results[TILE_M * CHUNKS];

@@ -15,6 +15,9 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 9) const uint TILE_M = 16; // a multiple of LANES
 layout(constant_id = 10) const uint TILE_N = 4; // 4, or 1 for few columns
 
+// 16 values of f16 are half a cache line. With fewer, the lines of rows whose stride is a power of
+// two are evicted before their next use; with more, registers spill.
+const uint QUADS = !PACKED_K ? 1u : FORMAT_X == HT_FORMAT_F32 ? 2u : 4u;
 #include "ht_lane_rows.glsl"
 
 void main() {

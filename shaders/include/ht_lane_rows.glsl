@@ -1,15 +1,12 @@
 // The product at the heart of the CPU kernels: sums[m][n] += x[m] . w[n] for TILE_M rows of x and
 // TILE_N rows of w per lane, all contiguous along k. A lane walks its own rows of w and gets x by
 // broadcast from the lanes that loaded it.
-// Needs LANES, TILE_M, TILE_N (1 or 4), FORMAT_X, FORMAT_W and PACKED_K.
+// Needs LANES, TILE_M, TILE_N (1 or 4), QUADS (of k per step), FORMAT_X, FORMAT_W and PACKED_K.
 #ifndef HT_LANE_ROWS_GLSL
 #define HT_LANE_ROWS_GLSL
 
 #include "ht_packed.glsl"
 
-// Quads of k per step: 16 values are half a cache line of f16. With fewer, the lines of rows whose
-// stride is a power of two are evicted before their next use; with more, registers spill.
-const uint QUADS = PACKED_K ? 4u : 1u;
 const uint MAX_PARTS = 8u;
 const uint PARTS = (TILE_M + LANES - 1u) / LANES; // rows of x that each lane loads
 
