@@ -19,5 +19,5 @@ foreach(program gen gen-bench)
     endif()
 endforeach()
 
-install(FILES docs/man/gen.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES docs/man/gen.1 docs/man/gen-bench.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(DIRECTORY assets/models DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)

@@ -124,14 +124,16 @@ rule_registered() {
     done < <(sources 'engine/*.c' 'models/*.c' 'pipelines/*.c' 'apps/*.c' 'tests/*.c' 'tools/*.c')
 }
 
-# Every flag of gen is in its manual and its man page.
+# Every flag of the programs is in the manual and in their man pages.
 rule_docs() {
-    local flag
-    while IFS= read -r flag; do
+    local program flag
+    while read -r program flag; do
         grep -qE -- "--$flag([^a-z-]|\$)" docs/cli.md || offend "docs/cli.md: no --$flag"
-        sed 's/\\-/-/g' docs/man/gen.1 | grep -qE -- "--$flag([^a-z-]|\$)" ||
-            offend "docs/man/gen.1: no --$flag"
-    done < <(sed -nE 's/^ *\{"([a-z0-9-]+)",.*HT_FLAG_.*/\1/p' apps/gen/options.c)
+        sed 's/\\-/-/g' "docs/man/$program.1" | grep -qE -- "--$flag([^a-z-]|\$)" ||
+            offend "docs/man/$program.1: no --$flag"
+    done < <(for program in gen/options gen-bench/main; do
+        sed -nE "s|^ *\{\"([a-z0-9-]+)\",.*HT_FLAG_.*|${program%/*} \1|p" "apps/$program.c"
+    done)
 }
 
 # Rows of kernels.def are unique, and every shader has one.
