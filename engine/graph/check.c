@@ -6,14 +6,15 @@
 // Bytes of a value as the device holds them now.
 static ht_status read_bytes(ht_graph *g, uint32_t id, void *data, uint64_t bytes) {
     const ht_graph_value *root = ht_graph_root(g, id);
+    const uint64_t offset = g->values[id].view_offset;
     if (root->tensor != NULL) {
-        return ht_vk_read(g->context, ht_tensor_range(root->tensor), 0, data, bytes);
+        return ht_vk_read(g->context, ht_tensor_range(root->tensor), offset, data, bytes);
     }
     switch (root->kind) {
     case HT_VALUE_WEIGHT:
         return ht_weights_device_read(root->weights, root->weight_name, root->layout, data, bytes);
-    case HT_VALUE_CONSTANT: return ht_vk_read(g->context, &root->range, 0, data, bytes);
-    default: return ht_vk_read(g->context, &g->activations, root->offset, data, bytes);
+    case HT_VALUE_CONSTANT: return ht_vk_read(g->context, &root->range, offset, data, bytes);
+    default: return ht_vk_read(g->context, &g->activations, root->offset + offset, data, bytes);
     }
 }
 

@@ -181,8 +181,8 @@ void ht_graph_output(ht_graph *g, ht_value value, ht_tensor *tensor) {
         return;
     }
     if (value.id == 0 || value.id >= g->n_values) {
-        ht_graph_fail(g, ht_fail(g->context, HT_ERR_INVALID, "graph '%s': output of no value",
-                                 g->label));
+        ht_graph_fail(
+            g, ht_fail(g->context, HT_ERR_INVALID, "graph '%s': output of no value", g->label));
         return;
     }
     const ht_tensor_desc *have = &g->values[value.id].desc;
@@ -227,9 +227,22 @@ void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *cal
     }
 }
 
-static char *node_label(ht_graph *g, const ht_op_def *def) {
+// The name of the first weight a node reads says where it belongs; else scope and op.
+static char *node_label(ht_graph *g, const ht_graph_node *node) {
     char label[192];
-    snprintf(label, sizeof label, "%s%s%s", g->scope, g->scope[0] != '\0' ? "/" : "", def->name);
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        const uint32_t id = node->inputs[i];
+        const char *name = id != UINT32_MAX ? ht_graph_root(g, id)->weight_name : NULL;
+        if (name != NULL) {
+            const char *tail = strrchr(name, '.');
+            const bool plain = tail != NULL && strcmp(tail, ".weight") == 0;
+            const int length = (int)(plain ? (size_t)(tail - name) : strlen(name));
+            snprintf(label, sizeof label, "%.*s", length, name);
+            return ht_strdup(g->context, label);
+        }
+    }
+    snprintf(label, sizeof label, "%s%s%s", g->scope, g->scope[0] != '\0' ? "/" : "",
+             node->def->name);
     return ht_strdup(g->context, label);
 }
 
@@ -295,7 +308,7 @@ ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *input
     if (params_bytes != 0) {
         memcpy(node->params, params, params_bytes);
     }
-    node->label = node_label(g, def);
+    node->label = node_label(g, node);
     ht_status status = node->label != NULL ? infer(g, node, &desc) : HT_ERR_NO_MEMORY;
     ht_graph_value *value = status == HT_OK ? add_value(g, HT_VALUE_NODE, &id) : NULL;
     if (value == NULL) {
@@ -310,10 +323,14 @@ ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *input
     return (ht_value){id};
 }
 
-ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims) {
+ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
+                        const uint32_t *dims) {
     uint32_t id;
     if (!building(g) || x.id == 0) {
         return FAILED;
+    }
+    if (offset % 16 != 0 || (offset != 0 && ht_graph_root(g, x.id)->kind == HT_VALUE_WEIGHT)) {
+        return HT_NO_VALUE;
     }
     ht_graph_value *value = add_value(g, HT_VALUE_ALIAS, &id);
     if (value == NULL) {
@@ -323,8 +340,13 @@ ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t 
     value->desc.rank = rank;
     memcpy(value->desc.dims, dims, rank * sizeof *dims);
     value->root = g->values[x.id].root;
-    value->address = g->values[x.id].address;
+    value->view_offset = g->values[x.id].view_offset + offset;
+    value->address = g->values[x.id].address + offset;
     return (ht_value){id};
+}
+
+ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims) {
+    return ht_op_add_view(g, x, 0, rank, dims);
 }
 
 ht_status ht_op_fail(const ht_op_call *call, const ht_op_def *def, const char *format, ...) {
@@ -353,9 +375,9 @@ ht_status ht_graph_finish(ht_graph *g) {
 ht_status ht_graph_run(ht_graph *g) {
     ht_status status = g->status;
     if (status != HT_OK || !g->finished) {
-        return status != HT_OK ? status
-                               : ht_fail(g->context, HT_ERR_INVALID,
-                                         "graph '%s' was not finished", g->label);
+        return status != HT_OK
+                   ? status
+                   : ht_fail(g->context, HT_ERR_INVALID, "graph '%s' was not finished", g->label);
     }
     HT_TRY(ht_vk_commands_run(g->commands));
     if (g->desc.profile) {

@@ -20,6 +20,7 @@ typedef struct ht_graph_value {
     uint32_t first, last; // nodes during which the memory is needed
     uint64_t address;
     uint64_t offset;      // in the planned memory, for NODE values that are not bound
+    uint64_t view_offset; // ALIAS: bytes from the start of the root's memory
     ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output
     ht_vk_range range;    // CONSTANT
     ht_weights *weights;  // WEIGHT: where to read it back from

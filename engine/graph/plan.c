@@ -29,11 +29,11 @@ static ht_status bind_outputs(ht_graph *g) {
         ht_graph_value *root = ht_graph_root(g, id);
         bool direct = root->kind == HT_VALUE_NODE && root->tensor == NULL &&
                       root->desc.format == ht_tensor_get_desc(tensor)->format &&
+                      ht_desc_count(&root->desc) == ht_desc_count(&g->values[id].desc) &&
                       !is_input(g, tensor);
         if (!direct) {
             ht_graph_scope(g, "output");
-            ht_value copy =
-                ht_op_cast(g, (ht_value){id}, ht_tensor_get_desc(tensor)->format);
+            ht_value copy = ht_op_cast(g, (ht_value){id}, ht_tensor_get_desc(tensor)->format);
             if (copy.id == 0) {
                 return g->status;
             }
@@ -140,7 +140,7 @@ static void apply(ht_graph *g, const piece *pieces, uint32_t count) {
     }
     for (uint32_t i = 1; i < g->n_values; i++) {
         if (g->values[i].kind == HT_VALUE_ALIAS) {
-            g->values[i].address = ht_graph_root(g, i)->address;
+            g->values[i].address = ht_graph_root(g, i)->address + g->values[i].view_offset;
         }
     }
 }
@@ -163,8 +163,9 @@ ht_status ht_graph_plan(ht_graph *g) {
     }
     apply(g, pieces, count);
     g->stats.nodes = g->n_nodes;
-    ht_log(g->context, HT_LOG_DEBUG, "graph '%s': %u nodes, %.2f MiB of activations (%.2f unshared)",
-           g->label, g->n_nodes, (double)g->stats.activation_bytes / 1048576.0,
+    ht_log(g->context, HT_LOG_DEBUG,
+           "graph '%s': %u nodes, %.2f MiB of activations (%.2f unshared)", g->label, g->n_nodes,
+           (double)g->stats.activation_bytes / 1048576.0,
            (double)g->stats.unshared_bytes / 1048576.0);
 fail:
     ht_free(g->context, neighbours);

@@ -41,6 +41,10 @@ ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *input
                         uint32_t n_inputs, const void *params, size_t params_bytes);
 // A value that is the same memory as `x` with another shape of the same count.
 ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims);
+// A value that is a part of x's memory, `offset` bytes from its start. HT_NO_VALUE, and nothing
+// added, where kernels could not read it there (weights; offsets that are no multiple of 16).
+ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
+                        const uint32_t *dims);
 // ht_fail(HT_ERR_INVALID) with "<op> '<label>': " in front.
 ht_status ht_op_fail(const ht_op_call *call, const ht_op_def *def, const char *format, ...)
     HT_PRINTF(3, 4);

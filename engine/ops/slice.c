@@ -7,9 +7,27 @@ typedef struct params {
 
 static const ht_op_def SLICE;
 
+// A range of the outermost axis lies in one piece: the same memory serves.
+static ht_value view(ht_graph *g, ht_value x, const params *p) {
+    ht_tensor_desc desc = ht_graph_value_desc(g, x);
+    if (!ht_op_is_float(&desc) || p->axis >= desc.rank || p->count == 0 ||
+        (uint64_t)p->begin + p->count > desc.dims[p->axis]) {
+        return HT_NO_VALUE;
+    }
+    for (uint32_t i = 0; i < p->axis; i++) {
+        if (desc.dims[i] != 1) {
+            return HT_NO_VALUE;
+        }
+    }
+    const uint64_t piece = ht_desc_bytes(&desc) / desc.dims[p->axis];
+    desc.dims[p->axis] = p->count;
+    return ht_op_add_view(g, x, p->begin * piece, desc.rank, desc.dims);
+}
+
 ht_value ht_op_slice(ht_graph *g, ht_value x, uint32_t axis, uint32_t begin, uint32_t count) {
     const params p = {axis, begin, count};
-    return ht_op_add_node(g, &SLICE, &x, 1, &p, sizeof p);
+    const ht_value part = view(g, x, &p);
+    return part.id != HT_NO_VALUE.id ? part : ht_op_add_node(g, &SLICE, &x, 1, &p, sizeof p);
 }
 
 static ht_status infer(ht_op_call *call) {
