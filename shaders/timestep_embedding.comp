@@ -21,7 +21,8 @@ vec2 sin_cos(float x) {
     r = r - n * PI_2_C;
     float s = r * r;
     float sine = r + r * s * (-1.66666493e-1 + s * (8.33192375e-3 + s * -1.94887471e-4));
-    float cosine = 1.0 + s * (-0.5 + s * (4.16666456e-2 + s * (-1.38873060e-3 + s * 2.44312050e-5)));
+    float cosine =
+        1.0 + s * (-0.5 + s * (4.16666456e-2 + s * (-1.38873060e-3 + s * 2.44312050e-5)));
     int quadrant = int(n) & 3;
     vec2 result = (quadrant & 1) == 0 ? vec2(sine, cosine) : vec2(cosine, sine);
     return vec2(quadrant >= 2 ? -result.x : result.x,

@@ -47,13 +47,13 @@ static ht_status mul_infer(ht_op_call *call) {
 }
 
 static ht_status add_record(const ht_op_call *call, ht_vk_commands *commands) {
-    return ht_op_record_elementwise(
-        call, &(ht_op_elementwise){.kind = HT_ELEMENTWISE_ADD}, commands);
+    return ht_op_record_elementwise(call, &(ht_op_elementwise){.kind = HT_ELEMENTWISE_ADD},
+                                    commands);
 }
 
 static ht_status mul_record(const ht_op_call *call, ht_vk_commands *commands) {
-    return ht_op_record_elementwise(
-        call, &(ht_op_elementwise){.kind = HT_ELEMENTWISE_MUL}, commands);
+    return ht_op_record_elementwise(call, &(ht_op_elementwise){.kind = HT_ELEMENTWISE_MUL},
+                                    commands);
 }
 
 static ht_status add_reference(const ht_op_call *call, const float *const *inputs, float *out) {

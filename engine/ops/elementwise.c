@@ -20,8 +20,12 @@ ht_status ht_op_record_elementwise(const ht_op_call *call, const ht_op_elementwi
     };
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_elementwise,
-        .constants = {[1] = what->kind, what->act, call->in[0].format,
-                      two ? call->in[1].format : HT_FORMAT_F32, call->out.format, wide,
+        .constants = {[1] = what->kind,
+                      what->act,
+                      call->in[0].format,
+                      two ? call->in[1].format : HT_FORMAT_F32,
+                      call->out.format,
+                      wide,
                       b_count < count},
         .n_constants = 8,
         .push = &push,

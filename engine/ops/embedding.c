@@ -20,8 +20,7 @@ static ht_status infer(ht_op_call *call) {
         return ht_op_fail(call, &EMBEDDING, "table must be [R, C..], has rank %u", table->rank);
     }
     if (ids->format != HT_FORMAT_I32) {
-        return ht_op_fail(call, &EMBEDDING, "ids must be i32, not %s",
-                          ht_format_name(ids->format));
+        return ht_op_fail(call, &EMBEDDING, "ids must be i32, not %s", ht_format_name(ids->format));
     }
     if (ids->rank + table->rank - 1 > HT_MAX_RANK) {
         return ht_op_fail(call, &EMBEDDING, "the result would have %u dimensions, more than %d",
@@ -29,16 +28,15 @@ static ht_status infer(ht_op_call *call) {
     }
     call->out.rank = ids->rank + table->rank - 1;
     memcpy(call->out.dims, ids->dims, ids->rank * sizeof ids->dims[0]);
-    memcpy(call->out.dims + ids->rank, table->dims + 1,
-           (table->rank - 1) * sizeof table->dims[0]);
+    memcpy(call->out.dims + ids->rank, table->dims + 1, (table->rank - 1) * sizeof table->dims[0]);
 fail:
     return status;
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const uint64_t width = ht_desc_count(&call->in[TABLE]) / call->in[TABLE].dims[0];
-    const bool wide = width % 4 == 0 && call->in_address[TABLE] % 8 == 0 &&
-                      call->out_address % 8 == 0;
+    const bool wide =
+        width % 4 == 0 && call->in_address[TABLE] % 8 == 0 && call->out_address % 8 == 0;
     const uint32_t step = wide ? 4 : 1;
     const ht_push_embedding push = {
         .table = call->in_address[TABLE],

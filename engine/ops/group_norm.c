@@ -26,8 +26,7 @@ static ht_status infer(ht_op_call *call) {
     ht_status status = HT_OK;
     HT_TRY(ht_op_check_float(call, &GROUP_NORM, X, "x"));
     if (call->in[X].rank < 2) {
-        return ht_op_fail(call, &GROUP_NORM, "x must be [B, .., C], has rank %u",
-                          call->in[X].rank);
+        return ht_op_fail(call, &GROUP_NORM, "x must be [B, .., C], has rank %u", call->in[X].rank);
     }
     if (p->groups == 0 || channels % p->groups != 0) {
         return ht_op_fail(call, &GROUP_NORM, "%u groups do not divide %u channels", p->groups,
@@ -62,8 +61,8 @@ typedef struct shape {
 enum { MAX_PARTS = 2048, CHUNK_ROWS = 64 };
 
 // Drivers on a CPU want memory in order: several quads per invocation, so that a workgroup reads
-// long runs (measured on 128 channels: 4 quads are three times as fast as 1). More than 8 would cost
-// more to compile than they save.
+// long runs (measured on 128 channels: 4 quads are three times as fast as 1). More than 8 would
+// cost more to compile than they save.
 static uint32_t quads_per_lane(const ht_op_call *call, uint32_t blocks) {
     static const uint32_t choices[] = {8, 5, 4, 2};
     for (uint32_t i = 0; i < 4 && ht_context_tier(call->context) == HT_TIER_CPU; i++) {

@@ -38,11 +38,10 @@ static ht_value frequencies(ht_graph *g, const ht_timestep_embedding_args *args)
     return value;
 }
 
-ht_value ht_op_timestep_embedding(ht_graph *g, ht_value t,
-                                  const ht_timestep_embedding_args *args) {
+ht_value ht_op_timestep_embedding(ht_graph *g, ht_value t, const ht_timestep_embedding_args *args) {
     const params p = {args->dim, args->flip_sin_to_cos};
-    const bool sound = args->dim >= 2 && args->dim % 2 == 0 &&
-                       (float)(args->dim / 2) > args->downscale_freq_shift;
+    const bool sound =
+        args->dim >= 2 && args->dim % 2 == 0 && (float)(args->dim / 2) > args->downscale_freq_shift;
     if (ht_graph_status(g) == HT_OK && !sound) {
         ht_graph_fail(g, ht_fail(ht_graph_context(g), HT_ERR_INVALID,
                                  "timestep_embedding: dim must be even and more than twice the "

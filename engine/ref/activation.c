@@ -6,18 +6,13 @@
 float ht_ref_activate(float x, ht_activation act) {
     const double v = x;
     switch (act) {
-    case HT_ACT_NONE:
-        return x;
-    case HT_ACT_SILU:
-        return (float)(v / (1.0 + exp(-v)));
+    case HT_ACT_NONE: return x;
+    case HT_ACT_SILU: return (float)(v / (1.0 + exp(-v)));
     case HT_ACT_GELU_TANH: // the constant is sqrt(2 / pi)
         return (float)(0.5 * v * (1.0 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v))));
-    case HT_ACT_GELU_ERF:
-        return (float)(0.5 * v * erfc(-v * 0.7071067811865476));
-    case HT_ACT_QUICK_GELU:
-        return (float)(v / (1.0 + exp(-1.702 * v)));
-    case HT_ACT_RELU:
-        return v < 0.0 ? 0.0f : x;
+    case HT_ACT_GELU_ERF: return (float)(0.5 * v * erfc(-v * 0.7071067811865476));
+    case HT_ACT_QUICK_GELU: return (float)(v / (1.0 + exp(-1.702 * v)));
+    case HT_ACT_RELU: return v < 0.0 ? 0.0f : x;
     }
     return x;
 }

@@ -42,8 +42,7 @@ static ht_status make_input(run *r, uint32_t i, const ht_test_input *in, ht_form
 
 // Build the graph up to its value; `r` is released by the caller in any case.
 static ht_status build(run *r, const ht_test_op *op, ht_format activations) {
-    const ht_graph_desc desc = {
-        .label = op->name, .activations = activations, .keep_values = true};
+    const ht_graph_desc desc = {.label = op->name, .activations = activations, .keep_values = true};
     ht_value values[HT_TEST_MAX_INPUTS];
     ht_status status = ht_graph_create(r->context, &desc, &r->graph);
     for (uint32_t i = 0; i < op->n_inputs && status == HT_OK; i++) {
@@ -128,8 +127,8 @@ void ht_test_op_check(const ht_test_op *op, double f32_bound, double f16_bound) 
     }
 }
 
-void ht_test_op_expect(const ht_test_op *op, uint32_t rank, const uint32_t *dims,
-                       const float *want, double f32_bound, double f16_bound) {
+void ht_test_op_expect(const ht_test_op *op, uint32_t rank, const uint32_t *dims, const float *want,
+                       double f32_bound, double f16_bound) {
     for (size_t t = 0; t < HT_COUNT(TIERS); t++) {
         for (size_t f = 0; f < HT_COUNT(FORMATS) && ht_test_context(TIERS[t]) != NULL; f++) {
             char what[160];

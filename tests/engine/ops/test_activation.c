@@ -130,9 +130,12 @@ static void test_rules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_by_hand), cmocka_unit_test(test_range),
-        cmocka_unit_test(test_odd_counts),        cmocka_unit_test(test_ends_of_the_range),
-        cmocka_unit_test(test_golden),            cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_reference_by_hand),
+        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_odd_counts),
+        cmocka_unit_test(test_ends_of_the_range),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_rules),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

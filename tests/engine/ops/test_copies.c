@@ -10,29 +10,24 @@
 typedef struct move {
     const char *name;
     enum { CAST, CONCAT, PERMUTE, RESHAPE, SLICE, UPSAMPLE } op;
-    ht_format format;        // CAST
-    uint32_t axis;           // CONCAT, SLICE
-    uint32_t begin, count;   // SLICE; count is also the factor of UPSAMPLE
-    uint32_t rank;           // RESHAPE
-    uint32_t list[7];        // order of PERMUTE, dims of RESHAPE
+    ht_format format;      // CAST
+    uint32_t axis;         // CONCAT, SLICE
+    uint32_t begin, count; // SLICE; count is also the factor of UPSAMPLE
+    uint32_t rank;         // RESHAPE
+    uint32_t list[7];      // order of PERMUTE, dims of RESHAPE
 } move;
 
 static ht_value build(ht_graph *g, const ht_value *in, const void *args) {
     const move *m = args;
     switch (m->op) {
-    case CAST:
-        return ht_op_cast(g, in[0], m->format);
-    case CONCAT:
-        return ht_op_concat(g, in[0], in[1], m->axis);
-    case PERMUTE:
-        return ht_op_permute(g, in[0], m->list);
+    case CAST: return ht_op_cast(g, in[0], m->format);
+    case CONCAT: return ht_op_concat(g, in[0], in[1], m->axis);
+    case PERMUTE: return ht_op_permute(g, in[0], m->list);
     case RESHAPE: // an alias: give it a node to copy it
         return ht_op_cast(g, ht_op_reshape(g, in[0], m->rank, m->list),
                           ht_graph_value_desc(g, in[0]).format);
-    case SLICE:
-        return ht_op_slice(g, in[0], m->axis, m->begin, m->count);
-    case UPSAMPLE:
-        return ht_op_upsample(g, in[0], m->count);
+    case SLICE: return ht_op_slice(g, in[0], m->axis, m->begin, m->count);
+    case UPSAMPLE: return ht_op_upsample(g, in[0], m->count);
     }
     return (ht_value){0};
 }
@@ -179,7 +174,8 @@ static void test_golden_upsample(void **state) {
         .build = build,
         .args = &m,
         .n_inputs = 1,
-        .inputs = {{HT_FORMAT_F32, 4, {from.dims[0], from.dims[1], from.dims[2], from.dims[3]}, x}}};
+        .inputs = {
+            {HT_FORMAT_F32, 4, {from.dims[0], from.dims[1], from.dims[2], from.dims[3]}, x}}};
     ht_test_op_expect(&op, 4, to.dims, y, 0.0, HT_TEST_F16_ROUNDING);
     free(x);
     free(y);

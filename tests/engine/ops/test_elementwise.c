@@ -93,7 +93,9 @@ static void test_rules(void **state) {
         {ids, x, "a must be f32, f16 or bf16, not i32"},
         {x, ids, "b must be f32, f16 or bf16, not i32"},
         {x, {0}, "b must be f32, f16 or bf16"},
-        {x, {HT_FORMAT_F32, 1, {3}, NULL}, "b, f32 [3], must have a's last dimensions; a is f32 [2"},
+        {x,
+         {HT_FORMAT_F32, 1, {3}, NULL},
+         "b, f32 [3], must have a's last dimensions; a is f32 [2"},
         {x, {HT_FORMAT_F32, 2, {2, 4}, NULL}, "b, f32 [2, 4], must have a's last dimensions"},
         {{HT_FORMAT_F32, 1, {4}, NULL}, x, "b, f32 [2, 3, 4], must have a's last dimensions"},
     };

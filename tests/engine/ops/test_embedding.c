@@ -32,11 +32,11 @@ static void test_tables(void **state) {
             char name[64];
             snprintf(name, sizeof name, "embedding %s width %u", ht_format_name(formats[f]),
                      widths[w]);
-            const ht_test_op op = {.name = name,
-                                   .build = build,
-                                   .n_inputs = 2,
-                                   .inputs = {{formats[f], 2, {5, widths[w]}, NULL},
-                                              {HT_FORMAT_I32, 2, {2, 4}, IDS}}};
+            const ht_test_op op = {
+                .name = name,
+                .build = build,
+                .n_inputs = 2,
+                .inputs = {{formats[f], 2, {5, widths[w]}, NULL}, {HT_FORMAT_I32, 2, {2, 4}, IDS}}};
             // Values are only moved; what is not exact is a rounding to f16.
             ht_test_op_check(&op, 0.0, formats[f] == HT_FORMAT_F16 ? 0.0 : HT_TEST_F16_ROUNDING);
         }

@@ -58,13 +58,12 @@ static void test_golden(void **state) {
     float *x = ht_test_golden_read(&golden, "rms_norm_eps1e-06/x", &desc);
     float *gain = ht_test_golden_read(&golden, "rms_norm_eps1e-06/gain", NULL);
     float *y = ht_test_golden_read(&golden, "rms_norm_eps1e-06/y", NULL);
-    ht_test_op op = {
-        .name = "rms_norm of PyTorch",
-        .build = build,
-        .args = &EPS,
-        .n_inputs = 2,
-        .inputs = {{HT_FORMAT_F32, desc.rank, {0}, x},
-                   {HT_FORMAT_F32, 1, {desc.dims[desc.rank - 1]}, gain}}};
+    ht_test_op op = {.name = "rms_norm of PyTorch",
+                     .build = build,
+                     .args = &EPS,
+                     .n_inputs = 2,
+                     .inputs = {{HT_FORMAT_F32, desc.rank, {0}, x},
+                                {HT_FORMAT_F32, 1, {desc.dims[desc.rank - 1]}, gain}}};
     for (uint32_t d = 0; d < desc.rank; d++) {
         op.inputs[0].dims[d] = desc.dims[d];
     }
