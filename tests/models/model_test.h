@@ -36,9 +36,7 @@ static inline void ht_test_net_open(ht_test_net *net, ht_tier tier, const char *
     *net = (ht_test_net){.context = ht_test_context(tier)};
     ht_test_golden_open(&net->golden, golden);
     ht_test_must(net->context,
-                 ht_weights_open(net->context,
-                                 &(ht_weights_desc){.path = folder, .format = HT_FORMAT_F32},
-                                 &net->weights));
+                 ht_weights_open(net->context, &(ht_weights_desc){.path = folder}, &net->weights));
     ht_test_must(net->context, ht_graph_create(net->context,
                                                &(ht_graph_desc){.label = golden,
                                                                 .activations = HT_FORMAT_F32,
@@ -104,6 +102,8 @@ static inline void ht_test_net_expect(ht_test_net *net, ht_tensor *tensor, const
     float *got = malloc(count * sizeof(*got));
     assert_non_null(got);
     ht_test_must(net->context, ht_tensor_read_f32(tensor, got, count));
+    ht_test_error error = ht_test_compare(got, want, count);
+    print_message("%s of %s: rel L2 %.2e\n", name, net->golden.name, error.rel_l2);
     ht_test_assert_close(name, got, want, count, HT_TEST_NETWORK_BOUND);
     free(got);
     free(want);
@@ -147,6 +147,19 @@ static inline void ht_test_full_map(ht_context *context, ht_weight_map *map, con
     assert_int_equal(map->count, count);
     ht_weights_destroy(&weights);
     ht_weight_map_clear(map);
+}
+
+// Paths in the folder that tools/golden/make_fullsize.py filled, when HT_TEST_FULLSIZE names one;
+// else the test is skipped.
+static inline void ht_test_fullsize(const char *part, const char *golden, char folder[512],
+                                    char golden_path[512]) {
+    const char *root = getenv("HT_TEST_FULLSIZE");
+    if (!root) {
+        print_message("skipped: HT_TEST_FULLSIZE names no folder\n");
+        skip();
+    }
+    snprintf(folder, 512, "%s/%s", root, part);
+    snprintf(golden_path, 512, "%s/%s", root, golden);
 }
 
 // Both tiers that the environment allows.

@@ -71,6 +71,14 @@ static void test_outputs(void **state) {
     }
 }
 
+// 28 layers of 1152 channels, once on demand: see ht_test_fullsize.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("transformer", "golden_transformer", folder, golden);
+    compare(HT_TIER_AUTO, folder, golden, true);
+}
+
 // One item with one shared row, as the pipeline runs it, gives the second half of the batch.
 static void test_shared_row(void **state) {
     (void)state;
@@ -205,9 +213,13 @@ static void test_conditions_by_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),    cmocka_unit_test(test_shared_row),
-        cmocka_unit_test(test_every_node), cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_weights),    cmocka_unit_test(test_conditions_by_file),
+        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_full_size),
+        cmocka_unit_test(test_shared_row),
+        cmocka_unit_test(test_every_node),
+        cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_conditions_by_file),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -45,6 +45,15 @@ static void test_outputs(void **state) {
     }
 }
 
+// Two layers of T5 v1.1 XXL, once on demand: see ht_test_fullsize.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("text_encoder", "golden_t5", folder, golden);
+    compare(HT_TIER_AUTO, folder, golden, true);
+    compare(HT_TIER_AUTO, folder, golden, false);
+}
+
 static void test_buckets(void **state) {
     (void)state;
     ht_test_golden golden;
@@ -116,6 +125,7 @@ static void test_wrong_weights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_full_size),
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_wrong_weights),

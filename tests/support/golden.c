@@ -7,9 +7,10 @@
 
 void ht_test_golden_open(ht_test_golden *golden, const char *name) {
     const ht_context_desc host = {.host_only = true};
-    char path[256];
+    char path[512];
     *golden = (ht_test_golden){.name = name};
-    snprintf(path, sizeof path, "tests/data/golden/%s.safetensors", name);
+    const char *folder = strchr(name, '/') != NULL ? "" : "tests/data/golden/";
+    snprintf(path, sizeof path, "%s%s.safetensors", folder, name);
     const ht_weights_desc desc = {.path = path};
     assert_int_equal(ht_context_create(&host, &golden->context), HT_OK);
     if (ht_weights_open(golden->context, &desc, &golden->weights) != HT_OK) {

@@ -63,7 +63,8 @@ ht_test_allocator *ht_test_context_allocator(ht_tier tier);
 
 // --- golden files (golden.c) --------------------------------------------------------------------
 
-// A file of tests/data/golden, by its name without folder and ending. Missing files fail the test.
+// A file of tests/data/golden, by its name without folder and ending (or by its path without
+// ending, when that holds a '/'). Missing files fail the test.
 typedef struct ht_test_golden {
     ht_context *context;
     ht_weights *weights;
