@@ -4,6 +4,27 @@
 #include <ctype.h>
 #include <string.h>
 
+// Small letter of a Latin-1, Greek or Cyrillic capital; others stay.
+static uint32_t small_letter(uint32_t c) {
+    bool latin = (c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 'A' && c <= 'Z');
+    bool greek = c >= 0x391 && c <= 0x3a9 && c != 0x3a2;
+    bool cyrillic = c >= 0x410 && c <= 0x42f;
+    return latin || greek || cyrillic ? c + 0x20 : c >= 0x400 && c <= 0x40f ? c + 0x50 : c;
+}
+
+// In place: small letters take as many bytes. Longer sequences and broken ones stay.
+static void make_small(char *text) {
+    for (uint8_t *p = (uint8_t *)text; *p; ++p) {
+        if (*p < 0x80) {
+            *p = (uint8_t)small_letter(*p);
+        } else if (*p >= 0xc2 && *p < 0xe0 && (p[1] & 0xc0) == 0x80) {
+            uint32_t c = small_letter((*p & 0x1fu) << 6 | (p[1] & 0x3fu));
+            *p++ = (uint8_t)(0xc0 | c >> 6);
+            *p = (uint8_t)(0x80 | (c & 0x3f));
+        }
+    }
+}
+
 // PixArt was trained on lower-case captions without surrounding spaces.
 static char *clean_prompt(ht_context *context, const char *prompt) {
     while (*prompt && isspace((unsigned char)*prompt)) {
@@ -17,11 +38,7 @@ static char *clean_prompt(ht_context *context, const char *prompt) {
     while (length > 0 && isspace((unsigned char)text[length - 1])) {
         text[--length] = 0;
     }
-    for (size_t i = 0; i < length; ++i) {
-        if (text[i] >= 'A' && text[i] <= 'Z') {
-            text[i] = (char)(text[i] - 'A' + 'a');
-        }
-    }
+    make_small(text);
     return text;
 }
 

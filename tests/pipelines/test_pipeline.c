@@ -138,6 +138,24 @@ static void test_text(void **state) {
     close_model(&m);
 }
 
+// Capitals and surrounding spaces do not count, in other alphabets too.
+static void test_prompt_case(void **state) {
+    (void)state;
+    model m;
+    ht_image first, second;
+    ht_generate_params params = params_of(1.0f);
+    params.steps = 1;
+    open_model(&m, &exact, false);
+    params.prompt = "a BALL, \xc3\x89T\xc3\x89 \xce\xa0 \xd0\x9c\xd0\xa1 \xd0\x81";
+    must(m.context, ht_pipeline_generate(m.pipeline, &params, NULL, &first, NULL));
+    params.prompt = "  a ball, \xc3\xa9t\xc3\xa9 \xcf\x80 \xd0\xbc\xd1\x81 \xd1\x91\n";
+    must(m.context, ht_pipeline_generate(m.pipeline, &params, NULL, &second, NULL));
+    assert_memory_equal(first.rgb, second.rgb, 32 * 32 * 3);
+    ht_image_clear(m.context, &first);
+    ht_image_clear(m.context, &second);
+    close_model(&m);
+}
+
 // Every value is within one of 255 levels, and all but a few on the same: only values that lie on
 // the border between two levels may fall to the other side.
 static void test_picture(void **state) {
@@ -361,10 +379,11 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_latents),
-        cmocka_unit_test(test_picture),      cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_callbacks),    cmocka_unit_test(test_repeatable),
-        cmocka_unit_test(test_from_picture), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_text),        cmocka_unit_test(test_latents),
+        cmocka_unit_test(test_prompt_case), cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_tiles),       cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_repeatable),  cmocka_unit_test(test_from_picture),
+        cmocka_unit_test(test_refusals),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
