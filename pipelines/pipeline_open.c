@@ -187,6 +187,18 @@ static void choose_activations(ht_pipeline *p) {
     p->vae_activations = asked != HT_FORMAT_NONE ? asked : wide ? HT_FORMAT_F32 : HT_FORMAT_F16;
 }
 
+// Keeping every part loaded must leave room for what they compute.
+static void check_keeping(ht_pipeline *p) {
+    uint64_t limit = p->options.max_device_bytes;
+    limit = limit > 0 ? limit : ht_context_device(p->context)->memory_bytes;
+    if (p->options.keep_loaded && p->info.file_bytes > limit / 2) {
+        ht_log(p->context, HT_LOG_INFO,
+               "the model has %.0f MiB: its parts are loaded in turn, not kept",
+               (double)p->info.file_bytes / (1 << 20));
+        p->options.keep_loaded = false;
+    }
+}
+
 static ht_status open_all(ht_pipeline *p, const char *folder) {
     ht_status status = read_index(p, folder);
     if (status == HT_OK) {
@@ -213,6 +225,7 @@ static ht_status open_all(ht_pipeline *p, const char *folder) {
     }
     if (status == HT_OK) {
         choose_activations(p);
+        check_keeping(p);
         snprintf(p->info.sampler, sizeof(p->info.sampler), "%s", ht_sampler_name(p->sampler.kind));
         snprintf(p->info.schedule, sizeof(p->info.schedule), "%s", ht_schedule_name(&p->sampler));
     }

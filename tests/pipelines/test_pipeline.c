@@ -307,6 +307,22 @@ static void test_repeatable(void **state) {
     close_model(&fresh);
 }
 
+// A model of more than half of the memory is loaded part by part, also for several pictures.
+static void test_keeping(void **state) {
+    (void)state;
+    model m;
+    ht_pipeline_options options = exact;
+    options.keep_loaded = true;
+    open_model(&m, &options, false);
+    assert_true(m.pipeline->options.keep_loaded);
+    uint64_t bytes = m.pipeline->info.file_bytes;
+    close_model(&m);
+    options.max_device_bytes = bytes + bytes / 2;
+    open_model(&m, &options, false);
+    assert_false(m.pipeline->options.keep_loaded);
+    close_model(&m);
+}
+
 static void test_from_picture(void **state) {
     (void)state;
     model m;
@@ -379,11 +395,11 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),        cmocka_unit_test(test_latents),
-        cmocka_unit_test(test_prompt_case), cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_tiles),       cmocka_unit_test(test_callbacks),
-        cmocka_unit_test(test_repeatable),  cmocka_unit_test(test_from_picture),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_latents),
+        cmocka_unit_test(test_prompt_case),  cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_tiles),        cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_repeatable),   cmocka_unit_test(test_keeping),
+        cmocka_unit_test(test_from_picture), cmocka_unit_test(test_refusals),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
