@@ -33,13 +33,13 @@ class Net(torch.nn.Module):
         self.dit = models.transformer()
 
     def forward(self, x, t, ids, mask):
-        h = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
+        with torch.no_grad(): # trained along, it forgot how to read: see docs/training.md
+            h = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
         return models.denoise(self.dit, x, t, h, mask)
 
 
 def is_matrix(name, p):
-    return p.dim() == 2 and (("transformer_blocks" in name and "table" not in name)
-                             or ("encoder.block" in name and "bias" not in name))
+    return p.dim() == 2 and "transformer_blocks" in name and "table" not in name
 
 
 class Sampler:
@@ -180,7 +180,7 @@ def worker(rank, args, net, shadow, counter):
         if rank == 0:
             decay = min(args.ema, (1 + done) / (10 + done))
             with torch.no_grad():
-                torch._foreach_lerp_(shadow, list(net.parameters()), 1 - decay)
+                torch._foreach_lerp_(shadow, [p.detach() for p in net.parameters()], 1 - decay)
         if rank == 0 and mine % 25 == 0:
             print(json.dumps(dict(step=done, samples=done * args.batch,
                                   loss=round(np.mean(losses[-50:]), 4),
@@ -204,6 +204,7 @@ def main():
         ap.add_argument("--" + name, required=True)
     ap.add_argument("--distil", help="flow checkpoint: train a four-step student of it")
     ap.add_argument("--start", help="begin with the weights of this checkpoint")
+    ap.add_argument("--new-cross", action="store_true", help="with fresh cross-attention")
     ap.add_argument("--guidance", type=float, default=1.25)
     ap.add_argument("--substeps", type=int, default=3)
     ap.add_argument("--processes", type=int, default=2)
@@ -225,11 +226,15 @@ def main():
     net = Net(args.vocab)
     models.initialize(net.dit)
     net.text.load_state_dict(words)
+    net.text.requires_grad_(False)
     shadow = None
     if args.distil:
         load_into(net, torch.load(args.distil)["ema"])
     if args.start:
-        load_into(net, torch.load(args.start)["model"])
+        kept = torch.load(args.start)["model"]
+        load_into(net, {n: p.detach() if n.startswith("text.") or (
+            args.new_cross and ("attn2" in n or "caption" in n)) else kept[n]
+            for n, p in net.named_parameters()})
     if os.path.exists(args.out):
         kept = torch.load(args.out)
         load_into(net, kept["model"])
