@@ -25,7 +25,7 @@ INDEX = {
     "vae": ["diffusers", "AutoencoderKL"]}
 DESCRIPTION = ("Small pictures of one or two coloured solids: sphere, cube, cylinder, cone, torus, "
                "pyramid; on a checkerboard, wood, grass or sand; by day, at sunset or at night.")
-DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128,
+DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 2.5, "width": 128, "height": 128,
                          "sampler": "flow_euler", "schedule": "uniform"},
             "description": DESCRIPTION, "max_tokens": models.MAX_TOKENS}
 
