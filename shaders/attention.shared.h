@@ -21,8 +21,9 @@ HT_PUSH(attention) {
     HT_UINT batch;
     HT_UINT queries, keys;
     HT_UINT heads, head_dim;
-    HT_UINT tiles; // of queries, per head
+    HT_UINT tiles;  // of queries, per head
     HT_FLOAT scale; // of q . k, times log2(e)
-} HT_PUSH_END(attention);
+}
+HT_PUSH_END(attention);
 
 #endif

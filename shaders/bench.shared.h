@@ -14,6 +14,7 @@ HT_PUSH(bench) {
     HT_UINT count;  // bench_copy: invocations with 16 bytes each
     HT_UINT rounds; // bench_peak
     HT_FLOAT factor, addend;
-} HT_PUSH_END(bench);
+}
+HT_PUSH_END(bench);
 
 #endif

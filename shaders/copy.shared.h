@@ -16,6 +16,7 @@ HT_PUSH(copy) {
     HT_UINT dims[HT_COPY_MAX_RANK];
     HT_UINT x_strides[HT_COPY_MAX_RANK];
     HT_UINT result_strides[HT_COPY_MAX_RANK];
-} HT_PUSH_END(copy);
+}
+HT_PUSH_END(copy);
 
 #endif

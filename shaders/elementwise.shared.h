@@ -18,6 +18,7 @@ HT_PUSH(elementwise) {
     HT_UINT b_count; // after so many, b starts again
     HT_FLOAT scale;
     HT_FLOAT shift;
-} HT_PUSH_END(elementwise);
+}
+HT_PUSH_END(elementwise);
 
 #endif

@@ -11,6 +11,7 @@ HT_PUSH(embedding) {
     HT_UINT count;    // of the result: quads, or values when not wide
     HT_UINT width;    // of a row, likewise
     HT_UINT last_row; // ids are clamped to 0..last_row
-} HT_PUSH_END(embedding);
+}
+HT_PUSH_END(embedding);
 
 #endif

@@ -19,15 +19,16 @@ HT_PUSH(gemm) {
     HT_ADDRESS residual; // [rows, columns]; 0: none
     HT_UINT rows;        // batch * out_h * out_w
     HT_UINT columns;
-    HT_UINT depth;       // channels of x
+    HT_UINT depth; // channels of x
     HT_UINT kernel_h, kernel_w;
-    HT_UINT in_h, in_w;   // as stored, before upsampling
+    HT_UINT in_h, in_w; // as stored, before upsampling
     HT_UINT out_h, out_w;
     HT_UINT stride, upsample;
     HT_INT pad_top, pad_left;
     HT_UINT rows_per_gate;
     HT_UINT tiles_m, tiles_n;
     HT_UINT band; // row tiles that are walked before the next column tile
-} HT_PUSH_END(gemm);
+}
+HT_PUSH_END(gemm);
 
 #endif

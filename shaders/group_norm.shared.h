@@ -24,6 +24,7 @@ HT_PUSH(group_norm) {
     HT_UINT lanes_log2;
     HT_UINT subrows;
     HT_FLOAT eps;
-} HT_PUSH_END(group_norm);
+}
+HT_PUSH_END(group_norm);
 
 #endif

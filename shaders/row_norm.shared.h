@@ -16,6 +16,7 @@ HT_PUSH(row_norm) {
     HT_UINT rows_per_scale; // rows that share one row of scale
     HT_UINT rows_per_shift;
     HT_FLOAT eps;
-} HT_PUSH_END(row_norm);
+}
+HT_PUSH_END(row_norm);
 
 #endif

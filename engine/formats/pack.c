@@ -32,20 +32,11 @@ void ht_format_pack(ht_format format, const float *values, void *packed, size_t 
         return;
     }
     switch (format) {
-    case HT_FORMAT_F32:
-        memcpy(packed, values, count * sizeof *values);
-        break;
-    case HT_FORMAT_F16:
-        ht_fmt_f16_from_f32_array(values, packed, count);
-        break;
-    case HT_FORMAT_BF16:
-        ht_fmt_bf16_from_f32_array(values, packed, count);
-        break;
-    case HT_FORMAT_I32:
-        pack_i32(values, packed, count);
-        break;
-    case HT_FORMAT_NONE:
-        break; // has no bytes
+    case HT_FORMAT_F32: memcpy(packed, values, count * sizeof *values); break;
+    case HT_FORMAT_F16: ht_fmt_f16_from_f32_array(values, packed, count); break;
+    case HT_FORMAT_BF16: ht_fmt_bf16_from_f32_array(values, packed, count); break;
+    case HT_FORMAT_I32: pack_i32(values, packed, count); break;
+    case HT_FORMAT_NONE: break; // has no bytes
     }
 }
 
@@ -54,19 +45,10 @@ void ht_format_unpack(ht_format format, const void *packed, float *values, size_
         return;
     }
     switch (format) {
-    case HT_FORMAT_F32:
-        memcpy(values, packed, count * sizeof *values);
-        break;
-    case HT_FORMAT_F16:
-        ht_fmt_f32_from_f16_array(packed, values, count);
-        break;
-    case HT_FORMAT_BF16:
-        ht_fmt_f32_from_bf16_array(packed, values, count);
-        break;
-    case HT_FORMAT_I32:
-        unpack_i32(packed, values, count);
-        break;
-    case HT_FORMAT_NONE:
-        break;
+    case HT_FORMAT_F32: memcpy(values, packed, count * sizeof *values); break;
+    case HT_FORMAT_F16: ht_fmt_f32_from_f16_array(packed, values, count); break;
+    case HT_FORMAT_BF16: ht_fmt_f32_from_bf16_array(packed, values, count); break;
+    case HT_FORMAT_I32: unpack_i32(packed, values, count); break;
+    case HT_FORMAT_NONE: break;
     }
 }

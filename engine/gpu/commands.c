@@ -88,8 +88,7 @@ fail:
 static void memory_barrier(VkCommandBuffer buffer, VkPipelineStageFlags2 to, VkAccessFlags2 reads) {
     const VkMemoryBarrier2 barrier = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
-        .srcStageMask =
-            VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_TRANSFER_BIT,
+        .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_TRANSFER_BIT,
         .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_SHADER_READ_BIT |
                          VK_ACCESS_2_TRANSFER_WRITE_BIT,
         .dstStageMask = to,
@@ -134,8 +133,7 @@ ht_status ht_vk_dispatch(ht_vk_commands *commands, const ht_vk_dispatch_desc *de
     if (desc->push_bytes > HT_MAX_PUSH_BYTES || desc->push_bytes % 4 != 0 ||
         desc->n_constants > HT_MAX_CONSTANTS || desc->n_constants == 0) {
         return ht_fail(context, HT_ERR_INVALID, "dispatch '%s': %u push bytes, %u constants",
-                       desc->label != NULL ? desc->label : "", desc->push_bytes,
-                       desc->n_constants);
+                       desc->label != NULL ? desc->label : "", desc->push_bytes, desc->n_constants);
     }
     for (int i = 0; i < 3; i++) {
         if (desc->groups[i] == 0 || desc->groups[i] > device->limits.max_groups[i]) {
@@ -174,8 +172,8 @@ ht_status ht_vk_commands_run(ht_vk_commands *commands) {
     ht_context *context = commands->context;
     const ht_vk_device *device = context->device;
     ht_status status = HT_OK;
-    const VkCommandBufferSubmitInfo buffer = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands->buffer};
+    const VkCommandBufferSubmitInfo buffer = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO,
+                                              .commandBuffer = commands->buffer};
     const VkSubmitInfo2 submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2,
                                   .commandBufferInfoCount = 1,
                                   .pCommandBufferInfos = &buffer};

@@ -83,8 +83,8 @@ ht_status ht_vk_check_validation(ht_context *context) {
     if (device->validation_error[0] == '\0') {
         return HT_OK;
     }
-    ht_status status = ht_fail(context, HT_ERR_INVALID, "Vulkan validation: %s",
-                               device->validation_error);
+    ht_status status =
+        ht_fail(context, HT_ERR_INVALID, "Vulkan validation: %s", device->validation_error);
     device->validation_error[0] = '\0';
     return status;
 }
@@ -120,9 +120,8 @@ static ht_status instance_create(ht_context *context, bool validation, VkInstanc
 }
 
 static void messenger_create(ht_vk_device *device) {
-    PFN_vkCreateDebugUtilsMessengerEXT create =
-        (PFN_vkCreateDebugUtilsMessengerEXT)(void (*)(void))vkGetInstanceProcAddr(
-            device->instance, "vkCreateDebugUtilsMessengerEXT");
+    PFN_vkCreateDebugUtilsMessengerEXT create = (PFN_vkCreateDebugUtilsMessengerEXT)(void (*)(
+        void))vkGetInstanceProcAddr(device->instance, "vkCreateDebugUtilsMessengerEXT");
     const VkDebugUtilsMessengerCreateInfoEXT info = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
         .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT |
@@ -262,8 +261,10 @@ static ht_status choose(ht_context *context, const char *choice, ht_vk_device *d
     char unusable[600] = "";
     ht_status status = enumerate(context, device->instance, devices, &count);
     for (uint32_t i = 0; status == HT_OK && i < count; i++) {
-        static const int RANK[] = {[HT_DEVICE_OTHER] = 0, [HT_DEVICE_CPU] = 1,
-                                   [HT_DEVICE_INTEGRATED] = 2, [HT_DEVICE_DISCRETE] = 3};
+        static const int RANK[] = {[HT_DEVICE_OTHER] = 0,
+                                   [HT_DEVICE_CPU] = 1,
+                                   [HT_DEVICE_INTEGRATED] = 2,
+                                   [HT_DEVICE_DISCRETE] = 3};
         ht_device_info info;
         device_describe(devices[i], &info);
         if (choice != NULL && !wanted(choice, i, info.name)) {
@@ -417,8 +418,7 @@ static ht_status shared_objects_create(ht_context *context) {
         .pushConstantRangeCount = 1,
         .pPushConstantRanges = &push,
     };
-    const VkPipelineCacheCreateInfo cache = {.sType =
-                                                 VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    const VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
     HT_VK(context, vkCreateCommandPool(device->device, &pool, NULL, &device->pool));
     HT_VK(context, vkCreatePipelineLayout(device->device, &layout, NULL, &device->layout));
     HT_VK(context, vkCreatePipelineCache(device->device, &cache, NULL, &device->cache));
@@ -441,9 +441,9 @@ ht_status ht_vk_device_open(ht_context *context, const ht_context_desc *desc) {
     }
     HT_TRY(choose(context, desc->device, device));
     HT_TRY(find_queue(context, device));
-    bool import = !desc->no_host_import && !desc->staging &&
-                  has_device_extension(device->physical,
-                                       VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+    bool import =
+        !desc->no_host_import && !desc->staging &&
+        has_device_extension(device->physical, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     choose_memory(device, desc->staging);
     // Reading weights over the bus of a discrete GPU at every step would be slower than a copy.
     import = import && device->unified;

@@ -11,11 +11,11 @@
 
 // A range of device memory. Zeroed means none.
 typedef struct ht_vk_range {
-    uint64_t address;        // device address of its first byte, 256-byte aligned
+    uint64_t address; // device address of its first byte, 256-byte aligned
     uint64_t bytes;
-    void *host;              // mapped pointer, or NULL when only staging reaches it
+    void *host;                // mapped pointer, or NULL when only staging reaches it
     struct ht_vk_block *block; // the allocation it belongs to
-    uint64_t offset;         // in the block
+    uint64_t offset;           // in the block
 } ht_vk_range;
 
 // Allocate a block of its own. Fails with HT_ERR_NO_MEMORY and needed/available in the sentence.

@@ -86,8 +86,7 @@ static ht_status pipeline_create(ht_context *context, const ht_vk_dispatch_desc 
                   .pSpecializationInfo = &specialization},
         .layout = device->layout,
     };
-    HT_VK(context,
-          vkCreateComputePipelines(device->device, device->cache, 1, &info, NULL, out));
+    HT_VK(context, vkCreateComputePipelines(device->device, device->cache, 1, &info, NULL, out));
     ht_vk_set_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)(uintptr_t)*out,
                    SOURCES[desc->kernel].name);
     ht_log(context, HT_LOG_TRACE, "pipeline %s made", SOURCES[desc->kernel].name);

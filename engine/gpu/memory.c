@@ -203,13 +203,13 @@ ht_status ht_vk_arena_take(ht_vk_arena *arena, uint64_t bytes, ht_vk_range *out)
         // Small arenas stay small: blocks double from 256 KiB up to their full size.
         uint64_t wanted = arena->total < (UINT64_C(256) << 10) ? UINT64_C(256) << 10 : arena->total;
         wanted = wanted > ARENA_BLOCK_BYTES ? ARENA_BLOCK_BYTES : wanted;
-        ht_status status = ht_vk_alloc(arena->context, rounded > wanted ? rounded : wanted,
-                                       arena->label, &fresh);
+        ht_status status =
+            ht_vk_alloc(arena->context, rounded > wanted ? rounded : wanted, arena->label, &fresh);
         if (status != HT_OK) {
             return status;
         }
-        ht_vk_range *blocks = ht_realloc(arena->context, arena->blocks,
-                                         (arena->count + 1) * sizeof *blocks);
+        ht_vk_range *blocks =
+            ht_realloc(arena->context, arena->blocks, (arena->count + 1) * sizeof *blocks);
         if (blocks == NULL) {
             ht_vk_free(arena->context, &fresh);
             return HT_ERR_NO_MEMORY;

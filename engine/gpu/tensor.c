@@ -89,14 +89,12 @@ static ht_status check_size(const ht_tensor *tensor, const char *what, uint64_t 
         return HT_OK;
     }
     return ht_fail(tensor->context, HT_ERR_INVALID, "tensor '%s' holds %llu %s, got %llu",
-                   tensor->desc.label, (unsigned long long)expected, what,
-                   (unsigned long long)got);
+                   tensor->desc.label, (unsigned long long)expected, what, (unsigned long long)got);
 }
 
 ht_status ht_tensor_write(ht_tensor *tensor, const void *data, size_t bytes) {
     ht_status status = check_size(tensor, "bytes", bytes, ht_desc_bytes(&tensor->desc));
-    return status != HT_OK ? status
-                           : ht_vk_write(tensor->context, &tensor->range, 0, data, bytes);
+    return status != HT_OK ? status : ht_vk_write(tensor->context, &tensor->range, 0, data, bytes);
 }
 
 ht_status ht_tensor_read(ht_tensor *tensor, void *data, size_t bytes) {
@@ -115,8 +113,8 @@ ht_status ht_tensor_write_f32(ht_tensor *tensor, const float *values, size_t cou
     for (size_t at = 0; status == HT_OK && at < count; at += PIECE) {
         size_t n = count - at < PIECE ? count - at : PIECE;
         ht_format_pack(format, values + at, packed, n);
-        status = ht_vk_write(tensor->context, &tensor->range, at * value_bytes, packed,
-                             n * value_bytes);
+        status =
+            ht_vk_write(tensor->context, &tensor->range, at * value_bytes, packed, n * value_bytes);
     }
     return status;
 }
@@ -128,8 +126,8 @@ ht_status ht_tensor_read_f32(ht_tensor *tensor, float *values, size_t count) {
     uint32_t packed[PIECE];
     for (size_t at = 0; status == HT_OK && at < count; at += PIECE) {
         size_t n = count - at < PIECE ? count - at : PIECE;
-        status = ht_vk_read(tensor->context, &tensor->range, at * value_bytes, packed,
-                            n * value_bytes);
+        status =
+            ht_vk_read(tensor->context, &tensor->range, at * value_bytes, packed, n * value_bytes);
         if (status == HT_OK) {
             ht_format_unpack(format, packed, values + at, n);
         }

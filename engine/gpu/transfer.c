@@ -10,8 +10,8 @@ static ht_status staging_ready(ht_context *context) {
     ht_vk_device *device = context->device;
     ht_status status = HT_OK;
     if (device->staging.block == NULL) {
-        HT_TRY(ht_vk_block_create(context, STAGING_BYTES, device->host_memory_type, true,
-                                  "staging", &device->staging));
+        HT_TRY(ht_vk_block_create(context, STAGING_BYTES, device->host_memory_type, true, "staging",
+                                  &device->staging));
     }
     if (device->transfer == NULL) {
         HT_TRY(ht_vk_commands_create(context, 0, &device->transfer));

@@ -56,7 +56,7 @@ typedef struct ht_vk_device {
     PFN_vkCmdEndDebugUtilsLabelEXT end_label;
     PFN_vkGetMemoryHostPointerPropertiesEXT host_pointer_properties;
 
-    ht_context *context; // for the validation messenger
+    ht_context *context;        // for the validation messenger
     char validation_error[512]; // first error of the validation layer, "" when none
 } ht_vk_device;
 
@@ -81,12 +81,11 @@ void ht_vk_device_close(ht_context *context);
 ht_status ht_vk_check_validation(ht_context *context);
 
 // Allocate a block in a given memory type (memory.c).
-ht_status ht_vk_block_create(ht_context *context, uint64_t bytes, uint32_t memory_type,
-                             bool map, const char *label, ht_vk_range *out);
+ht_status ht_vk_block_create(ht_context *context, uint64_t bytes, uint32_t memory_type, bool map,
+                             const char *label, ht_vk_range *out);
 
 // Pipeline for a kernel and its constants, made on first use (kernel.c).
-ht_status ht_vk_pipeline_get(ht_context *context, const ht_vk_dispatch_desc *desc,
-                             VkPipeline *out);
+ht_status ht_vk_pipeline_get(ht_context *context, const ht_vk_dispatch_desc *desc, VkPipeline *out);
 void ht_vk_pipelines_destroy(ht_vk_device *device);
 
 // Raw command buffer, for transfers (commands.c).

@@ -15,8 +15,8 @@ typedef enum ht_value_kind {
 
 typedef struct ht_graph_value {
     ht_value_kind kind;
-    ht_tensor_desc desc; // label NULL
-    uint32_t root;       // id of the value whose memory this is; itself unless an alias
+    ht_tensor_desc desc;  // label NULL
+    uint32_t root;        // id of the value whose memory this is; itself unless an alias
     uint32_t first, last; // nodes during which the memory is needed
     uint64_t address;
     uint64_t offset;      // in the planned memory, for NODE values that are not bound

@@ -11,8 +11,8 @@ enum { HT_MAX_INPUTS = 10, HT_MAX_PARAM_BYTES = 64 };
 // One node as its op sees it: shapes while building, addresses too while recording.
 typedef struct ht_op_call {
     ht_context *context;
-    const char *label;     // for messages
-    const void *params;    // the op's own struct, copied into the node
+    const char *label;  // for messages
+    const void *params; // the op's own struct, copied into the node
     uint32_t n_inputs;
     ht_tensor_desc in[HT_MAX_INPUTS]; // format NONE: absent optional input
     ht_tensor_desc out;

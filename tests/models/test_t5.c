@@ -124,10 +124,8 @@ static void test_wrong_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_full_size),
-        cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_outputs),       cmocka_unit_test(test_full_size),
+        cmocka_unit_test(test_buckets),       cmocka_unit_test(test_weights),
         cmocka_unit_test(test_wrong_weights),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

@@ -27,8 +27,7 @@ bool ht_test_golden_has(const ht_test_golden *golden, const char *tensor) {
     return ht_weights_find(golden->weights, tensor) != NULL;
 }
 
-float *ht_test_golden_read(const ht_test_golden *golden, const char *tensor,
-                           ht_tensor_desc *desc) {
+float *ht_test_golden_read(const ht_test_golden *golden, const char *tensor, ht_tensor_desc *desc) {
     const ht_weight_info *info = ht_weights_find(golden->weights, tensor);
     if (info == NULL) {
         fail_msg("%s.safetensors has no '%s'", golden->name, tensor);

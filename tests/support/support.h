@@ -24,10 +24,10 @@ void ht_test_fill_uniform(uint64_t seed, float *values, size_t count, float low,
 uint32_t ht_test_random(uint64_t *state);
 
 typedef struct ht_test_error {
-    double rel_l2;  // ||got - want|| / ||want||, or ||got|| when want is zero
+    double rel_l2; // ||got - want|| / ||want||, or ||got|| when want is zero
     double max_abs;
-    size_t worst;   // index of max_abs
-    bool finite;    // no NaN or infinity in `got`
+    size_t worst; // index of max_abs
+    bool finite;  // no NaN or infinity in `got`
 } ht_test_error;
 ht_test_error ht_test_compare(const float *got, const float *want, size_t count);
 
@@ -118,8 +118,8 @@ void ht_test_op_run(const ht_test_op *op, ht_tier tier, ht_format activations,
 void ht_test_op_check(const ht_test_op *op, double f32_bound, double f16_bound);
 
 // The same with `want` (count values, dims of the result) in place of the references.
-void ht_test_op_expect(const ht_test_op *op, uint32_t rank, const uint32_t *dims,
-                       const float *want, double f32_bound, double f16_bound);
+void ht_test_op_expect(const ht_test_op *op, uint32_t rank, const uint32_t *dims, const float *want,
+                       double f32_bound, double f16_bound);
 
 // Building must fail with this status and a sentence that contains `part`.
 void ht_test_op_refuse(const ht_test_op *op, ht_status status, const char *part);

@@ -20,16 +20,14 @@ typedef struct options {
     const char *pixels, *json;
 } options;
 
-static bool read_number(const char *text, uint64_t *out)
-{
+static bool read_number(const char *text, uint64_t *out) {
     char *end;
     errno = 0;
     *out = strtoull(text, &end, 10);
     return errno == 0 && end != text && *end == '\0' && *text != '-';
 }
 
-static bool read_split(const char *text, split *out)
-{
+static bool read_split(const char *text, split *out) {
     static const char *const names[] = {"train", "held-out", "all"};
     for (int i = 0; i < 3; i++) {
         if (strcmp(text, names[i]) == 0) {
@@ -40,8 +38,7 @@ static bool read_split(const char *text, split *out)
     return false;
 }
 
-static bool read_option(options *o, const char *name, const char *value)
-{
+static bool read_option(options *o, const char *name, const char *value) {
     uint64_t n = 0;
     if (strcmp(name, "--count") == 0) {
         return read_number(value, &o->count);
@@ -69,8 +66,7 @@ static bool read_option(options *o, const char *name, const char *value)
 }
 
 // *out stays NULL for a path that was not given.
-static bool open_output(const char *path, FILE **out)
-{
+static bool open_output(const char *path, FILE **out) {
     *out = NULL;
     if (path == NULL) {
         return true;
@@ -82,13 +78,11 @@ static bool open_output(const char *path, FILE **out)
     return *out != NULL;
 }
 
-static bool close_output(FILE *f)
-{
+static bool close_output(FILE *f) {
     return f == NULL || (fflush(f) == 0 && !ferror(f) && (f == stdout || fclose(f) == 0));
 }
 
-static bool write_all(const options *o, FILE *pixels, FILE *json, uint8_t *rgb)
-{
+static bool write_all(const options *o, FILE *pixels, FILE *json, uint8_t *rgb) {
     size_t bytes = (size_t)o->size * (size_t)o->size * 3;
     for (uint64_t i = 0; i < o->count; i++) {
         scene s;
@@ -106,8 +100,7 @@ static bool write_all(const options *o, FILE *pixels, FILE *json, uint8_t *rgb)
     return true;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     options o = {.size = 128, .from = SPLIT_TRAIN};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 >= argc || !read_option(&o, argv[i], argv[i + 1])) {

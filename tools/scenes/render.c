@@ -13,15 +13,24 @@ typedef struct look {
 } look;
 
 static const look looks[N_SKIES] = {
-    [DAY] = {.zenith = {0.10f, 0.30f, 0.78f}, .horizon = {0.42f, 0.66f, 0.86f},
-             .glow = {0.10f, 0.08f, 0.02f}, .light = {1.10f, 1.02f, 0.90f},
-             .ambient = {0.34f, 0.40f, 0.50f}, .disc = 2.0f},
-    [SUNSET] = {.zenith = {0.16f, 0.08f, 0.32f}, .horizon = {0.95f, 0.34f, 0.10f},
-                .glow = {0.50f, 0.26f, 0.04f}, .light = {1.15f, 0.84f, 0.58f},
-                .ambient = {0.36f, 0.29f, 0.38f}, .disc = 0.9990f},
-    [NIGHT] = {.zenith = {0.005f, 0.008f, 0.035f}, .horizon = {0.030f, 0.045f, 0.150f},
-               .glow = {0.06f, 0.07f, 0.10f}, .light = {0.52f, 0.60f, 0.78f},
-               .ambient = {0.15f, 0.17f, 0.26f}, .disc = 0.9988f},
+    [DAY] = {.zenith = {0.10f, 0.30f, 0.78f},
+             .horizon = {0.42f, 0.66f, 0.86f},
+             .glow = {0.10f, 0.08f, 0.02f},
+             .light = {1.10f, 1.02f, 0.90f},
+             .ambient = {0.34f, 0.40f, 0.50f},
+             .disc = 2.0f},
+    [SUNSET] = {.zenith = {0.16f, 0.08f, 0.32f},
+                .horizon = {0.95f, 0.34f, 0.10f},
+                .glow = {0.50f, 0.26f, 0.04f},
+                .light = {1.15f, 0.84f, 0.58f},
+                .ambient = {0.36f, 0.29f, 0.38f},
+                .disc = 0.9990f},
+    [NIGHT] = {.zenith = {0.005f, 0.008f, 0.035f},
+               .horizon = {0.030f, 0.045f, 0.150f},
+               .glow = {0.06f, 0.07f, 0.10f},
+               .light = {0.52f, 0.60f, 0.78f},
+               .ambient = {0.15f, 0.17f, 0.26f},
+               .disc = 0.9988f},
 };
 
 static const vec3 albedo[N_COLORS] = {
@@ -31,69 +40,57 @@ static const vec3 albedo[N_COLORS] = {
     [PURPLE] = {0.25f, 0.025f, 0.52f}, [PINK] = {0.95f, 0.22f, 0.48f},
 };
 
-static vec3 add(vec3 a, vec3 b)
-{
+static vec3 add(vec3 a, vec3 b) {
     return (vec3){a.x + b.x, a.y + b.y, a.z + b.z};
 }
 
-static vec3 sub(vec3 a, vec3 b)
-{
+static vec3 sub(vec3 a, vec3 b) {
     return (vec3){a.x - b.x, a.y - b.y, a.z - b.z};
 }
 
-static vec3 mul(vec3 a, vec3 b)
-{
+static vec3 mul(vec3 a, vec3 b) {
     return (vec3){a.x * b.x, a.y * b.y, a.z * b.z};
 }
 
-static vec3 scale(vec3 a, float k)
-{
+static vec3 scale(vec3 a, float k) {
     return (vec3){a.x * k, a.y * k, a.z * k};
 }
 
-static vec3 lerp(vec3 a, vec3 b, float k)
-{
+static vec3 lerp(vec3 a, vec3 b, float k) {
     return add(scale(a, 1.0f - k), scale(b, k));
 }
 
-static float dot(vec3 a, vec3 b)
-{
+static float dot(vec3 a, vec3 b) {
     return a.x * b.x + a.y * b.y + a.z * b.z;
 }
 
-static vec3 normalize(vec3 a)
-{
+static vec3 normalize(vec3 a) {
     return scale(a, 1.0f / sqrtf(dot(a, a)));
 }
 
-static vec3 cross(vec3 a, vec3 b)
-{
+static vec3 cross(vec3 a, vec3 b) {
     return (vec3){a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
 }
 
-static float clamp01(float x)
-{
+static float clamp01(float x) {
     return fminf(fmaxf(x, 0.0f), 1.0f);
 }
 
-static float smoothstep(float low, float high, float x)
-{
+static float smoothstep(float low, float high, float x) {
     float t = clamp01((x - low) / (high - low));
     return t * t * (3.0f - 2.0f * t);
 }
 
 // ---- Signed distances: the foot of every shape of size 1 is at the origin.
 
-static float box_distance(vec3 p, float half, float round)
-{
+static float box_distance(vec3 p, float half, float round) {
     float x = fabsf(p.x) - half + round, y = fabsf(p.y - half) - half + round;
     float z = fabsf(p.z) - half + round;
     vec3 out = {fmaxf(x, 0.0f), fmaxf(y, 0.0f), fmaxf(z, 0.0f)};
     return sqrtf(dot(out, out)) + fminf(fmaxf(x, fmaxf(y, z)), 0.0f) - round;
 }
 
-static float cylinder_distance(vec3 p, float radius, float height)
-{
+static float cylinder_distance(vec3 p, float radius, float height) {
     float r = sqrtf(p.x * p.x + p.z * p.z) - radius + 0.03f;
     float y = fabsf(p.y - 0.5f * height) - 0.5f * height + 0.03f;
     float out_r = fmaxf(r, 0.0f), out_y = fmaxf(y, 0.0f);
@@ -101,60 +98,47 @@ static float cylinder_distance(vec3 p, float radius, float height)
 }
 
 // Also the pyramid, with the greater of |x|, |z| as its radius. A lower bound outside of edges.
-static float taper_distance(float radius, float y, float foot, float height)
-{
+static float taper_distance(float radius, float y, float foot, float height) {
     float slant = 1.0f / sqrtf(height * height + foot * foot);
     float side = (radius * height + (y - height) * foot) * slant;
     return fmaxf(side, -y);
 }
 
-static float torus_distance(vec3 p)
-{
+static float torus_distance(vec3 p) {
     float ring = sqrtf(p.x * p.x + (p.y - 0.65f) * (p.y - 0.65f)) - 0.46f;
     return sqrtf(ring * ring + p.z * p.z) - 0.19f;
 }
 
-static float shape_distance(shape s, vec3 p)
-{
+static float shape_distance(shape s, vec3 p) {
     switch (s) {
-    case SPHERE:
-        p.y -= 0.6f;
-        return sqrtf(dot(p, p)) - 0.6f;
-    case CUBE:
-        return box_distance(p, 0.5f, 0.04f);
-    case CYLINDER:
-        return cylinder_distance(p, 0.46f, 1.15f);
-    case CONE:
-        return taper_distance(sqrtf(p.x * p.x + p.z * p.z), p.y, 0.58f, 1.35f);
-    case TORUS:
-        return torus_distance(p);
-    default:
-        return taper_distance(fmaxf(fabsf(p.x), fabsf(p.z)), p.y, 0.62f, 1.2f);
+    case SPHERE: p.y -= 0.6f; return sqrtf(dot(p, p)) - 0.6f;
+    case CUBE: return box_distance(p, 0.5f, 0.04f);
+    case CYLINDER: return cylinder_distance(p, 0.46f, 1.15f);
+    case CONE: return taper_distance(sqrtf(p.x * p.x + p.z * p.z), p.y, 0.58f, 1.35f);
+    case TORUS: return torus_distance(p);
+    default: return taper_distance(fmaxf(fabsf(p.x), fabsf(p.z)), p.y, 0.62f, 1.2f);
     }
 }
 
-static float object_distance(const object *o, vec3 at)
-{
+static float object_distance(const object *o, vec3 at) {
     vec3 p = scale(sub(at, o->pos), 1.0f / o->size);
     float c = cosf(o->yaw), s = sinf(o->yaw);
     vec3 turned = {c * p.x - s * p.z, p.y, s * p.x + c * p.z};
     return shape_distance(o->shape, turned) * o->size;
 }
 
-static float bound_radius(const object *o)
-{
+static float bound_radius(const object *o) {
     static const float radius[N_SHAPES] = {0.62f, 0.88f, 0.76f, 0.92f, 0.67f, 1.08f};
     return radius[o->shape] * o->size;
 }
 
-static vec3 bound_center(const object *o)
-{
+static vec3 bound_center(const object *o) {
     return add(o->pos, (vec3){0.0f, 0.5f * shape_height(o->shape) * o->size, 0.0f});
 }
 
 // The stretch of a ray inside a sphere; false if there is none in front.
-static bool sphere_span(vec3 from, vec3 dir, vec3 center, float radius, float *enter, float *leave)
-{
+static bool sphere_span(vec3 from, vec3 dir, vec3 center, float radius, float *enter,
+                        float *leave) {
     vec3 to = sub(center, from);
     float along = dot(to, dir), square = radius * radius - (dot(to, to) - along * along);
     if (square <= 0.0f) {
@@ -166,8 +150,7 @@ static bool sphere_span(vec3 from, vec3 dir, vec3 center, float radius, float *e
     return *leave > 0.0f;
 }
 
-static float march(const object *o, vec3 from, vec3 dir)
-{
+static float march(const object *o, vec3 from, vec3 dir) {
     float t, leave;
     if (!sphere_span(from, dir, bound_center(o), bound_radius(o), &t, &leave)) {
         return INFINITY;
@@ -182,8 +165,7 @@ static float march(const object *o, vec3 from, vec3 dir)
     return INFINITY;
 }
 
-static vec3 object_normal(const object *o, vec3 p)
-{
+static vec3 object_normal(const object *o, vec3 p) {
     const float h = 0.002f;
     vec3 n = {0.0f, 0.0f, 0.0f};
     static const vec3 corners[4] = {{1, -1, -1}, {-1, -1, 1}, {-1, 1, -1}, {1, 1, 1}};
@@ -194,8 +176,7 @@ static vec3 object_normal(const object *o, vec3 p)
 }
 
 // 1 in full light, 0 in full shadow, between them in the penumbra.
-static float light_reaching(const scene *s, vec3 from)
-{
+static float light_reaching(const scene *s, vec3 from) {
     float lit = 1.0f;
     for (int i = 0; i < s->n_objects; i++) {
         const object *o = &s->objects[i];
@@ -214,8 +195,7 @@ static float light_reaching(const scene *s, vec3 from)
 }
 
 // How open the sky is above a point of the ground, or beside another object.
-static float openness(const scene *s, vec3 at, const object *except)
-{
+static float openness(const scene *s, vec3 at, const object *except) {
     float open = 1.0f;
     for (int i = 0; i < s->n_objects; i++) {
         const object *o = &s->objects[i];
@@ -232,15 +212,13 @@ static float openness(const scene *s, vec3 at, const object *except)
 
 // ---- Grounds.
 
-static float lattice(int x, int y)
-{
+static float lattice(int x, int y) {
     uint32_t h = (uint32_t)x * 0x8da6b343u ^ (uint32_t)y * 0xd8163841u;
     h = (h ^ (h >> 13)) * 0x5bd1e995u;
     return (float)((h ^ (h >> 15)) & 0xffffu) * (1.0f / 65535.0f);
 }
 
-static float value_noise(float x, float y)
-{
+static float value_noise(float x, float y) {
     float fx = floorf(x), fy = floorf(y);
     int ix = (int)fx, iy = (int)fy;
     float u = x - fx, v = y - fy;
@@ -251,8 +229,7 @@ static float value_noise(float x, float y)
     return top * (1.0f - v) + bottom * v;
 }
 
-static vec3 wood_color(float x, float y, float fade)
-{
+static vec3 wood_color(float x, float y, float fade) {
     float plank = floorf(x / 0.62f);
     float across = x / 0.62f - plank, tone = lattice((int)plank, 7);
     float grain = value_noise(x * 9.0f, y * 0.9f + tone * 40.0f) - 0.5f;
@@ -262,8 +239,7 @@ static vec3 wood_color(float x, float y, float fade)
     return scale(base, dark);
 }
 
-static vec3 checker_color(float x, float y, float fade)
-{
+static vec3 checker_color(float x, float y, float fade) {
     float u = x / 0.85f, v = y / 0.85f;
     bool dark = ((int)floorf(u) + (int)floorf(v)) & 1;
     const vec3 low = {0.095f, 0.100f, 0.120f}, high = {0.46f, 0.44f, 0.40f};
@@ -271,17 +247,14 @@ static vec3 checker_color(float x, float y, float fade)
     return lerp(low, high, k);
 }
 
-static vec3 ground_color(const scene *s, float x, float z, float distance)
-{
+static vec3 ground_color(const scene *s, float x, float z, float distance) {
     float c = cosf(s->ground_yaw), n = sinf(s->ground_yaw);
     float u = c * x - n * z + s->ground_off[0], v = n * x + c * z + s->ground_off[1];
     float fade = 1.0f - smoothstep(5.0f, 13.0f, distance);
     float coarse = value_noise(u * 1.3f, v * 1.3f) - 0.5f;
     switch (s->ground) {
-    case CHECKER:
-        return checker_color(u, v, fade);
-    case WOOD:
-        return wood_color(u, v, fade);
+    case CHECKER: return checker_color(u, v, fade);
+    case WOOD: return wood_color(u, v, fade);
     case GRASS: {
         float blades = value_noise(u * 7.0f, v * 4.0f) - 0.5f;
         float k = 1.0f + (0.9f * coarse + 0.8f * blades) * fade;
@@ -296,8 +269,7 @@ static vec3 ground_color(const scene *s, float x, float z, float distance)
 
 // ---- Light.
 
-static vec3 sky_color(const scene *s, vec3 dir)
-{
+static vec3 sky_color(const scene *s, vec3 dir) {
     const look *l = &looks[s->sky];
     float up = fmaxf(dir.y, 0.0f);
     vec3 c = lerp(l->horizon, l->zenith, 1.0f - expf(-up * 5.5f));
@@ -306,11 +278,11 @@ static vec3 sky_color(const scene *s, vec3 dir)
     float near = fmaxf(dot(dir, sun), 0.0f);
     c = add(c, scale(l->glow, powf(near, s->sky == NIGHT ? 900.0f : 40.0f)));
     float disc = smoothstep(l->disc - 0.0003f, l->disc + 0.0001f, near);
-    return lerp(c, s->sky == NIGHT ? (vec3){0.80f, 0.82f, 0.72f} : (vec3){1.0f, 0.80f, 0.35f}, disc);
+    return lerp(c, s->sky == NIGHT ? (vec3){0.80f, 0.82f, 0.72f} : (vec3){1.0f, 0.80f, 0.35f},
+                disc);
 }
 
-static vec3 shade_object(const scene *s, const object *o, vec3 p, vec3 dir)
-{
+static vec3 shade_object(const scene *s, const object *o, vec3 p, vec3 dir) {
     const look *l = &looks[s->sky];
     vec3 n = object_normal(o, p);
     float facing = fmaxf(dot(n, s->to_light), 0.0f);
@@ -331,8 +303,7 @@ static vec3 shade_object(const scene *s, const object *o, vec3 p, vec3 dir)
     return c;
 }
 
-static vec3 shade_ground(const scene *s, vec3 p, float distance)
-{
+static vec3 shade_ground(const scene *s, vec3 p, float distance) {
     const look *l = &looks[s->sky];
     float lit = light_reaching(s, add(p, (vec3){0.0f, 0.004f, 0.0f}));
     float open = openness(s, p, NULL);
@@ -341,8 +312,7 @@ static vec3 shade_ground(const scene *s, vec3 p, float distance)
     return lerp(c, l->horizon, 0.85f * smoothstep(7.0f, 30.0f, distance));
 }
 
-static vec3 trace(const scene *s, vec3 dir)
-{
+static vec3 trace(const scene *s, vec3 dir) {
     float nearest = INFINITY;
     const object *hit = NULL;
     for (int i = 0; i < s->n_objects; i++) {
@@ -363,14 +333,12 @@ static vec3 trace(const scene *s, vec3 dir)
     return sky_color(s, dir);
 }
 
-static uint8_t to_byte(float x)
-{
+static uint8_t to_byte(float x) {
     float mapped = x / (1.0f + 0.18f * x); // bright spots keep their colour
     return (uint8_t)(sqrtf(clamp01(mapped * 1.08f)) * 255.0f + 0.5f);
 }
 
-void scene_render(const scene *s, int size, uint8_t *rgb)
-{
+void scene_render(const scene *s, int size, uint8_t *rgb) {
     vec3 ahead = normalize(sub(s->target, s->eye));
     vec3 right = normalize(cross(ahead, (vec3){0.0f, 1.0f, 0.0f}));
     vec3 up = cross(right, ahead);

@@ -3,9 +3,10 @@
 
 #include <math.h>
 
-const char *const shape_names[N_SHAPES] = {"sphere", "cube", "cylinder", "cone", "torus", "pyramid"};
-const char *const color_names[N_COLORS] = {
-    "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"};
+const char *const shape_names[N_SHAPES] = {"sphere", "cube",  "cylinder",
+                                           "cone",   "torus", "pyramid"};
+const char *const color_names[N_COLORS] = {"red",  "orange", "yellow", "green",
+                                           "cyan", "blue",   "purple", "pink"};
 const char *const material_names[N_MATERIALS] = {"matte", "shiny"};
 const char *const ground_names[N_GROUNDS] = {"checkerboard", "wood", "grass", "sand"};
 const char *const sky_names[N_SKIES] = {"day", "sunset", "night"};
@@ -14,58 +15,49 @@ const char *const layout_names[N_LAYOUTS] = {"single", "left-right", "front-behi
 // The colour in which each shape is held out.
 static const color held_out_color[N_SHAPES] = {GREEN, PURPLE, PINK, BLUE, ORANGE, CYAN};
 
-static uint64_t mix(uint64_t z)
-{
+static uint64_t mix(uint64_t z) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
 }
 
-static uint64_t next(uint64_t *state)
-{
+static uint64_t next(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
     return mix(*state);
 }
 
-static float uniform(uint64_t *state, float low, float high)
-{
+static float uniform(uint64_t *state, float low, float high) {
     float unit = (float)(next(state) >> 40) * (1.0f / 16777216.0f);
     return low + (high - low) * unit;
 }
 
-static int pick(uint64_t *state, int n)
-{
+static int pick(uint64_t *state, int n) {
     return (int)((next(state) >> 33) % (uint64_t)n);
 }
 
-float shape_height(shape s)
-{
+float shape_height(shape s) {
     static const float height[N_SHAPES] = {1.2f, 1.0f, 1.15f, 1.35f, 1.3f, 1.2f};
     return height[s];
 }
 
-static bool combo_held_out(const object *o)
-{
+static bool combo_held_out(const object *o) {
     return held_out_color[o->shape] == o->color;
 }
 
 // A tenth of the unordered pairs, by a fixed hash of the pair.
-static bool pair_held_out(const object *a, const object *b)
-{
+static bool pair_held_out(const object *a, const object *b) {
     unsigned x = (unsigned)a->shape * N_COLORS + (unsigned)a->color;
     unsigned y = (unsigned)b->shape * N_COLORS + (unsigned)b->color;
     unsigned low = x < y ? x : y, high = x < y ? y : x;
     return mix(low * 64u + high + 1u) % 10u == 0u;
 }
 
-static layout pick_layout(uint64_t *state)
-{
+static layout pick_layout(uint64_t *state) {
     int n = pick(state, 100);
     return n < 20 ? SINGLE : n < 55 ? LEFT_RIGHT : n < 80 ? FRONT_BEHIND : ON_TOP;
 }
 
-static void pick_objects(scene *s, uint64_t *state)
-{
+static void pick_objects(scene *s, uint64_t *state) {
     s->layout = pick_layout(state);
     s->n_objects = s->layout == SINGLE ? 1 : 2;
     for (int i = 0; i < s->n_objects; i++) {
@@ -85,8 +77,7 @@ static void pick_objects(scene *s, uint64_t *state)
 }
 
 // Two objects that look alike would make the caption ambiguous.
-static bool objects_allowed(const scene *s, split from)
-{
+static bool objects_allowed(const scene *s, split from) {
     const object *a = &s->objects[0], *b = &s->objects[1];
     if (s->n_objects == 2 && a->shape == b->shape && a->color == b->color) {
         return false;
@@ -95,8 +86,7 @@ static bool objects_allowed(const scene *s, split from)
     return from == SPLIT_ALL || held_out == (from == SPLIT_HELD_OUT);
 }
 
-static void place_objects(scene *s, uint64_t *state)
-{
+static void place_objects(scene *s, uint64_t *state) {
     object *a = &s->objects[0], *b = &s->objects[1];
     float side = pick(state, 2) ? 1.0f : -1.0f;
     for (int i = 0; i < s->n_objects; i++) {
@@ -131,8 +121,7 @@ static void place_objects(scene *s, uint64_t *state)
     }
 }
 
-static void place_camera_and_light(scene *s, uint64_t *state)
-{
+static void place_camera_and_light(scene *s, uint64_t *state) {
     float turn = uniform(state, -0.03f, 0.03f), distance = 5.4f;
     s->eye = (vec3){distance * sinf(turn), 2.05f, distance * cosf(turn)};
     s->target = (vec3){0.0f, 0.80f, 0.0f};
@@ -148,8 +137,7 @@ static void place_camera_and_light(scene *s, uint64_t *state)
     s->ground_yaw = 0.0f;
 }
 
-void scene_draw_lot(scene *out, uint64_t seed, split from)
-{
+void scene_draw_lot(scene *out, uint64_t seed, split from) {
     uint64_t state = mix(seed + 0x5ce4e5u);
     *out = (scene){.seed = seed};
     out->ground = (ground)pick(&state, N_GROUNDS);
@@ -161,8 +149,7 @@ void scene_draw_lot(scene *out, uint64_t seed, split from)
     place_camera_and_light(out, &state);
 }
 
-void scene_write_json(const scene *s, FILE *to)
-{
+void scene_write_json(const scene *s, FILE *to) {
     fprintf(to, "{\"seed\": %llu, \"layout\": \"%s\", \"ground\": \"%s\", \"sky\": \"%s\", ",
             (unsigned long long)s->seed, layout_names[s->layout], ground_names[s->ground],
             sky_names[s->sky]);
@@ -170,9 +157,8 @@ void scene_write_json(const scene *s, FILE *to)
             s->held_out_combo ? "true" : "false", s->held_out_pair ? "true" : "false");
     for (int i = 0; i < s->n_objects; i++) {
         const object *o = &s->objects[i];
-        fprintf(to, "%s{\"shape\": \"%s\", \"color\": \"%s\", \"material\": \"%s\"}",
-                i ? ", " : "", shape_names[o->shape], color_names[o->color],
-                material_names[o->material]);
+        fprintf(to, "%s{\"shape\": \"%s\", \"color\": \"%s\", \"material\": \"%s\"}", i ? ", " : "",
+                shape_names[o->shape], color_names[o->color], material_names[o->material]);
     }
     fputs("]}\n", to);
 }

@@ -44,9 +44,9 @@ typedef struct scene {
     int n_objects;
     object objects[MAX_OBJECTS];
     vec3 eye, target;
-    float lens;       // half the picture's width at distance 1
-    vec3 to_light;    // unit vector
-    float sky_turn;   // where the sun or the moon hangs, radians from straight ahead
+    float lens;     // half the picture's width at distance 1
+    vec3 to_light;  // unit vector
+    float sky_turn; // where the sun or the moon hangs, radians from straight ahead
     float ground_off[2];
     float ground_yaw;
     bool held_out_combo, held_out_pair;

@@ -46,12 +46,12 @@ typedef enum ht_tier {
 } ht_tier;
 
 typedef struct ht_context_desc {
-    const char *device;      // index or part of a name; NULL: discrete > integrated > CPU
-    ht_tier tier;            // HT_TIER_AUTO unless testing
-    bool host_only;          // no device at all: file readers and tokenizers only
-    bool validation;         // load the Khronos validation layer; its errors fail the next call
-    bool staging;            // always copy through staging buffers (to test that path)
-    bool no_host_import;     // never import mapped files as device memory
+    const char *device;        // index or part of a name; NULL: discrete > integrated > CPU
+    ht_tier tier;              // HT_TIER_AUTO unless testing
+    bool host_only;            // no device at all: file readers and tokenizers only
+    bool validation;           // load the Khronos validation layer; its errors fail the next call
+    bool staging;              // always copy through staging buffers (to test that path)
+    bool no_host_import;       // never import mapped files as device memory
     uint64_t max_device_bytes; // 0: what the device has; else allocations beyond it fail
     ht_log_sink log;
     const ht_allocator *allocator; // NULL: malloc; the struct must outlive the context
@@ -92,7 +92,7 @@ typedef struct ht_device_info {
     char name[256];
     char driver[256];
     ht_device_type type;
-    uint32_t api_version;  // Vulkan's packed version
+    uint32_t api_version; // Vulkan's packed version
     uint32_t subgroup_size;
     uint64_t memory_bytes; // of the largest device-local heap
     bool usable;           // has what the portable tier needs

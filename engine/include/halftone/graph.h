@@ -75,17 +75,16 @@ typedef struct ht_node_timing {
     uint64_t time_ns;  // of the last run
 } ht_node_timing;
 // Only with desc.profile and after a run. Returns how many there are; fills up to `capacity`.
-HT_API uint32_t ht_graph_timings(const ht_graph *graph, ht_node_timing *timings,
-                                 uint32_t capacity);
+HT_API uint32_t ht_graph_timings(const ht_graph *graph, ht_node_timing *timings, uint32_t capacity);
 
 // One node compared with the CPU reference, fed with the device's own inputs.
 typedef struct ht_node_check {
     const char *label;
     const char *op;
-    double rel_l2;      // ||device - reference|| / ||reference||
-    double max_abs;     // largest absolute difference
-    uint64_t worst;     // its index
-    bool finite;        // no NaN or infinity in the device's result
+    double rel_l2;  // ||device - reference|| / ||reference||
+    double max_abs; // largest absolute difference
+    uint64_t worst; // its index
+    bool finite;    // no NaN or infinity in the device's result
 } ht_node_check;
 typedef void (*ht_node_check_fn)(void *user, const ht_node_check *check);
 // Run, then recompute every node on the CPU. Needs desc.keep_values.

@@ -25,7 +25,7 @@ typedef enum ht_activation {
 //   y = act(sum + bias[n]);  y *= gate;  y += residual
 // Absent inputs are HT_NO_VALUE; use HT_EPILOGUE_NONE as the start of an initialiser.
 typedef struct ht_epilogue {
-    ht_value bias;     // [N] f32
+    ht_value bias; // [N] f32
     ht_activation act;
     ht_value gate;     // [N], [1, .., N], [B, N], [B, 1, N] or the result's own shape
     ht_value residual; // the result's shape
@@ -37,9 +37,9 @@ typedef struct ht_epilogue {
 HT_API ht_value ht_op_linear(ht_graph *g, ht_value x, ht_value w, const ht_epilogue *epilogue);
 
 typedef struct ht_conv2d_args {
-    uint32_t stride;     // 1 or 2 (or any: patch embedding uses stride = kernel)
+    uint32_t stride; // 1 or 2 (or any: patch embedding uses stride = kernel)
     uint32_t pad_top, pad_left, pad_bottom, pad_right; // zeros
-    uint32_t upsample;   // 1, or 2: the input is read as if enlarged by nearest neighbour first
+    uint32_t upsample; // 1, or 2: the input is read as if enlarged by nearest neighbour first
     ht_epilogue epilogue;
 } ht_conv2d_args;
 // x [B, H, W, I], w [O, kh, kw, I] (HT_WEIGHT_CONV) -> [B, H', W', O]
@@ -47,10 +47,11 @@ HT_API ht_value ht_op_conv2d(ht_graph *g, ht_value x, ht_value w, const ht_conv2
 
 // Scaled dot-product attention with online softmax; never an S x S tensor.
 typedef struct ht_attention_args {
-    uint32_t heads;    // C = heads * D; the head is the slow part of C
-    float scale;       // multiplies q.k; 1/sqrt(D) when 0
-    ht_value rel_bias; // [Tq + Tk - 1, heads] f32: added to the score of (q, k) is row k - q + Tq - 1
-    ht_value mask;     // [B, Tk] f32, added to the scores of every query
+    uint32_t heads; // C = heads * D; the head is the slow part of C
+    float scale;    // multiplies q.k; 1/sqrt(D) when 0
+    ht_value
+        rel_bias;  // [Tq + Tk - 1, heads] f32: added to the score of (q, k) is row k - q + Tq - 1
+    ht_value mask; // [B, Tk] f32, added to the scores of every query
 } ht_attention_args;
 // q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] -> [B, Tq, C]
 HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
@@ -58,8 +59,8 @@ HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
 
 typedef struct ht_layer_norm_args {
     float eps;
-    ht_value weight, bias;  // [C] f32 each, or HT_NO_VALUE
-    ht_value scale, shift;  // y = y * (1 + scale) + shift; [C], [B, C] or [B, 1, C], or HT_NO_VALUE
+    ht_value weight, bias; // [C] f32 each, or HT_NO_VALUE
+    ht_value scale, shift; // y = y * (1 + scale) + shift; [C], [B, C] or [B, 1, C], or HT_NO_VALUE
 } ht_layer_norm_args;
 // x [B, .., C]; over the last dimension
 HT_API ht_value ht_op_layer_norm(ht_graph *g, ht_value x, const ht_layer_norm_args *args);
@@ -68,7 +69,7 @@ HT_API ht_value ht_op_layer_norm(ht_graph *g, ht_value x, const ht_layer_norm_ar
 HT_API ht_value ht_op_rms_norm(ht_graph *g, ht_value x, ht_value weight, float eps);
 
 typedef struct ht_group_norm_args {
-    uint32_t groups;       // divides C
+    uint32_t groups; // divides C
     float eps;
     ht_value weight, bias; // [C] f32
     ht_activation act;     // applied to the result
@@ -88,10 +89,10 @@ HT_API ht_value ht_op_affine(ht_graph *g, ht_value x, float scale, float shift);
 HT_API ht_value ht_op_embedding(ht_graph *g, ht_value table, ht_value ids);
 
 typedef struct ht_timestep_embedding_args {
-    uint32_t dim;                  // even
-    bool flip_sin_to_cos;          // true: cos first
-    float downscale_freq_shift;    // 0 or 1
-    float max_period;              // 10000 when 0
+    uint32_t dim;               // even
+    bool flip_sin_to_cos;       // true: cos first
+    float downscale_freq_shift; // 0 or 1
+    float max_period;           // 10000 when 0
 } ht_timestep_embedding_args;
 // Sinusoidal embedding.  t [n] f32 -> [n, dim]
 HT_API ht_value ht_op_timestep_embedding(ht_graph *g, ht_value t,
@@ -100,8 +101,7 @@ HT_API ht_value ht_op_timestep_embedding(ht_graph *g, ht_value t,
 // Nearest neighbour, each side times `factor`.  x [B, H, W, C]. Prefer conv2d's own `upsample`.
 HT_API ht_value ht_op_upsample(ht_graph *g, ht_value x, uint32_t factor);
 HT_API ht_value ht_op_concat(ht_graph *g, ht_value a, ht_value b, uint32_t axis);
-HT_API ht_value ht_op_slice(ht_graph *g, ht_value x, uint32_t axis, uint32_t begin,
-                            uint32_t count);
+HT_API ht_value ht_op_slice(ht_graph *g, ht_value x, uint32_t axis, uint32_t begin, uint32_t count);
 // result.dims[i] = x.dims[order[i]]
 HT_API ht_value ht_op_permute(ht_graph *g, ht_value x, const uint32_t *order);
 // Same values in the same order; no copy.

@@ -42,8 +42,7 @@ HT_API void ht_format_unpack(ht_format format, const void *packed, float *values
 // graphs. Zero-filled at creation.
 typedef struct ht_tensor ht_tensor;
 
-HT_API ht_status ht_tensor_create(ht_context *context, const ht_tensor_desc *desc,
-                                  ht_tensor **out);
+HT_API ht_status ht_tensor_create(ht_context *context, const ht_tensor_desc *desc, ht_tensor **out);
 HT_API void ht_tensor_destroy(ht_tensor **tensor);
 HT_API const ht_tensor_desc *ht_tensor_get_desc(const ht_tensor *tensor);
 

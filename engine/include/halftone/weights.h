@@ -27,7 +27,7 @@ typedef struct ht_weight_info {
     const char *dtype;   // as the file says, e.g. "F16"
     const void *data;    // mapped bytes, any alignment
     uint64_t bytes;
-    const char *file;    // path of the file that holds it
+    const char *file; // path of the file that holds it
 } ht_weight_info;
 
 HT_API ht_status ht_weights_open(ht_context *context, const ht_weights_desc *desc,
@@ -44,8 +44,7 @@ HT_API const char *ht_weights_path(const ht_weights *weights);
 HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *key);
 
 // Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
-HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total,
-                                    uint64_t *imported);
+HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported);
 
 // How a weight lies on the device.
 typedef enum ht_weight_layout {

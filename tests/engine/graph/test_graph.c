@@ -15,10 +15,8 @@ typedef struct fixture {
 
 static void start(fixture *f, ht_format activations, bool keep, bool profile) {
     ht_context_desc desc = ht_test_context_desc();
-    const ht_graph_desc graph = {.label = "test",
-                                 .activations = activations,
-                                 .keep_values = keep,
-                                 .profile = profile};
+    const ht_graph_desc graph = {
+        .label = "test", .activations = activations, .keep_values = keep, .profile = profile};
     assert_int_equal(ht_context_create(&desc, &f->context), HT_OK);
     assert_int_equal(ht_graph_create(f->context, &graph, &f->graph), HT_OK);
 }
