@@ -77,3 +77,19 @@ uint8_t *ht_test_read_file(const char *path, size_t *bytes) {
     *bytes = (size_t)length;
     return data;
 }
+
+int ht_test_reader_open(void **state) {
+    ht_test_reader *reader = calloc(1, sizeof *reader);
+    assert_non_null(reader);
+    ht_test_folder_open(&reader->folder);
+    *state = reader;
+    return ht_context_create(&(ht_context_desc){.host_only = true}, &reader->context) != HT_OK;
+}
+
+int ht_test_reader_close(void **state) {
+    ht_test_reader *reader = *state;
+    ht_context_destroy(&reader->context);
+    ht_test_folder_close(&reader->folder);
+    free(reader);
+    return 0;
+}

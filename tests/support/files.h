@@ -2,8 +2,7 @@
 #ifndef HT_TEST_FILES_H
 #define HT_TEST_FILES_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <halftone/context.h>
 
 typedef struct ht_test_folder {
     char path[64];
@@ -22,5 +21,14 @@ const char *ht_test_write_safetensors(ht_test_folder *folder, const char *name, 
                                       const void *data, size_t bytes);
 // Read a whole file; free() the result.
 uint8_t *ht_test_read_file(const char *path, size_t *bytes);
+
+// What tests of a file reader need: a folder, and a context without a device. Setup and teardown
+// of cmocka; *state becomes the ht_test_reader.
+typedef struct ht_test_reader {
+    ht_test_folder folder;
+    ht_context *context;
+} ht_test_reader;
+int ht_test_reader_open(void **state);
+int ht_test_reader_close(void **state);
 
 #endif

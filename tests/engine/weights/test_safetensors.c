@@ -6,25 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct fixture {
-    ht_test_folder folder;
-    ht_context *context;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    ht_test_folder_open(&f->folder);
-    *state = f;
-    return ht_context_create(&(ht_context_desc){.host_only = true}, &f->context) != HT_OK;
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    ht_context_destroy(&f->context);
-    ht_test_folder_close(&f->folder);
-    free(f);
-    return 0;
-}
+typedef ht_test_reader fixture;
 
 // Opening must fail, naming the file and `part`.
 static void refuse(fixture *f, const char *path, const char *part) {
@@ -253,11 +235,13 @@ static void test_unusual_but_legal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_every_rule, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_length_field, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_long_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_every_cut, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_unusual_but_legal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_rule, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_length_field, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_long_names, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_every_cut, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_unusual_but_legal, ht_test_reader_open,
+                                        ht_test_reader_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

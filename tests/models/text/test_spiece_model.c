@@ -10,25 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct fixture {
-    ht_test_folder folder;
-    ht_context *context;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    ht_test_folder_open(&f->folder);
-    *state = f;
-    return ht_context_create(&(ht_context_desc){.host_only = true}, &f->context) != HT_OK;
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    ht_context_destroy(&f->context);
-    ht_test_folder_close(&f->folder);
-    free(f);
-    return 0;
-}
+typedef ht_test_reader fixture;
 
 static void refuse(fixture *f, const spiece *model, ht_status status, const char *part) {
     ht_tokenizer *tokenizer = NULL;
@@ -252,13 +234,17 @@ static void test_cuts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_best_path, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_user_defined_pieces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_byte_fallback, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_normaliser_flags, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_special_ids_of_the_trainer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_cuts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_best_path, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_user_defined_pieces, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_byte_fallback, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_normaliser_flags, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_special_ids_of_the_trainer, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_refusals, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_cuts, ht_test_reader_open, ht_test_reader_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,25 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct fixture {
-    ht_test_folder folder;
-    ht_context *context;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    ht_test_folder_open(&f->folder);
-    *state = f;
-    return ht_context_create(&(ht_context_desc){.host_only = true}, &f->context) != HT_OK;
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    ht_context_destroy(&f->context);
-    ht_test_folder_close(&f->folder);
-    free(f);
-    return 0;
-}
+typedef ht_test_reader fixture;
 
 #define SPECIALS "[\"<pad>\",0],[\"</s>\",0.0],[\"<unk>\",0]"
 #define VOCAB SPECIALS ",[\"\\u2581\",-2],[\"a\",-3.5],[\"b\",-3]"
@@ -226,12 +208,16 @@ static void test_cuts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_spaces_follow_the_steps, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_added_tokens, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_byte_pieces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_too_many_values, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_cuts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_spaces_follow_the_steps, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_added_tokens, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_byte_pieces, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_refusals, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_too_many_values, ht_test_reader_open,
+                                        ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_cuts, ht_test_reader_open, ht_test_reader_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
