@@ -5,19 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SIZE = 1024 };
+enum { MAX_SIZE = 1024, IDS_SIZE = 32 };
 
 static const char usage[] =
     "usage: scenes-render --count N [--first-seed S] [--size 128] [--split train|held-out|all]\n"
-    "                     [--pixels FILE] [--json FILE]\n"
-    "Writes N pictures as raw RGB rows to --pixels and N lines to --json; - is the standard "
-    "output.\n";
+    "                     [--pixels FILE] [--json FILE] [--ids FILE]\n"
+    "Writes N pictures as raw RGB rows to --pixels, N lines to --json, and to --ids a map of "
+    "32x32\n"
+    "bytes each: which object is seen there, 254 ground, 255 sky. - is the standard output.\n";
 
 typedef struct options {
     uint64_t first_seed, count;
     int size;
     split from;
-    const char *pixels, *json;
+    const char *pixels, *json, *ids;
 } options;
 
 static bool read_number(const char *text, uint64_t *out) {
@@ -62,6 +63,10 @@ static bool read_option(options *o, const char *name, const char *value) {
         o->json = value;
         return true;
     }
+    if (strcmp(name, "--ids") == 0) {
+        o->ids = value;
+        return true;
+    }
     return false;
 }
 
@@ -82,7 +87,7 @@ static bool close_output(FILE *f) {
     return f == NULL || (fflush(f) == 0 && !ferror(f) && (f == stdout || fclose(f) == 0));
 }
 
-static bool write_all(const options *o, FILE *pixels, FILE *json, uint8_t *rgb) {
+static bool write_all(const options *o, FILE *pixels, FILE *json, FILE *ids, uint8_t *rgb) {
     size_t bytes = (size_t)o->size * (size_t)o->size * 3;
     for (uint64_t i = 0; i < o->count; i++) {
         scene s;
@@ -93,6 +98,13 @@ static bool write_all(const options *o, FILE *pixels, FILE *json, uint8_t *rgb) 
         if (pixels != NULL) {
             scene_render(&s, o->size, rgb);
             if (fwrite(rgb, 1, bytes, pixels) != bytes) {
+                return false;
+            }
+        }
+        if (ids != NULL) {
+            uint8_t map[IDS_SIZE * IDS_SIZE];
+            scene_ids(&s, IDS_SIZE, map);
+            if (fwrite(map, 1, sizeof map, ids) != sizeof map) {
                 return false;
             }
         }
@@ -108,15 +120,17 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    FILE *pixels = NULL, *json = NULL;
+    FILE *pixels = NULL, *json = NULL, *ids = NULL;
     uint8_t *rgb = malloc((size_t)o.size * (size_t)o.size * 3);
-    if (rgb == NULL || !open_output(o.pixels, &pixels) || !open_output(o.json, &json)) {
+    if (rgb == NULL || !open_output(o.pixels, &pixels) || !open_output(o.json, &json) ||
+        !open_output(o.ids, &ids)) {
         free(rgb);
         return 1;
     }
-    bool good = write_all(&o, pixels, json, rgb);
+    bool good = write_all(&o, pixels, json, ids, rgb);
     good = close_output(pixels) && good;
     good = close_output(json) && good;
+    good = close_output(ids) && good;
     if (!good) {
         fprintf(stderr, "scenes-render: writing failed: %s\n", strerror(errno));
     }

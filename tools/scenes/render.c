@@ -312,23 +312,29 @@ static vec3 shade_ground(const scene *s, vec3 p, float distance) {
     return lerp(c, l->horizon, 0.85f * smoothstep(7.0f, 30.0f, distance));
 }
 
-static vec3 trace(const scene *s, vec3 dir) {
-    float nearest = INFINITY;
+// What a ray from the eye meets first: an object, else the ground, else (t infinite) the sky.
+static const object *first_hit(const scene *s, vec3 dir, float *t) {
     const object *hit = NULL;
+    *t = dir.y < -1e-4f ? -s->eye.y / dir.y : INFINITY;
     for (int i = 0; i < s->n_objects; i++) {
-        float t = march(&s->objects[i], s->eye, dir);
-        if (t < nearest) {
-            nearest = t;
+        float at = march(&s->objects[i], s->eye, dir);
+        if (at < *t) {
+            *t = at;
             hit = &s->objects[i];
         }
     }
-    float floor_t = dir.y < -1e-4f ? -s->eye.y / dir.y : INFINITY;
-    if (hit != NULL && nearest < floor_t) {
-        return shade_object(s, hit, add(s->eye, scale(dir, nearest)), dir);
+    return hit;
+}
+
+static vec3 trace(const scene *s, vec3 dir) {
+    float t;
+    const object *hit = first_hit(s, dir, &t);
+    if (hit != NULL) {
+        return shade_object(s, hit, add(s->eye, scale(dir, t)), dir);
     }
-    if (floor_t < INFINITY) {
-        floor_t = fminf(floor_t, 60.0f); // far ground is nearly all haze
-        return shade_ground(s, add(s->eye, scale(dir, floor_t)), floor_t);
+    if (t < INFINITY) {
+        t = fminf(t, 60.0f); // far ground is nearly all haze
+        return shade_ground(s, add(s->eye, scale(dir, t)), t);
     }
     return sky_color(s, dir);
 }
@@ -338,10 +344,37 @@ static uint8_t to_byte(float x) {
     return (uint8_t)(sqrtf(clamp01(mapped * 1.08f)) * 255.0f + 0.5f);
 }
 
-void scene_render(const scene *s, int size, uint8_t *rgb) {
+typedef struct camera {
+    vec3 ahead, right, up;
+} camera;
+
+static camera camera_of(const scene *s) {
     vec3 ahead = normalize(sub(s->target, s->eye));
     vec3 right = normalize(cross(ahead, (vec3){0.0f, 1.0f, 0.0f}));
-    vec3 up = cross(right, ahead);
+    return (camera){ahead, right, cross(right, ahead)};
+}
+
+static vec3 ray(const camera *c, float u, float v) {
+    return normalize(add(c->ahead, add(scale(c->right, u), scale(c->up, v))));
+}
+
+void scene_ids(const scene *s, int size, uint8_t *ids) {
+    camera c = camera_of(s);
+    float step = 2.0f * s->lens / (float)size;
+    for (int y = 0; y < size; y++) {
+        for (int x = 0; x < size; x++) {
+            float t;
+            vec3 dir =
+                ray(&c, ((float)x + 0.5f) * step - s->lens, s->lens - ((float)y + 0.5f) * step);
+            const object *hit = first_hit(s, dir, &t);
+            uint8_t rest = t < INFINITY ? SEEN_GROUND : SEEN_SKY;
+            *ids++ = hit != NULL ? (uint8_t)(hit - s->objects) : rest;
+        }
+    }
+}
+
+void scene_render(const scene *s, int size, uint8_t *rgb) {
+    camera c = camera_of(s);
     float step = 2.0f * s->lens / (float)(size * SAMPLES);
     for (int y = 0; y < size; y++) {
         for (int x = 0; x < size; x++) {
@@ -349,9 +382,9 @@ void scene_render(const scene *s, int size, uint8_t *rgb) {
             for (int k = 0; k < SAMPLES * SAMPLES; k++) {
                 float u = ((float)(x * SAMPLES + k % SAMPLES) + 0.5f) * step - s->lens;
                 float v = s->lens - ((float)(y * SAMPLES + k / SAMPLES) + 0.5f) * step;
-                vec3 dir = normalize(add(ahead, add(scale(right, u), scale(up, v))));
-                vec3 c = trace(s, dir);
-                sum = add(sum, (vec3){fminf(c.x, 1.2f), fminf(c.y, 1.2f), fminf(c.z, 1.2f)});
+                vec3 seen = trace(s, ray(&c, u, v));
+                sum =
+                    add(sum, (vec3){fminf(seen.x, 1.2f), fminf(seen.y, 1.2f), fminf(seen.z, 1.2f)});
             }
             sum = scale(sum, 1.0f / (SAMPLES * SAMPLES));
             *rgb++ = to_byte(sum.x);

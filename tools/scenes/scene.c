@@ -88,7 +88,6 @@ static bool objects_allowed(const scene *s, split from) {
 
 static void place_objects(scene *s, uint64_t *state) {
     object *a = &s->objects[0], *b = &s->objects[1];
-    float side = pick(state, 2) ? 1.0f : -1.0f;
     for (int i = 0; i < s->n_objects; i++) {
         object *o = &s->objects[i];
         o->size = uniform(state, 0.95f, 1.05f);
@@ -101,8 +100,8 @@ static void place_objects(scene *s, uint64_t *state) {
         b->pos.x += 0.85f;
         break;
     case FRONT_BEHIND:
-        a->pos.x += side * 0.42f;
-        b->pos.x -= side * 0.62f;
+        a->pos.x -= 0.45f; // the front one always to the left, so that both are seen
+        b->pos.x += 0.70f;
         a->pos.z += 0.65f;
         b->pos.z -= 1.35f;
         break;
@@ -127,11 +126,10 @@ static void place_camera_and_light(scene *s, uint64_t *state) {
     s->target = (vec3){0.0f, 0.80f, 0.0f};
     s->lens = 0.385f;
 
-    float side = pick(state, 2) ? 1.0f : -1.0f;
-    float azimuth = side * uniform(state, 0.7f, 0.9f);
+    float azimuth = uniform(state, -0.9f, -0.7f);
     float height = s->sky == SUNSET ? 0.58f : 0.80f;
     s->to_light = (vec3){sinf(azimuth) * cosf(height), sinf(height), cosf(azimuth) * cosf(height)};
-    s->sky_turn = uniform(state, -0.20f, 0.20f);
+    s->sky_turn = uniform(state, -0.06f, 0.06f);
     s->ground_off[0] = 8.4f;
     s->ground_off[1] = 8.1f;
     s->ground_yaw = 0.0f;

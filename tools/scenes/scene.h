@@ -71,4 +71,8 @@ void scene_write_json(const scene *s, FILE *to);
 // rgb: [size][size][3] bytes, rows from the top.
 void scene_render(const scene *s, int size, uint8_t *rgb);
 
+// What is seen at the middle of each cell: ids [size][size] of enum seen, objects by their index.
+enum seen { SEEN_OBJECT_0, SEEN_GROUND = 254, SEEN_SKY = 255 };
+void scene_ids(const scene *s, int size, uint8_t *ids);
+
 #endif

@@ -87,8 +87,11 @@ def run_block(block, x, context, bias, t6):
     return x + gate2 * down(F.gelu(up(modulated(x, shift2, scale2)), approximate="tanh"))
 
 
-def denoise(model, latent, t, text, mask):
-    """latent [B, 8, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity."""
+def denoise(model, latent, t, text, mask, tap=None):
+    """latent [B, 8, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
+
+    With `tap`, (velocity, tokens [B, 64, 192] after that many blocks).
+    """
     b, ch, height, width = latent.shape
     n = height // 2
     low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
@@ -102,9 +105,13 @@ def denoise(model, latent, t, text, mask):
     cp = model.caption_projection
     context = cp.linear_2(F.gelu(cp.linear_1(text), approximate="tanh"))
     bias = ((1 - mask) * -10000.0).to(low)[:, None, None, :].expand(b, 1, n * n, -1)
-    for block in model.transformer_blocks:
+    tapped = None
+    for i, block in enumerate(model.transformer_blocks):
         x = run_block(block, x, context, bias, t6)
+        if i + 1 == tap:
+            tapped = x
     shift, scale = (model.scale_shift_table[None] + te[:, None]).chunk(2, dim=1)
     y = model.proj_out(modulated(x.float(), shift, scale)).float()
     y = y.view(b, n, n, 2, 2, ch).permute(0, 5, 1, 3, 2, 4)
-    return y.reshape(b, ch, height, width)
+    y = y.reshape(b, ch, height, width)
+    return y if tap is None else (y, tapped)

@@ -1,0 +1,107 @@
+"""Latents with their scenes, in shards that a background process may still be writing.
+
+    python batches.py --vae DIR --out DIR --first 0 --count 25
+
+renders and encodes shards: DIR/lat<i>.npz (latents f16, object maps) and DIR/t<i>.jsonl.
+"""
+import argparse
+import json
+import os
+import subprocess
+
+import numpy as np
+import torch
+
+import captions
+import data
+import text as text_stage
+
+HELD = 256 # the last ones of shard 0 serve as validation
+
+
+class Batches:
+    """Batches with fresh captions; new shards are noticed while training runs."""
+
+    def __init__(self, folder, tokenizer, seed):
+        self.folder, self.z, self.ids, self.scenes = folder, [], [], []
+        self.tokens = text_stage.Tokens(tokenizer)
+        self.rng, self.calls = np.random.default_rng(seed), 0
+        self.look()
+
+    def look(self):
+        while os.path.exists(f"{self.folder}/lat{len(self.z)}.npz"):
+            n = len(self.z)
+            shard = np.load(f"{self.folder}/lat{n}.npz")
+            with open(f"{self.folder}/t{n}.jsonl") as f:
+                rows = [json.loads(line) for line in f]
+            last = len(rows) - HELD if n == 0 else len(rows)
+            if n == 0:
+                self.held = (shard["latents"][last:], rows[last:])
+            self.z.append(shard["latents"][:last])
+            self.ids.append(shard["ids"][:last])
+            self.scenes += rows[:last]
+        self.all_z, self.all_ids = np.concatenate(self.z), np.concatenate(self.ids)
+
+    def batch(self, count):
+        """(latents, token ids, mask, object maps [B, 32, 32], labels [B, 2 objects, shape colour])"""
+        self.calls += 1
+        if self.calls % 50 == 0:
+            self.look()
+        picks = self.rng.integers(0, len(self.scenes), count)
+        scenes = [self.scenes[i] for i in picks]
+        ids, mask = self.tokens([captions.caption(s, self.rng) for s in scenes])
+        labels = torch.tensor([captions.labels(s) for s in scenes])[:, [3, 4, 6, 7]].view(-1, 2, 2)
+        return (torch.from_numpy(self.all_z[picks].astype(np.float32)), ids, mask,
+                torch.from_numpy(self.all_ids[picks]), labels)
+
+    def validation(self, count=64):
+        """The same batches of (latents, token ids, mask) each time."""
+        rng = np.random.default_rng(1)
+        z, scenes = self.held
+        for i in range(0, len(scenes), count):
+            part = [captions.caption(s, rng) for s in scenes[i:i + count]]
+            yield (torch.from_numpy(z[i:i + count].astype(np.float32)), *self.tokens(part))
+
+
+@torch.no_grad()
+def encode(vae, rgb):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        moments = vae.encoder(data.to_float(rgb))
+    return vae.quant_conv(moments.float()).chunk(2, dim=1)[0]
+
+
+def make_shard(vae, folder, number):
+    rgb_file, ids_file = f"{folder}/t{number}.rgb", f"{folder}/t{number}.ids"
+    subprocess.run([data.renderer(), "--first-seed", str(number * data.SHARD), "--count",
+                    str(data.SHARD), "--pixels", rgb_file, "--ids", ids_file, "--json",
+                    f"{folder}/t{number}.jsonl"], check=True)
+    rgb = np.fromfile(rgb_file, np.uint8).reshape(-1, data.SIZE, data.SIZE, 3)
+    ids = np.fromfile(ids_file, np.uint8).reshape(-1, 32, 32)
+    z = np.concatenate([encode(vae, rgb[i:i + 50]).half().numpy() for i in range(0, len(rgb), 50)])
+    fresh = f"{folder}/fresh{number}.npz"
+    np.savez(fresh, latents=z, ids=ids)
+    os.replace(fresh, f"{folder}/lat{number}.npz")
+    os.remove(rgb_file)
+    os.remove(ids_file)
+    print(number, "mean", z.mean((0, 2, 3), np.float64).round(2), "std",
+          z.std((0, 2, 3), dtype=np.float64).round(2), flush=True)
+
+
+def main():
+    from diffusers import AutoencoderKL
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--vae", required=True, help="folder of the exported autoencoder")
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--first", type=int, default=0)
+    ap.add_argument("--step", type=int, default=1)
+    ap.add_argument("--count", type=int, default=25)
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    vae = AutoencoderKL.from_pretrained(args.vae).float().eval()
+    for i in range(args.first, args.count, args.step):
+        if not os.path.exists(f"{args.out}/lat{i}.npz"):
+            make_shard(vae, args.out, i)
+
+
+if __name__ == "__main__":
+    main()
