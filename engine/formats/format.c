@@ -2,11 +2,13 @@
 #include "formats.h"
 
 #include <stdio.h>
+#include <string.h>
 
 // The public enumerators are written out for readers; here they are held to the table.
-#define HT_FORMAT(id, wire, bits, kind)                                                            \
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
     _Static_assert(HT_FORMAT_##id == (wire), "HT_FORMAT_" #id " must equal its wire number");      \
-    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_UNSIGNED, "row " #id);
+    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_ZERO_POINT, "row " #id);         \
+    _Static_assert(((kind) >= HT_FMT_MINIFLOAT) == ((scale) != 0), "scales of " #id);
 #include "formats.def"
 #undef HT_FORMAT
 
@@ -15,9 +17,26 @@
 #define HT_NAME_F16 "f16"
 #define HT_NAME_BF16 "bf16"
 #define HT_NAME_I32 "i32"
+#define HT_NAME_E4M3 "fp8-e4m3"
+#define HT_NAME_E5M2 "fp8-e5m2"
+#define HT_NAME_E3M4 "fp8-e3m4"
+#define HT_NAME_E2M5 "fp8-e2m5"
+#define HT_NAME_MXFP8 "mxfp8"
+#define HT_NAME_FP4 "fp4"
+#define HT_NAME_FP4_E1M2 "fp4-e1m2"
+#define HT_NAME_FP4_E3M0 "fp4-e3m0"
+#define HT_NAME_NVFP4 "nvfp4"
+#define HT_NAME_MXFP4 "mxfp4"
+#define HT_NAME_INT8 "int8"
+#define HT_NAME_INT8_G32 "int8-g32"
+#define HT_NAME_INT4 "int4"
+#define HT_NAME_INT4_G32 "int4-g32"
+#define HT_NAME_INT4Z "int4z"
 
 const ht_fmt_row ht_fmt_rows[] = {
-#define HT_FORMAT(id, wire, bits, kind) {HT_FORMAT_##id, HT_NAME_##id, bits, (ht_fmt_kind)(kind)},
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
+    {HT_FORMAT_##id, HT_NAME_##id, bits,  (ht_fmt_kind)(kind),  exponent,                          \
+     mantissa,       top,          group, (ht_fmt_scale)(scale)},
 #include "formats.def"
 #undef HT_FORMAT
 };
@@ -37,6 +56,20 @@ const char *ht_format_name(ht_format format) {
     return row ? row->name : "none";
 }
 
+ht_format ht_format_find(const char *name) {
+    for (size_t i = 0; i < ht_fmt_row_count; i++) {
+        if (strcmp(ht_fmt_rows[i].name, name) == 0) {
+            return ht_fmt_rows[i].format;
+        }
+    }
+    return HT_FORMAT_NONE;
+}
+
+bool ht_format_is_packed(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row && row->scale != HT_FMT_SCALE_NONE;
+}
+
 uint32_t ht_format_bits(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row ? row->bits : 0;
@@ -54,8 +87,36 @@ uint64_t ht_desc_count(const ht_tensor_desc *desc) {
     return fits ? count : UINT64_MAX;
 }
 
+static uint64_t rounded(uint64_t value, uint64_t step) {
+    return (value + step - 1) / step * step;
+}
+
+void ht_packed_layout_of(const ht_tensor_desc *desc, ht_packed_layout *out) {
+    static const uint32_t scale_bytes[] = {0, 4, 2, 1, 1};
+    const ht_fmt_row *row = ht_fmt_find(desc->format);
+    const uint32_t width = desc->rank == 0 ? 1 : desc->dims[desc->rank - 1];
+    *out = (ht_packed_layout){.width = width, .rows = width ? ht_desc_count(desc) / width : 0};
+    out->padded = (uint32_t)rounded(width, row->group > 32 ? row->group : 32);
+    out->groups = row->group ? out->padded / row->group : 1;
+    out->row_bytes = (uint64_t)out->padded * row->bits / 8;
+    out->scale_bytes = scale_bytes[row->scale];
+    out->scales_offset = rounded(out->rows * out->row_bytes, 16);
+    const uint64_t scales = out->rows * out->groups;
+    out->zeros_offset = rounded(out->scales_offset + scales * out->scale_bytes, 16);
+    out->tensor_offset = out->zeros_offset;
+    if (row->kind == HT_FMT_ZERO_POINT) {
+        out->tensor_offset = rounded(out->zeros_offset + scales, 16);
+    }
+    out->bytes = out->tensor_offset + (row->scale == HT_FMT_SCALE_E4M3 ? 16 : 0);
+}
+
 uint64_t ht_desc_bytes(const ht_tensor_desc *desc) {
     uint64_t bits = 0;
+    if (ht_format_is_packed(desc->format) && ht_desc_count(desc) < UINT64_MAX / 1024) {
+        ht_packed_layout layout;
+        ht_packed_layout_of(desc, &layout);
+        return layout.bytes;
+    }
     if (!ht_mul_u64(ht_desc_count(desc), ht_format_bits(desc->format), &bits)) {
         return UINT64_MAX;
     }

@@ -11,13 +11,27 @@ typedef enum ht_fmt_kind {
     HT_FMT_FLOAT = 0,
     HT_FMT_SIGNED = 1,
     HT_FMT_UNSIGNED = 2,
+    HT_FMT_MINIFLOAT = 3,
+    HT_FMT_SYMMETRIC = 4,
+    HT_FMT_ZERO_POINT = 5,
 } ht_fmt_kind;
+
+// The `scale` column.
+typedef enum ht_fmt_scale {
+    HT_FMT_SCALE_NONE = 0,
+    HT_FMT_SCALE_F32 = 1,
+    HT_FMT_SCALE_F16 = 2,
+    HT_FMT_SCALE_E8M0 = 3,
+    HT_FMT_SCALE_E4M3 = 4, // times the tensor's f32
+} ht_fmt_scale;
 
 typedef struct ht_fmt_row {
     ht_format format;
     const char *name;
     uint32_t bits;
     ht_fmt_kind kind;
+    uint32_t exponent, mantissa, top, group;
+    ht_fmt_scale scale;
 } ht_fmt_row;
 
 // Rows in the order of formats.def.
@@ -25,6 +39,15 @@ extern const ht_fmt_row ht_fmt_rows[];
 extern const size_t ht_fmt_row_count;
 // NULL for HT_FORMAT_NONE and unknown numbers.
 const ht_fmt_row *ht_fmt_find(ht_format format);
+
+// One code of a packed format, sign in its highest bit (minifloats) or two's complement
+// (integers); INT4Z's are 0..15. `value` is already divided by the scale (and moved by the zero
+// point). Round to nearest even, saturate, NaN becomes 0. See OCP MX 1.0 for the minifloats.
+uint32_t ht_fmt_encode(const ht_fmt_row *row, float value);
+float ht_fmt_decode(const ht_fmt_row *row, uint32_t code); // zero point not subtracted
+float ht_fmt_largest(const ht_fmt_row *row);               // decode of the top code
+// A group's scale as it is read back: f32, f16, E8M0 or E4M3 bits to a number.
+float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index);
 
 // One value. To 16 bits: round to nearest even, overflow to infinity, NaN stays a (quiet) NaN
 // with its sign and the payload bits that fit.

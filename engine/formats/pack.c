@@ -36,7 +36,7 @@ void ht_format_pack(ht_format format, const float *values, void *packed, size_t 
     case HT_FORMAT_F16: ht_fmt_f16_from_f32_array(values, packed, count); break;
     case HT_FORMAT_BF16: ht_fmt_bf16_from_f32_array(values, packed, count); break;
     case HT_FORMAT_I32: pack_i32(values, packed, count); break;
-    case HT_FORMAT_NONE: break; // has no bytes
+    default: break; // NONE has no bytes, packed ones have rows: ht_desc_pack
     }
 }
 
@@ -49,6 +49,6 @@ void ht_format_unpack(ht_format format, const void *packed, float *values, size_
     case HT_FORMAT_F16: ht_fmt_f32_from_f16_array(packed, values, count); break;
     case HT_FORMAT_BF16: ht_fmt_f32_from_bf16_array(packed, values, count); break;
     case HT_FORMAT_I32: unpack_i32(packed, values, count); break;
-    case HT_FORMAT_NONE: break;
+    default: break;
     }
 }

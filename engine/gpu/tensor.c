@@ -105,8 +105,38 @@ ht_status ht_tensor_read(ht_tensor *tensor, void *data, size_t bytes) {
 // Values converted per piece of the *_f32 calls.
 enum { PIECE = 2048 };
 
+// Packed tensors are converted as a whole.
+static ht_status write_packed(ht_tensor *tensor, const float *values) {
+    const uint64_t bytes = ht_desc_bytes(&tensor->desc);
+    void *packed = ht_alloc(tensor->context, bytes);
+    ht_status status = packed != NULL ? HT_OK : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        ht_desc_pack(&tensor->desc, HT_SCALE_MAX, values, packed);
+        status = ht_vk_write(tensor->context, &tensor->range, 0, packed, bytes);
+    }
+    ht_free(tensor->context, packed);
+    return status;
+}
+
+static ht_status read_packed(ht_tensor *tensor, float *values) {
+    const uint64_t bytes = ht_desc_bytes(&tensor->desc);
+    void *packed = ht_alloc(tensor->context, bytes);
+    ht_status status = packed != NULL ? HT_OK : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        status = ht_vk_read(tensor->context, &tensor->range, 0, packed, bytes);
+    }
+    if (status == HT_OK) {
+        ht_desc_unpack(&tensor->desc, packed, values);
+    }
+    ht_free(tensor->context, packed);
+    return status;
+}
+
 ht_status ht_tensor_write_f32(ht_tensor *tensor, const float *values, size_t count) {
     ht_status status = check_size(tensor, "values", count, ht_desc_count(&tensor->desc));
+    if (status == HT_OK && ht_format_is_packed(tensor->desc.format)) {
+        return write_packed(tensor, values);
+    }
     const ht_format format = tensor->desc.format;
     const uint64_t value_bytes = ht_format_bits(format) / 8;
     uint32_t packed[PIECE];
@@ -121,6 +151,9 @@ ht_status ht_tensor_write_f32(ht_tensor *tensor, const float *values, size_t cou
 
 ht_status ht_tensor_read_f32(ht_tensor *tensor, float *values, size_t count) {
     ht_status status = check_size(tensor, "values", count, ht_desc_count(&tensor->desc));
+    if (status == HT_OK && ht_format_is_packed(tensor->desc.format)) {
+        return read_packed(tensor, values);
+    }
     const ht_format format = tensor->desc.format;
     const uint64_t value_bytes = ht_format_bits(format) / 8;
     uint32_t packed[PIECE];

@@ -29,7 +29,7 @@ static ht_status read_floats(ht_graph *g, uint32_t id, float **out) {
         status = read_bytes(g, id, packed, bytes);
     }
     if (status == HT_OK) {
-        ht_format_unpack(desc->format, packed, *out, count);
+        ht_desc_unpack(desc, packed, *out);
     }
     ht_free(g->context, packed);
     return status;

@@ -10,7 +10,8 @@
 #extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 
-#define HT_FORMAT(id, wire, bits, kind) const uint HT_FORMAT_##id = wire;
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    const uint HT_FORMAT_##id = wire;
 #include "../engine/formats/formats.def"
 #undef HT_FORMAT
 

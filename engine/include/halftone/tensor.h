@@ -17,6 +17,22 @@ typedef enum ht_format {
     HT_FORMAT_F16 = 2,
     HT_FORMAT_BF16 = 3,
     HT_FORMAT_I32 = 4,
+    // Packed: codes and scales in one block, see ht_packed_layout.
+    HT_FORMAT_E4M3 = 16, // one f32 scale a row
+    HT_FORMAT_E5M2 = 17,
+    HT_FORMAT_E3M4 = 18,
+    HT_FORMAT_E2M5 = 19,
+    HT_FORMAT_MXFP8 = 20,    // E4M3, groups of 32, E8M0 scales
+    HT_FORMAT_FP4 = 24,      // E2M1, groups of 32, f16 scales
+    HT_FORMAT_FP4_E1M2 = 25, // a uniform grid
+    HT_FORMAT_FP4_E3M0 = 26, // powers of two
+    HT_FORMAT_NVFP4 = 27,    // E2M1, groups of 16, E4M3 scales times one f32 scale
+    HT_FORMAT_MXFP4 = 28,    // E2M1, groups of 32, E8M0 scales
+    HT_FORMAT_INT8 = 32,     // -127..127, one f32 scale a row
+    HT_FORMAT_INT8_G32 = 33, // groups of 32, f32 scales
+    HT_FORMAT_INT4 = 34,     // -7..7, groups of 64, f16 scales
+    HT_FORMAT_INT4_G32 = 35,
+    HT_FORMAT_INT4Z = 36, // 0..15 and a zero point of a byte, groups of 64, f16 scales
 } ht_format;
 
 // Shape and storage of one tensor. dims[rank - 1] is contiguous in memory.
@@ -28,13 +44,41 @@ typedef struct ht_tensor_desc {
 } ht_tensor_desc;
 
 HT_API const char *ht_format_name(ht_format format); // "f16"
+// The format of a name, or HT_FORMAT_NONE.
+HT_API ht_format ht_format_find(const char *name);
+HT_API bool ht_format_is_packed(ht_format format);
 HT_API uint32_t ht_format_bits(ht_format format);
 HT_API uint64_t ht_desc_count(const ht_tensor_desc *desc); // number of values
-HT_API uint64_t ht_desc_bytes(const ht_tensor_desc *desc);
+HT_API uint64_t ht_desc_bytes(const ht_tensor_desc *desc); // with the scales of packed formats
+
+// How a packed tensor lies in its block. Rows run along the last dimension; the others count them.
+// Four-bit codes: the low half of a byte is the earlier value. Codes beyond the width, up to
+// `padded`, are those of 0 (the zero point's in INT4Z: they never reach a product).
+typedef struct ht_packed_layout {
+    uint64_t rows;
+    uint32_t width, padded; // values of a row; padded is a multiple of 32 and of the group
+    uint32_t groups;        // scales of a row
+    uint64_t row_bytes;     // codes of a row, a multiple of 16
+    uint32_t scale_bytes;   // 4, 2 or 1
+    uint64_t scales_offset; // [rows][groups], from the start of the block
+    uint64_t zeros_offset;  // INT4Z: [rows][groups] bytes; else equal to tensor_offset
+    uint64_t tensor_offset; // NVFP4: one f32; else equal to bytes
+    uint64_t bytes;         // a multiple of 16
+} ht_packed_layout;
+HT_API void ht_packed_layout_of(const ht_tensor_desc *desc, ht_packed_layout *out);
+
+// Scales that make the largest value of a group the largest code, or the best of several by squared
+// error (weights).
+typedef enum ht_scale_rule { HT_SCALE_MAX, HT_SCALE_SEARCH } ht_scale_rule;
+// Convert a whole tensor between f32 and its format, plain or packed; `packed` has ht_desc_bytes.
+// NaN becomes 0; infinities the largest code.
+HT_API void ht_desc_pack(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,
+                         void *packed);
+HT_API void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *values);
 // "f16 [2, 64, 192]" into text, always terminated. Returns text.
 HT_API const char *ht_desc_text(const ht_tensor_desc *desc, char *text, size_t bytes);
 
-// Convert between f32 and a stored format, round to nearest even. Counts are values.
+// Convert between f32 and a plain format, round to nearest even. Counts are values.
 HT_API void ht_format_pack(ht_format format, const float *values, void *packed, size_t count);
 HT_API void ht_format_unpack(ht_format format, const void *packed, float *values, size_t count);
 

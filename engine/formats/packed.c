@@ -1,0 +1,304 @@
+// Packed formats: codes of a few bits and the scales of their groups. The order of operations is
+// fixed, on the device too: value * (1 / scale) in f32, then clamp, then round; and the scale that
+// is stored is the one that is used.
+#include "formats.h"
+
+#include <math.h>
+#include <string.h>
+
+// ---- codes
+
+static float exponent_bias(const ht_fmt_row *row) {
+    return row->exponent == 1 ? 1 : (float)((1 << (row->exponent - 1)) - 1);
+}
+
+static float decode_magnitude(const ht_fmt_row *row, uint32_t code) {
+    const uint32_t steps = 1u << row->mantissa;
+    const uint32_t field = code >> row->mantissa, fraction = code & (steps - 1);
+    const int lowest = 1 - (int)exponent_bias(row) - (int)row->mantissa;
+    return field == 0 ? ldexpf((float)fraction, lowest)
+                      : ldexpf((float)(steps + fraction), lowest + (int)field - 1);
+}
+
+float ht_fmt_largest(const ht_fmt_row *row) {
+    return row->kind == HT_FMT_MINIFLOAT ? decode_magnitude(row, row->top) : (float)row->top;
+}
+
+static uint32_t encode_minifloat(const ht_fmt_row *row, float value) {
+    const uint32_t sign = signbit(value) ? 1u << (row->bits - 1) : 0;
+    const float size = fabsf(value);
+    if (size >= ht_fmt_largest(row)) {
+        return sign | row->top;
+    }
+    const int bias = (int)exponent_bias(row);
+    const int lowest = 1 - bias;
+    int exponent = size >= ldexpf(1, lowest) ? ilogbf(size) : lowest;
+    const uint32_t rounded = (uint32_t)nearbyintf(ldexpf(size, (int)row->mantissa - exponent));
+    // Adding carries a rounded-up mantissa into the exponent field.
+    const uint32_t code = ((uint32_t)(exponent + bias - 1) << row->mantissa) + rounded;
+    return sign | (code < row->top ? code : row->top);
+}
+
+uint32_t ht_fmt_encode(const ht_fmt_row *row, float value) {
+    if (value != value) {
+        return 0;
+    }
+    if (row->kind == HT_FMT_MINIFLOAT) {
+        return encode_minifloat(row, value);
+    }
+    const float top = (float)row->top, bottom = row->kind == HT_FMT_ZERO_POINT ? 0.0f : -top;
+    const float kept = value < bottom ? bottom : value > top ? top : value;
+    return (uint32_t)(int32_t)nearbyintf(kept) & ((1u << row->bits) - 1);
+}
+
+float ht_fmt_decode(const ht_fmt_row *row, uint32_t code) {
+    const uint32_t sign = 1u << (row->bits - 1);
+    if (row->kind == HT_FMT_MINIFLOAT) {
+        const float size = decode_magnitude(row, code & (sign - 1));
+        return code & sign ? -size : size;
+    }
+    if (row->kind == HT_FMT_ZERO_POINT) {
+        return (float)code;
+    }
+    return (float)((int32_t)(code ^ sign) - (int32_t)sign);
+}
+
+static void put_code(const ht_fmt_row *row, uint8_t *codes, uint32_t at, uint32_t code) {
+    if (row->bits == 8) {
+        codes[at] = (uint8_t)code;
+    } else {
+        codes[at / 2] =
+            (uint8_t)(at % 2 ? (codes[at / 2] & 0x0f) | code << 4 : (codes[at / 2] & 0xf0) | code);
+    }
+}
+
+static uint32_t get_code(const ht_fmt_row *row, const uint8_t *codes, uint32_t at) {
+    return row->bits == 8 ? codes[at] : codes[at / 2] >> (at % 2 * 4) & 0x0f;
+}
+
+// ---- scales
+
+static const ht_fmt_row *e4m3(void) {
+    static const ht_fmt_row *row;
+    return row ? row : (row = ht_fmt_find(HT_FORMAT_E4M3));
+}
+
+float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index) {
+    const uint8_t *bytes = scales;
+    uint16_t half;
+    float value;
+    switch (row->scale) {
+    case HT_FMT_SCALE_F32: memcpy(&value, bytes + 4 * index, sizeof value); return value;
+    case HT_FMT_SCALE_F16:
+        memcpy(&half, bytes + 2 * index, sizeof half);
+        return ht_fmt_f32_from_f16(half);
+    case HT_FMT_SCALE_E8M0: return ldexpf(1, (int)bytes[index] - 127);
+    case HT_FMT_SCALE_E4M3: return ht_fmt_decode(e4m3(), bytes[index]);
+    case HT_FMT_SCALE_NONE: break;
+    }
+    return 1;
+}
+
+// Store the scale nearest to the wanted one, never 0, and return it as it will be read back. E8M0
+// takes the power of two at or below it.
+static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, float wanted) {
+    uint8_t *bytes = scales;
+    uint16_t half;
+    switch (row->scale) {
+    case HT_FMT_SCALE_F32: memcpy(bytes + 4 * index, &wanted, sizeof wanted); break;
+    case HT_FMT_SCALE_F16:
+        half = ht_fmt_f16_from_f32(wanted < 65504 ? wanted : 65504);
+        half = half == 0 ? 1 : half;
+        memcpy(bytes + 2 * index, &half, sizeof half);
+        break;
+    case HT_FMT_SCALE_E8M0: {
+        const int exponent = 127 + ilogbf(wanted);
+        bytes[index] = (uint8_t)(exponent < 1 ? 1 : exponent > 254 ? 254 : exponent);
+        break;
+    }
+    case HT_FMT_SCALE_E4M3: {
+        const uint32_t code = ht_fmt_encode(e4m3(), wanted);
+        bytes[index] = (uint8_t)(code == 0 ? 1 : code);
+        break;
+    }
+    case HT_FMT_SCALE_NONE: break;
+    }
+    return ht_fmt_scale_value(row, scales, index);
+}
+
+// ---- groups
+
+typedef struct group {
+    const ht_fmt_row *row;
+    const float *values;
+    uint32_t count;
+    float tensor_scale;
+    uint8_t *codes; // of the row
+    uint32_t first; // in the row
+    void *scales;
+    uint64_t index; // of its scale
+    uint8_t *zero;  // INT4Z
+} group;
+
+static float limited(float value) {
+    return value != value ? 0 : value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
+}
+
+// Encodes with the scale nearest to `wanted`; returns the squared error.
+static double fill(const group *g, float wanted, float zero) {
+    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
+    const float inverse = scale == 0 ? 0 : 1 / scale;
+    double error = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        const float value = limited(g->values[i]);
+        const uint32_t code = ht_fmt_encode(g->row, value * inverse + zero);
+        put_code(g->row, g->codes, g->first + i, code);
+        const double off = (double)(ht_fmt_decode(g->row, code) - zero) * scale - value;
+        error += off * off;
+    }
+    return error;
+}
+
+static void range(const group *g, float *low, float *high) {
+    *low = 0;
+    *high = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        const float value = limited(g->values[i]);
+        *low = value < *low ? value : *low;
+        *high = value > *high ? value : *high;
+    }
+}
+
+// Four bits gain from clipping the largest values, eight hardly.
+enum { SEARCH_4 = 16, SEARCH_8 = 4 };
+
+static void pack_group(const group *g, ht_scale_rule rule) {
+    const ht_fmt_row *row = g->row;
+    float low, high, zero = 0, best;
+    range(g, &low, &high);
+    const float size = -low > high ? -low : high;
+    if (size == 0) {
+        put_scale(row, g->scales, g->index, 1);
+        zero = 0;
+        fill(g, 1, 0);
+        if (g->zero) {
+            *g->zero = 0;
+        }
+        return;
+    }
+    float wanted = size / ht_fmt_largest(row) / g->tensor_scale;
+    if (row->scale == HT_FMT_SCALE_E8M0) { // OCP MX: the power of two of the largest element
+        wanted = ldexpf(1, ilogbf(size) - ilogbf(ht_fmt_largest(row)));
+    }
+    if (row->kind == HT_FMT_ZERO_POINT) {
+        wanted = (high - low) / (float)row->top;
+    }
+    const uint32_t tries = rule == HT_SCALE_SEARCH ? (row->bits == 4 ? SEARCH_4 : SEARCH_8) : 1;
+    double least = INFINITY;
+    best = wanted;
+    for (uint32_t i = 0; i < tries; i++) {
+        // Powers of two: this one and the next. Others: down to 0.64 (4 bits), 0.91 (8 bits).
+        const bool power = row->scale == HT_FMT_SCALE_E8M0;
+        if (power && i == 2) {
+            break;
+        }
+        const float step = row->bits == 4 ? 0.024f : 0.03f;
+        const float scale = power ? ldexpf(wanted, (int)i) : wanted * (1 - step * (float)i);
+        const float z = g->zero ? nearbyintf(fminf(15, fmaxf(0, -low / scale))) : 0;
+        const double error = fill(g, scale, z);
+        if (error < least) {
+            least = error;
+            best = scale;
+            zero = z;
+        }
+    }
+    if (tries > 1) {
+        fill(g, best, zero);
+    }
+    if (g->zero) {
+        *g->zero = (uint8_t)zero;
+    }
+}
+
+static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {
+    float size = 0;
+    if (row->scale != HT_FMT_SCALE_E4M3) {
+        return 1;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        const float value = fabsf(limited(values[i]));
+        size = value > size ? value : size;
+    }
+    return size > 0 ? size / (448.0f * 6.0f) : 1;
+}
+
+static void pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,
+                      uint8_t *block) {
+    const ht_fmt_row *row = ht_fmt_find(desc->format);
+    ht_packed_layout at;
+    ht_packed_layout_of(desc, &at);
+    memset(block, 0, at.bytes);
+    const float tensor_scale = tensor_scale_of(row, values, at.rows * at.width);
+    if (row->scale == HT_FMT_SCALE_E4M3) {
+        memcpy(block + at.tensor_offset, &tensor_scale, sizeof tensor_scale);
+    }
+    const uint32_t length = row->group ? row->group : at.padded;
+    for (uint64_t r = 0; r < at.rows; r++) {
+        for (uint32_t k = 0; k < at.groups; k++) {
+            const uint32_t first = k * length;
+            const uint32_t rest = first < at.width ? at.width - first : 0;
+            const uint64_t index = r * at.groups + k;
+            const group g = {
+                .row = row,
+                .values = values + r * at.width + (rest ? first : 0),
+                .count = rest < length ? rest : length,
+                .tensor_scale = tensor_scale,
+                .codes = block + r * at.row_bytes,
+                .first = first,
+                .scales = block + at.scales_offset,
+                .index = index,
+                .zero = row->kind == HT_FMT_ZERO_POINT ? block + at.zeros_offset + index : NULL};
+            pack_group(&g, rule);
+        }
+    }
+}
+
+void ht_desc_pack(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,
+                  void *packed) {
+    if (ht_format_is_packed(desc->format)) {
+        pack_rows(desc, rule, values, packed);
+    } else {
+        ht_format_pack(desc->format, values, packed, ht_desc_count(desc));
+    }
+}
+
+void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *values) {
+    if (!ht_format_is_packed(desc->format)) {
+        ht_format_unpack(desc->format, packed, values, ht_desc_count(desc));
+        return;
+    }
+    const ht_fmt_row *row = ht_fmt_find(desc->format);
+    const uint8_t *block = packed;
+    float table[256];
+    float tensor_scale = 1;
+    ht_packed_layout at;
+    ht_packed_layout_of(desc, &at);
+    for (uint32_t code = 0; code < 1u << row->bits; code++) {
+        table[code] = ht_fmt_decode(row, code);
+    }
+    if (row->scale == HT_FMT_SCALE_E4M3) {
+        memcpy(&tensor_scale, block + at.tensor_offset, sizeof tensor_scale);
+    }
+    const uint32_t length = row->group ? row->group : at.padded;
+    for (uint64_t r = 0; r < at.rows; r++) {
+        for (uint32_t i = 0; i < at.width; i++) {
+            const uint64_t index = r * at.groups + i / length;
+            const float scale =
+                ht_fmt_scale_value(row, block + at.scales_offset, index) * tensor_scale;
+            const float zero =
+                row->kind == HT_FMT_ZERO_POINT ? (float)block[at.zeros_offset + index] : 0;
+            values[r * at.width + i] =
+                (table[get_code(row, block + r * at.row_bytes, i)] - zero) * scale;
+        }
+    }
+}
