@@ -29,6 +29,7 @@ class Batches:
         self.look()
 
     def look(self):
+        known = len(self.z)
         while os.path.exists(f"{self.folder}/lat{len(self.z)}.npz"):
             n = len(self.z)
             shard = np.load(f"{self.folder}/lat{n}.npz")
@@ -40,6 +41,8 @@ class Batches:
             self.z.append(shard["latents"][:last])
             self.ids.append(shard["ids"][:last])
             self.scenes += rows[:last]
+        if len(self.z) == known:
+            return
         self.all_z, self.all_ids = np.concatenate(self.z), np.concatenate(self.ids)
 
     def batch(self, count):

@@ -42,8 +42,9 @@ def from_folder(folder):
     net = Net(text.config.vocab_size)
     net.text.load_state_dict(text.state_dict())
     net.text.requires_grad_(False)
-    dit = PixArtTransformer2DModel.from_pretrained(folder + "/transformer").float()
-    net.dit.load_state_dict(dit.state_dict())
+    if os.path.exists(folder + "/transformer"):
+        dit = PixArtTransformer2DModel.from_pretrained(folder + "/transformer").float()
+        net.dit.load_state_dict(dit.state_dict())
     return net
 
 
@@ -91,7 +92,10 @@ class Trainer:
         load_into(self.net, kept["model"])
         self.shadow = [kept["ema"][n].clone() for n, _ in self.net.named_parameters()]
         self.reader.load_state_dict(kept["reader"])
+        bases = [g["base"] for g in self.opt.param_groups]
         self.opt.load_state_dict(kept["opt"])
+        for g, base in zip(self.opt.param_groups, bases): # rates are this run's
+            g["base"] = base
         self.opt.count, self.step, self.spent = kept["step"], kept["step"], kept["spent"]
 
     def save(self):

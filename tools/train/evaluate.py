@@ -83,9 +83,8 @@ def by_program(args, prompts, steps):
         if os.path.basename(command[0]) == "ht":
             command.append("gen")
         command += ["--model", args.model, "--prompt-file", text, "--steps", str(steps),
-                    "--seed", str(args.seed), "-o", os.path.join(folder, "%04d.png")]
-        if args.cfg != 1.0:
-            command += ["--cfg-scale", str(args.cfg)]
+                    "--seed", str(args.seed), "--cfg-scale", str(args.cfg),
+                    "-o", os.path.join(folder, "%04d.png")]
         subprocess.run(command + shlex.split(args.gen_args), check=True)
         files = sorted(glob.glob(folder + "/*.png"))
         if len(files) != len(prompts):

@@ -1,6 +1,7 @@
-"""Write scenes-dit in the diffusers folder layout, f16, and check it against the training code.
+"""Write parts of scenes-dit in the diffusers folder layout, f16. Parts not given stay as they are.
 
-    python export.py --dit FILE.pt --vae FILE.pt --tokenizer DIR --out assets/models/scenes-dit
+    python export.py --out DIR --tokenizer DIR --text FILE.pt --vae FILE.pt      what is trained first
+    python export.py --out DIR --dit FILE.pt --cfg 1.5                           then the denoiser
 """
 import argparse
 import json
@@ -11,7 +12,6 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 
 import data
-import dit
 import models
 import rescale
 import vae as vae_stage
@@ -25,7 +25,7 @@ INDEX = {
     "vae": ["diffusers", "AutoencoderKL"]}
 DESCRIPTION = ("Small pictures of one or two coloured solids: sphere, cube, cylinder, cone, torus, "
                "pyramid; on a checkerboard, wood, grass or sand; by day, at sunset or at night.")
-DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 2.5, "width": 128, "height": 128,
+DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128,
                          "sampler": "flow_euler", "schedule": "uniform"},
             "description": DESCRIPTION, "max_tokens": models.MAX_TOKENS}
 
@@ -43,35 +43,77 @@ def clean_config(path):
     write_json(path, {k: v for k, v in config.items() if k != "_name_or_path"})
 
 
+@torch.no_grad()
+def fold(vae, rgb):
+    """Fold the latents' statistics into quant_conv and post_quant_conv, so that latents are about
+    N(0, 1) per channel and scaling_factor is 1."""
+    z = torch.cat([vae.encode(data.to_float(rgb[i:i + 50])).latent_dist.mode()
+                   for i in range(0, len(rgb), 50)])
+    mean, std, n = z.mean((0, 2, 3)), z.std((0, 2, 3)), z.shape[1]
+    q, p = vae.quant_conv, vae.post_quant_conv
+    q.weight[:n] /= std.view(-1, 1, 1, 1)
+    q.bias[:n] = (q.bias[:n] - mean) / std
+    q.bias[n:] -= 2 * std.log()
+    p.bias += p.weight[:, :, 0, 0] @ mean
+    p.weight *= std.view(1, -1, 1, 1)
+
+
+def save(module, out, part):
+    module.half().save_pretrained(f"{out}/{part}")
+    clean_config(f"{out}/{part}/config.json")
+
+
+def save_vae(file, out):
+    vae = AutoencoderKL(**vae_stage.CONFIG)
+    vae.load_state_dict(torch.load(file)["vae"])
+    pictures = data.render(1, 1500)[0]
+    fold(vae, pictures)
+    rescale.rescale(vae, data.to_float(pictures[:16]))
+    save(vae, out, "vae")
+
+
+def save_text(file, out):
+    words = torch.load(file)["text"]
+    text = models.text_encoder(words["shared.weight"].shape[0])
+    text.load_state_dict(words)
+    save(text, out, "text_encoder")
+
+
+def save_dit(file, out):
+    kept = torch.load(file, weights_only=False)["ema"]
+    dit = models.transformer()
+    dit.load_state_dict({n[len("dit."):]: p for n, p in kept.items() if n.startswith("dit.")},
+                        strict=False) # the positions are a buffer
+    save(dit, out, "transformer")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
-    for name in ("dit", "vae", "tokenizer", "out"):
-        ap.add_argument("--" + name, required=True)
+    ap.add_argument("--out", required=True)
+    for name in ("tokenizer", "text", "vae", "dit"):
+        ap.add_argument("--" + name)
+    ap.add_argument("--cfg", type=float, default=1.0, help="the default guidance")
     args = ap.parse_args()
-    kept = torch.load(args.dit)
-    net = dit.Net(kept["ema"]["text.shared.weight"].shape[0])
-    dit.load_into(net, kept["ema"])
-    vae = AutoencoderKL(**vae_stage.CONFIG)
-    vae.load_state_dict(torch.load(args.vae)["vae"])
-    rescale.rescale(vae, data.to_float(data.render(1, 16)[0]))
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.makedirs(args.out)
-    net.text.half().save_pretrained(args.out + "/text_encoder")
-    net.dit.half().save_pretrained(args.out + "/transformer")
-    vae.half().save_pretrained(args.out + "/vae")
+    os.makedirs(args.out, exist_ok=True)
+    if args.tokenizer:
+        shutil.copytree(args.tokenizer, args.out + "/tokenizer", dirs_exist_ok=True)
+    if args.text:
+        save_text(args.text, args.out)
+    if args.vae:
+        save_vae(args.vae, args.out)
+    if args.dit:
+        save_dit(args.dit, args.out)
     FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0).save_pretrained(
         args.out + "/scheduler")
-    shutil.copytree(args.tokenizer, args.out + "/tokenizer")
+    DEFAULTS["defaults"]["cfg_scale"] = args.cfg
     write_json(args.out + "/model_index.json", INDEX)
     write_json(args.out + "/halftone.json", DEFAULTS)
-    for part in ("text_encoder", "transformer", "vae"):
-        clean_config(f"{args.out}/{part}/config.json")
     total = 0
     for folder, _, files in os.walk(args.out):
         for f in files:
             os.chmod(os.path.join(folder, f), 0o644)
         total += sum(os.path.getsize(os.path.join(folder, f)) for f in files)
-    print(f"{args.out}: {total / 2**20:.1f} MiB, step {kept['step']}")
+    print(f"{args.out}: {total / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":
