@@ -49,6 +49,10 @@ float ht_fmt_largest(const ht_fmt_row *row);               // decode of the top 
 // A group's scale as it is read back: f32, f16, E8M0 or E4M3 bits to a number.
 float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index);
 
+// ht_desc_pack of a packed format with a tensor scale that is given (NVFP4; others have none).
+void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tensor_scale,
+                      const float *values, void *packed);
+
 // One value. To 16 bits: round to nearest even, overflow to infinity, NaN stays a (quiet) NaN
 // with its sign and the payload bits that fit.
 uint16_t ht_fmt_f16_from_f32(float value);

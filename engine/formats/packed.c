@@ -232,13 +232,13 @@ static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_
     return size > 0 ? size / (448.0f * 6.0f) : 1;
 }
 
-static void pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,
-                      uint8_t *block) {
+void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tensor_scale,
+                      const float *values, void *packed) {
     const ht_fmt_row *row = ht_fmt_find(desc->format);
     ht_packed_layout at;
     ht_packed_layout_of(desc, &at);
+    uint8_t *block = packed;
     memset(block, 0, at.bytes);
-    const float tensor_scale = tensor_scale_of(row, values, at.rows * at.width);
     if (row->scale == HT_FMT_SCALE_E4M3) {
         memcpy(block + at.tensor_offset, &tensor_scale, sizeof tensor_scale);
     }
@@ -266,7 +266,9 @@ static void pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, const floa
 void ht_desc_pack(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,
                   void *packed) {
     if (ht_format_is_packed(desc->format)) {
-        pack_rows(desc, rule, values, packed);
+        const float tensor_scale =
+            tensor_scale_of(ht_fmt_find(desc->format), values, ht_desc_count(desc));
+        ht_fmt_pack_rows(desc, rule, tensor_scale, values, packed);
     } else {
         ht_format_pack(desc->format, values, packed, ht_desc_count(desc));
     }

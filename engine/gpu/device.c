@@ -154,6 +154,7 @@ static const char *missing_feature(const features *f, uint32_t api_version) {
         {f->v12.bufferDeviceAddress, "bufferDeviceAddress"},
         {f->v12.scalarBlockLayout, "scalarBlockLayout"},
         {f->v11.storageBuffer16BitAccess, "storageBuffer16BitAccess"},
+        {f->v12.storageBuffer8BitAccess, "storageBuffer8BitAccess"},
         {f->core.features.shaderInt16, "shaderInt16"},
         {f->core.features.shaderInt64, "shaderInt64"},
         {f->v13.synchronization2, "synchronization2"},
@@ -364,7 +365,7 @@ static ht_status logical_device_create(ht_context *context, bool import) {
     use.v12.scalarBlockLayout = VK_TRUE;
     use.v12.shaderFloat16 = has.v12.shaderFloat16;
     use.v12.shaderInt8 = has.v12.shaderInt8;
-    use.v12.storageBuffer8BitAccess = has.v12.storageBuffer8BitAccess;
+    use.v12.storageBuffer8BitAccess = VK_TRUE;
     use.v13.synchronization2 = VK_TRUE;
     use.v13.maintenance4 = VK_TRUE;
     use.v13.subgroupSizeControl = has.v13.subgroupSizeControl;

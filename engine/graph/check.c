@@ -1,4 +1,5 @@
 // Node by node: recompute each result on the CPU from the device's own inputs.
+#include "formats.h"
 #include "graph_internal.h"
 
 #include <math.h>
@@ -52,6 +53,21 @@ static void compare(const float *device, const float *reference, uint64_t count,
     check->rel_l2 = norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
+// A packed result is compared with the reference packed in the same way.
+static ht_status pack_reference(ht_graph *g, const ht_tensor_desc *desc, float *values) {
+    if (!ht_format_is_packed(desc->format)) {
+        return HT_OK;
+    }
+    void *packed = ht_alloc(g->context, ht_desc_bytes(desc));
+    if (packed == NULL) {
+        return HT_ERR_NO_MEMORY;
+    }
+    ht_fmt_pack_rows(desc, HT_SCALE_MAX, 1, values, packed);
+    ht_desc_unpack(desc, packed, values);
+    ht_free(g->context, packed);
+    return HT_OK;
+}
+
 static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_check *check) {
     float *inputs[HT_MAX_INPUTS] = {0};
     const uint64_t count = ht_desc_count(&g->values[node->output].desc);
@@ -68,6 +84,7 @@ static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_chec
     HT_TRY(read_floats(g, node->output, &device));
     ht_graph_call(g, node, &call);
     HT_TRY(node->def->reference(&call, (const float *const *)inputs, reference));
+    HT_TRY(pack_reference(g, &g->values[node->output].desc, reference));
     *check = (ht_node_check){.label = node->label, .op = node->def->name};
     compare(device, reference, count, check);
 fail:

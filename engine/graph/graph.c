@@ -323,6 +323,22 @@ ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *input
     return (ht_value){id};
 }
 
+ht_value ht_op_find_node(const ht_graph *g, const ht_op_def *def, const ht_value *inputs,
+                         uint32_t n_inputs, const void *params, size_t params_bytes) {
+    for (uint32_t n = g->n_nodes; n-- > 0;) {
+        const ht_graph_node *node = &g->nodes[n];
+        bool same = node->def == def && node->n_inputs == n_inputs &&
+                    memcmp(node->params, params, params_bytes) == 0;
+        for (uint32_t i = 0; same && i < n_inputs; i++) {
+            same = node->inputs[i] == inputs[i].id;
+        }
+        if (same) {
+            return (ht_value){node->output};
+        }
+    }
+    return HT_NO_VALUE;
+}
+
 ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
                         const uint32_t *dims) {
     uint32_t id;

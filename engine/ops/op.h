@@ -31,20 +31,29 @@ typedef struct ht_op_def {
     // Choose the kernel from the context's tier and the shapes, fill the push struct, dispatch.
     ht_status (*record)(const ht_op_call *call, ht_vk_commands *commands);
     // The same node by ht_ref_<op> on plain floats (inputs unpacked by the caller; weights in their
-    // device layout). NULL in `inputs` for absent ones.
+    // device layout). NULL in `inputs` for absent ones. When the result is packed the caller packs
+    // what is given here.
     ht_status (*reference)(const ht_op_call *call, const float *const *inputs, float *out);
+    // Can `record` write this packed format instead of the floats `infer` said? Asked while the
+    // graph is finished; call->out is still the float. NULL: never.
+    bool (*packs)(const ht_op_call *call, ht_format format);
 } ht_op_def;
 
 // Add a node; used by the public builders. `params` may be NULL when params_bytes is 0.
 // A failed input (id 0) or an absent required one makes the result fail.
 ht_value ht_op_add_node(ht_graph *g, const ht_op_def *def, const ht_value *inputs,
                         uint32_t n_inputs, const void *params, size_t params_bytes);
+// The result of a node that was added with exactly these; HT_NO_VALUE when there is none.
+ht_value ht_op_find_node(const ht_graph *g, const ht_op_def *def, const ht_value *inputs,
+                         uint32_t n_inputs, const void *params, size_t params_bytes);
 // A value that is the same memory as `x` with another shape of the same count.
 ht_value ht_op_add_alias(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims);
 // A value that is a part of x's memory, `offset` bytes from its start. HT_NO_VALUE, and nothing
 // added, where kernels could not read it there (weights; offsets that are no multiple of 16).
 ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
                         const uint32_t *dims);
+// Of quantize.c: the graph lets the producers of its inputs pack by themselves.
+extern const ht_op_def ht_op_quantize_def;
 // ht_fail(HT_ERR_INVALID) with "<op> '<label>': " in front.
 ht_status ht_op_fail(const ht_op_call *call, const ht_op_def *def, const char *format, ...)
     HT_PRINTF(3, 4);

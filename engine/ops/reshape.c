@@ -28,5 +28,11 @@ ht_value ht_op_reshape(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *d
                  ht_desc_text(&have, from, sizeof from), ht_desc_text(&want, to, sizeof to));
         return failed(g, text);
     }
+    const uint32_t width = have.rank == 0 ? 1 : have.dims[have.rank - 1];
+    if (ht_format_is_packed(have.format) && width != (rank == 0 ? 1 : dims[rank - 1])) {
+        snprintf(text, sizeof text, "reshape: %s is packed by rows; its last dimension must stay",
+                 ht_desc_text(&have, from, sizeof from));
+        return failed(g, text);
+    }
     return ht_op_add_alias(g, x, rank, dims);
 }

@@ -1,4 +1,4 @@
-// Sums over a workgroup, for any subgroup size.
+// Sums and maxima over a workgroup, for any subgroup size.
 #ifndef HT_REDUCE_GLSL
 #define HT_REDUCE_GLSL
 
@@ -23,6 +23,22 @@ float ht_group_sum(float value) {
         }
     }
     return sum;
+}
+
+// The same for the largest value.
+float ht_group_max(float value) {
+    float top = subgroupMax(value);
+    if (gl_NumSubgroups > 1u) {
+        barrier();
+        if (subgroupElect()) {
+            ht_subgroup_sums[gl_SubgroupID] = top;
+        }
+        barrier();
+        for (uint i = 0u; i < gl_NumSubgroups; i++) {
+            top = max(top, ht_subgroup_sums[i]);
+        }
+    }
+    return top;
 }
 
 #endif

@@ -108,6 +108,12 @@ HT_API ht_value ht_op_permute(ht_graph *g, ht_value x, const uint32_t *order);
 HT_API ht_value ht_op_reshape(ht_graph *g, ht_value x, uint32_t rank, const uint32_t *dims);
 // Copy to another float format.
 HT_API ht_value ht_op_cast(ht_graph *g, ht_value x, ht_format format);
+// Into a packed format without zero points (not INT4Z), scales by HT_SCALE_MAX, NVFP4's scale of
+// the tensor being 1. The same x and format give the same value. Packed values can be reshaped
+// where the last dimension stays, and be an output of their own format; apart from that only
+// products (linear, conv2d) read them. Where x has no other use and its op can, the op writes the
+// packed format itself and x never exists in memory.
+HT_API ht_value ht_op_quantize(ht_graph *g, ht_value x, ht_format format);
 
 #ifdef __cplusplus
 }

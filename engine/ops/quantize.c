@@ -1,0 +1,94 @@
+// quantize: floats into a packed format, with the scale that brings the largest value to the
+// largest code.
+#include "quantize.h"
+
+#include "quantize.shared.h"
+
+typedef struct params {
+    ht_format format;
+} params;
+
+ht_value ht_op_quantize(ht_graph *g, ht_value x, ht_format format) {
+    const params p = {format};
+    const ht_value known = ht_op_find_node(g, &ht_op_quantize_def, &x, 1, &p, sizeof p);
+    return known.id != HT_NO_VALUE.id ? known
+                                      : ht_op_add_node(g, &ht_op_quantize_def, &x, 1, &p, sizeof p);
+}
+
+ht_op_packed ht_op_packed_result(const ht_op_call *call) {
+    ht_op_packed packed = {.codes = call->out_address};
+    ht_packed_layout_of(&call->out, &packed.layout);
+    packed.scales = packed.codes + packed.layout.scales_offset;
+    if (packed.layout.tensor_offset < packed.layout.bytes) {
+        packed.tensor = packed.codes + packed.layout.tensor_offset;
+    }
+    packed.quads = packed.layout.padded / 4;
+    return packed;
+}
+
+bool ht_op_packs_rows(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row != NULL && row->scale != HT_FMT_SCALE_NONE && row->group == 0;
+}
+
+bool ht_op_can_pack(ht_format format) {
+    return ht_format_is_packed(format) && ht_fmt_find(format)->kind != HT_FMT_ZERO_POINT;
+}
+
+static ht_status infer(ht_op_call *call) {
+    const params *p = call->params;
+    ht_status status = HT_OK;
+    HT_TRY(ht_op_check_float(call, &ht_op_quantize_def, 0, "x"));
+    if (!ht_op_can_pack(p->format)) {
+        return ht_op_fail(call, &ht_op_quantize_def,
+                          "the new format must be packed and without zero points, not %s",
+                          ht_format_name(p->format));
+    }
+    ht_op_same_shape(call);
+    call->out.format = p->format;
+fail:
+    return status;
+}
+
+ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
+                                ht_vk_commands *commands) {
+    const ht_op_packed packed = ht_op_packed_result(call);
+    const bool by_row = ht_op_packs_rows(call->out.format);
+    const ht_push_quantize push = {
+        .x = call->in_address[0],
+        .codes = packed.codes,
+        .scales = packed.scales,
+        .tensor = packed.tensor,
+        .rows = (uint32_t)packed.layout.rows,
+        .width = packed.layout.width,
+        .quads = packed.quads,
+        .groups = packed.layout.groups,
+    };
+    ht_vk_dispatch_desc dispatch = {
+        .kernel = HT_KERNEL_quantize,
+        .constants = {ht_op_row_local(call), call->in[0].format, call->out.format,
+                      ht_op_wide(call, push.width), by_row, act},
+        .n_constants = 6,
+        .push = &push,
+        .push_bytes = sizeof push,
+        .label = call->label,
+    };
+    if (!by_row) {
+        return ht_op_dispatch_flat(call, commands, &dispatch, (uint64_t)push.rows * push.groups);
+    }
+    ht_vk_split_groups(call->context, push.rows, dispatch.groups);
+    return ht_vk_dispatch(commands, &dispatch);
+}
+
+static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    return ht_op_record_quantize(call, HT_ACT_NONE, commands);
+}
+
+// The graph's check packs what an op gives for a packed result.
+static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
+    memcpy(out, inputs[0], ht_desc_count(&call->out) * sizeof *out);
+    return HT_OK;
+}
+
+const ht_op_def ht_op_quantize_def = {
+    .name = "quantize", .infer = infer, .record = record, .reference = reference};
