@@ -73,6 +73,8 @@ typedef struct ht_progress {
 typedef struct ht_callbacks {
     bool (*progress)(void *user, const ht_progress *progress);
     void *user;
+    // The clean latent before it is decoded, dims [channels, height, width]; valid during the call.
+    void (*latent)(void *user, const float *values, const uint32_t dims[3]); // may be NULL
 } ht_callbacks;
 
 // One network's share of a run.

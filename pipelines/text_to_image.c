@@ -316,6 +316,10 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
     if (status == HT_OK) {
         status = ht_run_phase(&run, HT_PHASE_DECODE, 0);
     }
+    if (status == HT_OK && callbacks && callbacks->latent) {
+        uint32_t dims[3] = {pipeline->dit.in_channels, run.latent_height, run.latent_width};
+        callbacks->latent(callbacks->user, run.latent, dims);
+    }
     if (status == HT_OK) {
         status = decode(&run, run.latent, image);
     }
