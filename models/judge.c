@@ -1,0 +1,178 @@
+// The judge: 3 x 3 convolutions with group norm and ReLU, one hidden layer, a head per attribute.
+#include "judge.h"
+
+#include "common/config.h"
+#include "common/layers.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#define EPS 1e-5f
+
+static ht_status bad(const ht_config *json, const char *key, const char *what) {
+    return ht_fail(json->context, HT_ERR_IO, "'%s': \"%s\" %s", json->path, key, what);
+}
+
+static bool number(const json_t *value, uint32_t min, uint32_t max, uint32_t *out) {
+    json_int_t n = json_is_integer(value) ? json_integer_value(value) : -1;
+    *out = n >= 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
+    return n >= (json_int_t)min && n <= (json_int_t)max;
+}
+
+// [[in, out, stride], ...], each fed by the one before.
+static ht_status read_convs(const ht_config *json, ht_judge_config *out) {
+    const json_t *list = json_object_get(json->root, "convs");
+    size_t count = json_array_size(list);
+    if (count == 0 || count > HT_JUDGE_MAX_CONVS) {
+        return bad(json, "convs", "must be a list of 1 to 16 convolutions");
+    }
+    uint32_t width = 3, edge = HT_JUDGE_EDGE;
+    for (size_t i = 0; i < count; ++i) {
+        const json_t *row = json_array_get(list, i);
+        ht_judge_conv *c = &out->conv[i];
+        if (json_array_size(row) != 3 || !number(json_array_get(row, 0), width, width, &c->in) ||
+            !number(json_array_get(row, 1), 1, 4096, &c->out) ||
+            !number(json_array_get(row, 2), 1, 2, &c->stride) || c->out % out->groups != 0 ||
+            (c->stride == 2 && edge < 2)) {
+            return bad(json, "convs",
+                       "has an entry that is not [width before, width, stride 1 or 2], the width a "
+                       "multiple of norm_groups");
+        }
+        width = c->out;
+        edge = (edge + c->stride - 1) / c->stride;
+    }
+    out->convs = (uint32_t)count;
+    return HT_OK;
+}
+
+static bool read_name(const json_t *value, char name[HT_JUDGE_NAME]) {
+    size_t length = json_is_string(value) ? json_string_length(value) : 0;
+    if (length == 0 || length >= HT_JUDGE_NAME) {
+        return false;
+    }
+    memcpy(name, json_string_value(value), length + 1);
+    return true;
+}
+
+// {attribute: [class, ...], ...}
+static ht_status read_heads(const ht_config *json, ht_judge_config *out) {
+    json_t *classes = json_object_get(json->root, "classes");
+    const char *name;
+    json_t *list;
+    json_object_foreach(classes, name, list) {
+        ht_judge_head *head = &out->head[out->heads];
+        size_t count = json_array_size(list);
+        if (out->heads == HT_JUDGE_MAX_HEADS || strlen(name) >= HT_JUDGE_NAME || count < 2 ||
+            count > HT_JUDGE_MAX_CLASSES) {
+            return bad(json, "classes", "must hold at most 16 attributes of 2 to 16 classes");
+        }
+        memcpy(head->name, name, strlen(name) + 1);
+        head->first = out->outputs;
+        head->count = (uint32_t)count;
+        for (size_t i = 0; i < count; ++i) {
+            if (!read_name(json_array_get(list, i), head->classes[i])) {
+                return bad(json, "classes", "has a class without a name, or with a long one");
+            }
+        }
+        out->outputs += head->count;
+        ++out->heads;
+    }
+    if (out->heads == 0) {
+        return bad(json, "classes", "is missing");
+    }
+    const json_t *judged = json_object_get(json->root, "judged");
+    for (size_t i = 0; i < json_array_size(judged); ++i) {
+        const char *text = json_string_value(json_array_get(judged, i));
+        const ht_judge_head *head = text ? ht_judge_find(out, text) : NULL;
+        if (!head) {
+            return bad(json, "judged", "names an attribute that \"classes\" lacks");
+        }
+        out->head[head - out->head].judged = true;
+    }
+    return HT_OK;
+}
+
+ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_config *out) {
+    ht_config json;
+    *out = (ht_judge_config){0};
+    ht_status status = ht_config_open(context, NULL, path, &json);
+    if (status != HT_OK) {
+        return status;
+    }
+    out->groups = ht_config_u32(&json, "norm_groups", 8, 1, 4096);
+    status = json.status;
+    if (status == HT_OK) {
+        status = read_convs(&json, out);
+    }
+    if (status == HT_OK) {
+        status = read_heads(&json, out);
+    }
+    ht_config_close(&json);
+    return status;
+}
+
+ht_status ht_judge_config_weights(ht_context *context, const ht_weights *weights,
+                                  ht_judge_config *config) {
+    const ht_weight_info *info = ht_weights_find(weights, "hidden.weight");
+    if (!info || info->desc.rank != 2) {
+        return ht_fail(context, HT_ERR_IO, "'%s' is not a judge: it has no matrix hidden.weight",
+                       ht_weights_path(weights));
+    }
+    config->hidden = info->desc.dims[0];
+    return HT_OK;
+}
+
+const ht_judge_head *ht_judge_find(const ht_judge_config *config, const char *name) {
+    for (uint32_t i = 0; i < config->heads; ++i) {
+        if (strcmp(config->head[i].name, name) == 0) {
+            return &config->head[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t ht_judge_class(const ht_judge_head *head, const char *name) {
+    for (uint32_t i = 0; i < head->count; ++i) {
+        if (strcmp(head->classes[i], name) == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+ht_value ht_judge_logits(ht_graph *graph, const ht_judge_config *config, ht_weights *weights,
+                         ht_value picture) {
+    const ht_nn nn = {.graph = graph, .weights = weights};
+    char name[HT_NAME_BYTES];
+    ht_value x = picture;
+    for (uint32_t i = 0; i < config->convs; ++i) {
+        const ht_conv2d_args args = {.stride = config->conv[i].stride,
+                                     .pad_top = 1,
+                                     .pad_left = 1,
+                                     .pad_bottom = 1,
+                                     .pad_right = 1,
+                                     .upsample = 1,
+                                     .epilogue = HT_EPILOGUE_NONE};
+        x = ht_nn_conv(&nn, ht_nn_name(name, "convs.%u", i), x, config->conv[i].out, 3, args);
+        ht_nn_name(name, "norms.%u", i);
+        x = ht_nn_group_norm(&nn, name, x, config->groups, EPS, HT_ACT_RELU);
+    }
+    // The hidden layer was trained on [C, H, W].
+    ht_tensor_desc d = ht_graph_value_desc(graph, x);
+    if (d.rank != 4) {
+        return (ht_value){0};
+    }
+    static const uint32_t order[] = {0, 3, 1, 2};
+    const uint32_t flat[HT_MAX_RANK] = {d.dims[0], d.dims[1] * d.dims[2] * d.dims[3]};
+    ht_epilogue relu = HT_EPILOGUE_NONE;
+    relu.act = HT_ACT_RELU;
+    x = ht_nn_view(&nn, ht_op_permute(graph, x, order), flat);
+    x = ht_nn_linear(&nn, "hidden", x, config->hidden, &relu);
+    ht_value logits = {0};
+    for (uint32_t i = 0; i < config->heads; ++i) {
+        ht_nn_name(name, "heads.%s", config->head[i].name);
+        ht_value head = ht_nn_linear(&nn, name, x, config->head[i].count, NULL);
+        logits = i == 0 ? head : ht_op_concat(graph, logits, head, 1);
+    }
+    return logits;
+}
