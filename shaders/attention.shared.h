@@ -15,9 +15,11 @@ HT_PUSH(attention) {
     HT_ADDRESS q;        // [batch, queries, heads, head_dim]
     HT_ADDRESS k;        // [batch, keys, heads, head_dim]
     HT_ADDRESS v;        // [batch, keys, heads, head_dim]
-    HT_ADDRESS result;   // as q
+    HT_ADDRESS result;   // as q, or the block of a packed format
     HT_ADDRESS rel_bias; // [queries + keys - 1, heads] f32; looked at with REL_BIAS only
     HT_ADDRESS mask;     // [batch, keys] f32; 0: none
+    HT_ADDRESS scales;   // of a packed result
+    HT_ADDRESS tensor;   // in the block; 0: the format has no scale of the tensor
     HT_UINT batch;
     HT_UINT queries, keys;
     HT_UINT heads, head_dim;

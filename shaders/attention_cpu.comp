@@ -78,6 +78,44 @@ void add_values(uint image, uint head, uint first_key, uint owner, uint quads) {
     }
 }
 
+// Largest size in the group that a lane's quad of chunk `c` is in: part of a chunk, or several.
+float group_size(const float sizes[CHUNKS], uint c) {
+    uint quads = ht_pack_group_quads(FORMAT_RESULT); // 4, 8 or 16; as many lanes
+    float size = 0.0;
+    if (quads > LANES) {
+        uint parts = quads / LANES;
+        [[unroll]] for (uint p = 0u; p < 4u; p++) {
+            uint at = min(c / parts * parts + p, CHUNKS - 1u);
+            size = p < parts ? max(size, sizes[at]) : size;
+        }
+        return subgroupMax(size);
+    }
+    uint mine = gl_SubgroupInvocationID / quads;
+    [[unroll]] for (uint j = 0u; j < 4u; j++) {
+        if (j * quads < LANES) {
+            float top = subgroupMax(mine == j ? sizes[c] : 0.0);
+            size = mine == j ? top : size;
+        }
+    }
+    return size;
+}
+
+void store_packed(uint row, uint head, uint i, uint quads, float share) {
+    float sizes[CHUNKS];
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        vec4 y = ht_limited4(results[i * CHUNKS + c] * share);
+        results[i * CHUNKS + c] = y;
+        sizes[c] = c * LANES + gl_SubgroupInvocationID < quads ? ht_size4(y) : 0.0;
+    }
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        uint quad = c * LANES + gl_SubgroupInvocationID;
+        float size = group_size(sizes, c);
+        if (quad < quads) {
+            store_head_packed(row, head, quad, results[i * CHUNKS + c], size);
+        }
+    }
+}
+
 void main() {
     uint lane = gl_SubgroupInvocationID;
     uint group = HT_GROUP;
@@ -123,12 +161,14 @@ void main() {
 
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         float share = 1.0 / subgroupAdd(total[i]);
-        if (query0 + i < push.queries) {
+        uint row = image * push.queries + query0 + i;
+        if (query0 + i < push.queries && ht_is_packed(FORMAT_RESULT)) {
+            store_packed(row, head, i, quads, share);
+        } else if (query0 + i < push.queries) {
             [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
                 uint quad = c * LANES + lane;
                 if (quad < quads) {
-                    store_head(image * push.queries + query0 + i, head, quad,
-                               results[i * CHUNKS + c] * share);
+                    store_head(row, head, quad, results[i * CHUNKS + c] * share);
                 }
             }
         }

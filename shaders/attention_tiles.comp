@@ -117,6 +117,40 @@ void softmax_step(uint image, uint head, uint query0, uint row0, uint first_key,
     }
 }
 
+float size_of_chunk(uint i, uint c, uint column) {
+    return (c * WIDTH + column) * 4u < push.head_dim ? ht_size4(results[i * CHUNKS + c]) : 0.0;
+}
+
+// results (finished, limited) into a packed format: a line's columns meet in `partial`, which
+// gets the largest size of the chunk, or of two where a group has 64 values.
+void store_packed(uint image, uint head, uint query0, uint row0, uint column) {
+    uint quads = ht_pack_group_quads(FORMAT_RESULT); // 4, 8 or 16
+    uint columns = min(quads, WIDTH);
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        barrier(); // everybody is done with what was in `partial`
+        [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+            float size = size_of_chunk(i, c, column);
+            if (quads > WIDTH) {
+                size = max(size, size_of_chunk(i, min(c ^ 1u, CHUNKS - 1u), column));
+            }
+            partial[row0 + i][column] = size;
+        }
+        barrier();
+        uint quad = c * WIDTH + column;
+        [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+            float size = 0.0;
+            for (uint n = 0u; n < columns; n++) {
+                size = max(size, partial[row0 + i][column / columns * columns + n]);
+            }
+            uint query = query0 + row0 + i;
+            if (query < push.queries && 4u * quad < push.head_dim) {
+                store_head_packed(image * push.queries + query, head, quad,
+                                  results[i * CHUNKS + c], size);
+            }
+        }
+    }
+}
+
 void store_results(uint image, uint head, uint query0, uint row0, uint column) {
     [[unroll]] for (uint i = 0u; i < ROWS; i++) {
         partial[row0 + i][column] = total[i];
@@ -130,11 +164,16 @@ void store_results(uint image, uint head, uint query0, uint row0, uint column) {
         uint query = query0 + row0 + i;
         [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
             uint quad = c * WIDTH + column;
-            if (query < push.queries && 4u * quad < push.head_dim) {
-                store_head(image * push.queries + query, head, quad,
-                           results[i * CHUNKS + c] / sum);
+            vec4 y = results[i * CHUNKS + c] / sum;
+            if (ht_is_packed(FORMAT_RESULT)) {
+                results[i * CHUNKS + c] = ht_limited4(y);
+            } else if (query < push.queries && 4u * quad < push.head_dim) {
+                store_head(image * push.queries + query, head, quad, y);
             }
         }
+    }
+    if (ht_is_packed(FORMAT_RESULT)) {
+        store_packed(image, head, query0, row0, column);
     }
 }
 

@@ -3,7 +3,7 @@
 // twice and written once. weight and bias are f32, scale and shift have a format of their own.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "ht_quad.glsl"
+#include "ht_quantize.glsl"
 #include "row_norm.shared.h"
 
 layout(local_size_x_id = 0) in;
@@ -55,37 +55,97 @@ float plain_squares(uint first, uint quads) {
     return ht_group_sum(lane_squares);
 }
 
+// Of the workgroup's row.
+uint first, scale_at, shift_at; // quads before it
+float mean, inverse;
+
+vec4 finished(uint q) {
+    vec4 y = (ht_load_quad(push.x, FORMAT_X, WIDE, first + q) - mean) * inverse;
+    if (HAS_WEIGHT) {
+        y *= ht_load_quad(push.weight, HT_FORMAT_F32, WIDE, q);
+    }
+    if (HAS_BIAS) {
+        y += ht_load_quad(push.bias, HT_FORMAT_F32, WIDE, q);
+    }
+    if (FORMAT_SCALE != 0u) {
+        y *= 1.0 + ht_load_quad(push.scale, FORMAT_SCALE, WIDE, scale_at + q);
+    }
+    if (FORMAT_SHIFT != 0u) {
+        y += ht_load_quad(push.shift, FORMAT_SHIFT, WIDE, shift_at + q);
+    }
+    return y;
+}
+
+// Four values in any case, limited; those past the row's end are 0.
+vec4 finished4(uint q) {
+    vec4 y = vec4(0.0);
+    if (WIDE && 4u * q < push.width) {
+        y = finished(q);
+    }
+    [[unroll]] for (uint i = 0u; i < 4u; i++) {
+        if (!WIDE && 4u * q + i < push.width) {
+            y[i] = finished(4u * q + i).x;
+        }
+    }
+    return ht_limited4(y);
+}
+
+void store_packed_row(uint row) {
+    uint quads = push.packed_quads;
+    float size = 0.0;
+    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+        size = max(size, ht_size4(finished4(q)));
+    }
+    float over; // 1 / scale
+    uint scale = ht_pack_scale(ht_group_max(size), FORMAT_RESULT, over);
+    if (gl_LocalInvocationID.x == 0u) {
+        ht_store_scale(push.scales, FORMAT_RESULT, row, scale);
+    }
+    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+        ht_store_codes(push.result, FORMAT_RESULT, row * quads + q,
+                       ht_encode4(finished4(q), over, FORMAT_RESULT));
+    }
+}
+
+void store_packed_groups(uint row) {
+    uint quads = ht_pack_group_quads(FORMAT_RESULT);
+    uint groups = push.packed_quads / quads;
+    for (uint group = gl_LocalInvocationID.x; group < groups; group += gl_WorkGroupSize.x) {
+        vec4 v[HT_PACK_MAX_QUADS];
+        [[unroll]] for (uint q = 0u; q < HT_PACK_MAX_QUADS; q++) {
+            v[q] = q < quads ? finished4(group * quads + q) : vec4(0.0);
+        }
+        ht_pack_group(push.result, push.scales, FORMAT_RESULT, row * groups + group, v);
+    }
+    if (row == 0u && gl_LocalInvocationID.x == 0u && ht_present(push.tensor)) {
+        HtF32(push.tensor).v[0] = 1.0;
+    }
+}
+
 void main() {
     uint row = HT_GROUP;
     if (row >= push.rows) {
         return;
     }
     uint quads = push.width / STEP;
-    uint first = row * quads;
-    uint scale_at = row / push.rows_per_scale * quads;
-    uint shift_at = row / push.rows_per_shift * quads;
-    float mean = 0.0;
+    first = row * quads;
+    scale_at = row / push.rows_per_scale * quads;
+    shift_at = row / push.rows_per_shift * quads;
+    mean = 0.0;
     float squares;
     if (CENTRE) {
         moments(first, quads, mean, squares);
     } else {
         squares = plain_squares(first, quads);
     }
-    float inverse = 1.0 / sqrt(squares / float(push.width) + push.eps);
-    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-        vec4 y = (ht_load_quad(push.x, FORMAT_X, WIDE, first + q) - mean) * inverse;
-        if (HAS_WEIGHT) {
-            y *= ht_load_quad(push.weight, HT_FORMAT_F32, WIDE, q);
+    inverse = 1.0 / sqrt(squares / float(push.width) + push.eps);
+    if (!ht_is_packed(FORMAT_RESULT)) {
+        for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+            ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, finished(q));
         }
-        if (HAS_BIAS) {
-            y += ht_load_quad(push.bias, HT_FORMAT_F32, WIDE, q);
-        }
-        if (FORMAT_SCALE != 0u) {
-            y *= 1.0 + ht_load_quad(push.scale, FORMAT_SCALE, WIDE, scale_at + q);
-        }
-        if (FORMAT_SHIFT != 0u) {
-            y += ht_load_quad(push.shift, FORMAT_SHIFT, WIDE, shift_at + q);
-        }
-        ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, y);
+    } else if (ht_pack_group_quads(FORMAT_RESULT) == 0u) {
+        store_packed_row(row);
+    } else {
+        store_packed_groups(row);
     }
 }

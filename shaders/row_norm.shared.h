@@ -10,11 +10,14 @@ HT_PUSH(row_norm) {
     HT_ADDRESS bias;
     HT_ADDRESS scale;
     HT_ADDRESS shift;
-    HT_ADDRESS result;
+    HT_ADDRESS result; // floats, or the block of a packed format
+    HT_ADDRESS scales; // in the block
+    HT_ADDRESS tensor; // in the block; 0: the format has no scale of the tensor
     HT_UINT rows;
     HT_UINT width;          // in values
     HT_UINT rows_per_scale; // rows that share one row of scale
     HT_UINT rows_per_shift;
+    HT_UINT packed_quads; // of a padded row
     HT_FLOAT eps;
 }
 HT_PUSH_END(row_norm);

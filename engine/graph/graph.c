@@ -379,6 +379,7 @@ ht_status ht_graph_finish(ht_graph *g) {
     if (!building(g)) {
         return g->status;
     }
+    ht_graph_fuse(g);
     ht_status status = ht_graph_plan(g);
     if (status == HT_OK) {
         status = ht_graph_record(g);

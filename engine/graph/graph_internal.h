@@ -75,6 +75,8 @@ static inline ht_graph_value *ht_graph_root(ht_graph *g, uint32_t id) {
 // Fill a call with shapes (and addresses, once planned) of a node.
 void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *call);
 
+// Let nodes pack their results where nothing else reads them (fuse.c).
+void ht_graph_fuse(ht_graph *g);
 // Bind outputs, compute lifetimes, place values, allocate (plan.c).
 ht_status ht_graph_plan(ht_graph *g);
 // Record every node with the barriers it needs (record.c).

@@ -1,5 +1,6 @@
 // activation: a function of each value.
 #include "elementwise.h"
+#include "quantize.h"
 
 typedef struct params {
     ht_activation act;
@@ -26,6 +27,9 @@ fail:
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
+    if (ht_format_is_packed(call->out.format)) {
+        return ht_op_record_quantize(call, p->act, commands);
+    }
     const ht_op_elementwise what = {.kind = HT_ELEMENTWISE_ACTIVATION, .act = p->act};
     return ht_op_record_elementwise(call, &what, commands);
 }
@@ -36,5 +40,8 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def ACTIVATION = {
-    .name = "activation", .infer = infer, .record = record, .reference = reference};
+static const ht_op_def ACTIVATION = {.name = "activation",
+                                     .infer = infer,
+                                     .record = record,
+                                     .reference = reference,
+                                     .packs = ht_op_packs_any};

@@ -1,5 +1,6 @@
 // attention: softmax(q k^T * scale + additions) v per head, never an S x S tensor.
 #include "gemm.h"
+#include "quantize.h"
 
 #include "attention.shared.h"
 
@@ -123,6 +124,11 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
         .tiles = (call->out.dims[1] + tile - 1) / tile,
         .scale = scale_of(p, head_dim) * 1.44269504f,
     };
+    if (ht_format_is_packed(call->out.format)) {
+        const ht_op_packed result = ht_op_packed_result(call);
+        push.scales = result.scales;
+        push.tensor = result.tensor;
+    }
     const bool packed = head_dim % 4 == 0 && (push.q | push.k | push.v | push.result) % 8 == 0;
     ht_vk_dispatch_desc dispatch = {
         .kernel = cpu ? HT_KERNEL_attention_cpu : HT_KERNEL_attention_tiles,
@@ -137,6 +143,14 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     ht_vk_split_groups(call->context, (uint64_t)push.tiles * push.heads * push.batch,
                        dispatch.groups);
     return ht_vk_dispatch(commands, &dispatch);
+}
+
+// A workgroup has one head: groups must lie within it, and rows have no padding.
+static bool packs(const ht_op_call *call, ht_format format) {
+    const params *p = call->params;
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return ht_op_can_pack(format) && row->group != 0 &&
+           call->out.dims[2] / p->heads % row->group == 0 && call->out.dims[2] % 32 == 0;
 }
 
 static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
@@ -162,4 +176,4 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
 }
 
 static const ht_op_def ATTENTION = {
-    .name = "attention", .infer = infer, .record = record, .reference = reference};
+    .name = "attention", .infer = infer, .record = record, .reference = reference, .packs = packs};

@@ -1,4 +1,5 @@
 // layer_norm: rows brought to mean 0 and variance 1, then weight, bias and modulation.
+#include "quantize.h"
 #include "row_norm.h"
 
 typedef struct params {
@@ -74,5 +75,8 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def LAYER_NORM = {
-    .name = "layer_norm", .infer = infer, .record = record, .reference = reference};
+static const ht_op_def LAYER_NORM = {.name = "layer_norm",
+                                     .infer = infer,
+                                     .record = record,
+                                     .reference = reference,
+                                     .packs = ht_op_packs_any};

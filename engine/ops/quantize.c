@@ -35,6 +35,11 @@ bool ht_op_can_pack(ht_format format) {
     return ht_format_is_packed(format) && ht_fmt_find(format)->kind != HT_FMT_ZERO_POINT;
 }
 
+bool ht_op_packs_any(const ht_op_call *call, ht_format format) {
+    (void)call;
+    return ht_op_can_pack(format);
+}
+
 static ht_status infer(ht_op_call *call) {
     const params *p = call->params;
     ht_status status = HT_OK;

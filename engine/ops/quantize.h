@@ -16,8 +16,10 @@ ht_op_packed ht_op_packed_result(const ht_op_call *call);
 
 // Does the format have one scale a row?
 bool ht_op_packs_rows(ht_format format);
-// Can activations be packed into it? Those with zero points cannot.
+// Can activations be packed into it? Not where codes have a zero point.
 bool ht_op_can_pack(ht_format format);
+// For `packs`: an op that writes whole rows can pack whatever can be packed.
+bool ht_op_packs_any(const ht_op_call *call, ht_format format);
 
 // call->out = act(input 0), packed.
 ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,

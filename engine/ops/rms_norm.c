@@ -1,4 +1,5 @@
 // rms_norm: rows divided by the root of their mean square, then a weight.
+#include "quantize.h"
 #include "row_norm.h"
 
 typedef struct params {
@@ -41,5 +42,8 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def RMS_NORM = {
-    .name = "rms_norm", .infer = infer, .record = record, .reference = reference};
+static const ht_op_def RMS_NORM = {.name = "rms_norm",
+                                   .infer = infer,
+                                   .record = record,
+                                   .reference = reference,
+                                   .packs = ht_op_packs_any};

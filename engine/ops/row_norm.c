@@ -1,6 +1,8 @@
 // One dispatch of row_norm.comp: a workgroup per row.
 #include "row_norm.h"
 
+#include "quantize.h"
+
 #include "row_norm.shared.h"
 
 uint64_t ht_op_rows_per(const ht_op_call *call, uint32_t input) {
@@ -19,7 +21,7 @@ static uint32_t format(const ht_op_call *call, uint32_t input) {
 ht_status ht_op_record_row_norm(const ht_op_call *call, bool centre, float eps,
                                 ht_vk_commands *commands) {
     const uint64_t rows = ht_op_rows(&call->out);
-    const ht_push_row_norm push = {
+    ht_push_row_norm push = {
         .x = call->in_address[ROW_NORM_X],
         .weight = address(call, ROW_NORM_WEIGHT),
         .bias = address(call, ROW_NORM_BIAS),
@@ -32,6 +34,12 @@ ht_status ht_op_record_row_norm(const ht_op_call *call, bool centre, float eps,
         .rows_per_shift = (uint32_t)ht_op_rows_per(call, ROW_NORM_SHIFT),
         .eps = eps,
     };
+    if (ht_format_is_packed(call->out.format)) {
+        const ht_op_packed packed = ht_op_packed_result(call);
+        push.scales = packed.scales;
+        push.tensor = packed.tensor;
+        push.packed_quads = packed.quads;
+    }
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_row_norm,
         .constants = {ht_op_row_local(call), centre, call->in[0].format, call->out.format,

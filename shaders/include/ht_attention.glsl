@@ -4,6 +4,7 @@
 #define HT_ATTENTION_GLSL
 
 #include "ht_packed.glsl"
+#include "ht_quantize.glsl"
 
 layout(constant_id = 1) const uint FORMAT_X = 2; // q
 layout(constant_id = 2) const uint FORMAT_W = 2; // k
@@ -47,6 +48,22 @@ void store_head(uint row, uint head, uint quad, vec4 y) {
         if (4u * quad + i < push.head_dim) {
             ht_store(push.result, FORMAT_RESULT, index + i, y[i]);
         }
+    }
+}
+
+// The same into a packed format whose groups divide a head and whose rows have no padding. y is
+// limited; `size` is that of the largest value of its group.
+void store_head_packed(uint row, uint head, uint quad, vec4 y, float size) {
+    uint at = (row * push.heads + head) * (push.head_dim / 4u) + quad;
+    uint quads = ht_pack_group_quads(FORMAT_RESULT);
+    float inverse;
+    uint scale = ht_pack_scale(size, FORMAT_RESULT, inverse);
+    ht_store_codes(push.result, FORMAT_RESULT, at, ht_encode4(y, inverse, FORMAT_RESULT));
+    if (at % quads == 0u) {
+        ht_store_scale(push.scales, FORMAT_RESULT, at / quads, scale);
+    }
+    if (at == 0u && ht_present(push.tensor)) {
+        HtF32(push.tensor).v[0] = 1.0;
     }
 }
 

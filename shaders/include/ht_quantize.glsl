@@ -29,6 +29,7 @@ HtPackRow ht_pack_row(uint format) {
     return HtPackRow(8u, 4u, 0u, 0u, 127u, 0u, 1u);
 }
 
+bool ht_is_packed(uint format) { return format >= HT_FORMAT_E4M3; }
 uint ht_pack_bits(uint format) { return ht_pack_row(format).bits; }
 // Quads that share a scale; 0: the whole row.
 uint ht_pack_group_quads(uint format) { return ht_pack_row(format).group / 4u; }

@@ -1,0 +1,90 @@
+// Fusion: where a node's result is only ever quantized, the node writes the packed format itself,
+// and neither the float nor the quantize node remains.
+#include "graph_internal.h"
+
+#include <string.h>
+
+// Do other nodes, or outputs, read the memory of `root` besides node `reader`, once?
+static bool has_other_use(ht_graph *g, uint32_t root, uint32_t reader) {
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (g->values[g->outputs[i].value].root == root) {
+            return true;
+        }
+    }
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        const ht_graph_node *node = &g->nodes[n];
+        for (uint32_t i = 0; n != reader && node->def != NULL && i < node->n_inputs; i++) {
+            if (node->inputs[i] != UINT32_MAX && g->values[node->inputs[i]].root == root) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// Does the value cover its root, row by row, so that packing one packs the other?
+static bool same_rows(const ht_graph_value *value, const ht_graph_value *root) {
+    return value->view_offset == 0 && ht_op_width(&value->desc) == ht_op_width(&root->desc) &&
+           ht_desc_count(&value->desc) == ht_desc_count(&root->desc);
+}
+
+// The node that can take over what quantize node `n` does, or NULL.
+static ht_graph_node *willing_producer(ht_graph *g, uint32_t n) {
+    const ht_graph_node *quantize = &g->nodes[n];
+    const ht_graph_value *x = &g->values[quantize->inputs[0]];
+    const ht_graph_value *root = &g->values[x->root];
+    ht_op_call call;
+    if (root->kind != HT_VALUE_NODE || !same_rows(x, root) || has_other_use(g, x->root, n)) {
+        return NULL;
+    }
+    ht_graph_node *producer = &g->nodes[root->first];
+    if (producer->def->packs == NULL) {
+        return NULL;
+    }
+    ht_graph_call(g, producer, &call);
+    return producer->def->packs(&call, g->values[quantize->output].desc.format) ? producer : NULL;
+}
+
+// The producer's result becomes packed, and the quantize node's another name for it.
+static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
+    ht_graph_value *result = &g->values[producer->output];
+    ht_op_call call;
+    result->desc.format = g->values[quantize->output].desc.format;
+    g->values[quantize->output].kind = HT_VALUE_ALIAS;
+    for (uint32_t i = 1; i < g->n_values; i++) {
+        if (g->values[i].root == quantize->output) {
+            g->values[i].root = producer->output;
+        }
+    }
+    if (producer->def->scratch != NULL) {
+        ht_graph_call(g, producer, &call);
+        producer->scratch_bytes = producer->def->scratch(&call);
+    }
+    ht_free(g->context, quantize->label);
+    memset(quantize, 0, sizeof *quantize);
+}
+
+// Close the gaps that removed nodes left.
+static void compact(ht_graph *g) {
+    uint32_t kept = 0;
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        if (g->nodes[n].def != NULL) {
+            g->values[g->nodes[n].output].first = kept;
+            g->nodes[kept++] = g->nodes[n];
+        }
+    }
+    g->n_nodes = kept;
+}
+
+void ht_graph_fuse(ht_graph *g) {
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        if (g->nodes[n].def == &ht_op_quantize_def) {
+            ht_graph_node *producer = willing_producer(g, n);
+            if (producer != NULL) {
+                take_over(g, producer, &g->nodes[n]);
+                g->stats.fused++;
+            }
+        }
+    }
+    compact(g);
+}
