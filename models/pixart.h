@@ -3,7 +3,7 @@
 #ifndef HALFTONE_MODELS_PIXART_H
 #define HALFTONE_MODELS_PIXART_H
 
-#include "common/weight_map.h"
+#include "common/recipe.h"
 
 #include <halftone/ops.h>
 
@@ -23,6 +23,7 @@ typedef struct ht_pixart_config {
     ht_activation act;
     bool attention_bias;
     bool additional_conditions; // embeds resolution and aspect ratio too
+    const ht_recipe *recipe;    // of the layers, not from the file; NULL: float
 } ht_pixart_config;
 
 // Read folder/config.json; `weights` (may be NULL) decides about the additional conditions, since

@@ -64,6 +64,9 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     if (status == HT_OK) {
         status = ht_weight_map_check(&map, part->weights, &left_over);
     }
+    if (status == HT_OK && index == PART_DENOISER && p->recipe) {
+        status = ht_recipe_check(p->recipe, &map);
+    }
     ht_weight_map_clear(&map);
     if (status != HT_OK) {
         ht_part_close(p, index);
@@ -77,6 +80,23 @@ void ht_part_close(ht_pipeline *p, uint32_t part) {
     ht_weights_destroy(&p->parts[part].weights);
 }
 
+// Bytes of the weights on the device by format, and without packing.
+static void count_formats(const ht_part *part, ht_part_report *out) {
+    out->n_formats = 0;
+    out->float_bytes = 0;
+    for (int format = 1; format < 256 && out->n_formats < HT_REPORT_FORMATS; ++format) {
+        const uint64_t bytes = ht_weights_format_bytes(part->weights, (ht_format)format);
+        if (bytes > 0) {
+            out->formats[out->n_formats++] = (ht_format_bytes){(ht_format)format, bytes};
+        }
+    }
+    for (size_t i = 0; i < ht_weights_count(part->weights); ++i) {
+        ht_tensor_desc desc = ht_weights_get(part->weights, i)->desc;
+        desc.format = desc.rank < 2 ? HT_FORMAT_F32 : part->format;
+        out->float_bytes += ht_desc_bytes(&desc);
+    }
+}
+
 void ht_part_account(const ht_pipeline *p, uint32_t index, const ht_graph *graph,
                      ht_report *report) {
     const ht_part *part = &p->parts[index];
@@ -87,16 +107,7 @@ void ht_part_account(const ht_pipeline *p, uint32_t index, const ht_graph *graph
                                                                            : out->activation_bytes;
     out->dispatches = stats.dispatches;
     ht_weights_device_bytes(part->weights, &out->device_bytes, &out->imported_bytes);
-    out->f16_bytes = out->f32_bytes = out->other_bytes = 0;
-    for (size_t i = 0; i < ht_weights_count(part->weights); ++i) {
-        const ht_weight_info *info = ht_weights_get(part->weights, i);
-        ht_tensor_desc desc = info->desc;
-        desc.format = desc.rank < 2 ? HT_FORMAT_F32 : part->format;
-        uint64_t bytes = ht_desc_bytes(&desc);
-        *(desc.format == HT_FORMAT_F16   ? &out->f16_bytes
-          : desc.format == HT_FORMAT_F32 ? &out->f32_bytes
-                                         : &out->other_bytes) += bytes;
-    }
+    count_formats(part, out);
 }
 
 ht_status ht_stage_graph(ht_pipeline *p, const char *label, ht_format activations, ht_graph **out) {

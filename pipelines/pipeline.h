@@ -15,6 +15,7 @@ typedef struct ht_pipeline ht_pipeline;
 typedef struct ht_pipeline_options {
     ht_format weights;         // of matrices and convolutions on the device; NONE: f16
     ht_format activations;     // of denoiser and VAE; NONE: what is safe and fast
+    const char *recipe;        // path of a recipe for the denoiser's layers; NULL: float
     bool keep_loaded;          // keep every part between pictures instead of freeing it after use
     bool profile;              // per-node timings, logged at debug level by kind
     uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
@@ -77,13 +78,22 @@ typedef struct ht_callbacks {
     void (*latent)(void *user, const float *values, const uint32_t dims[3]); // may be NULL
 } ht_callbacks;
 
+enum { HT_REPORT_FORMATS = 32 };
+typedef struct ht_format_bytes {
+    ht_format format;
+    uint64_t bytes;
+} ht_format_bytes;
+
 // One network's share of a run.
 typedef struct ht_part_report {
     char name[32];
     uint64_t device_bytes, imported_bytes;      // weights; the second without a copy
-    uint64_t f16_bytes, f32_bytes, other_bytes; // of the weights, by format on the device
-    uint64_t activation_bytes;
-    uint32_t dispatches; // of one run
+    uint64_t float_bytes;                       // what they would take without a recipe
+    ht_format_bytes formats[HT_REPORT_FORMATS]; // of the weights on the device
+    uint32_t n_formats;
+    uint64_t activation_bytes; // planned, of its largest graph
+    uint64_t planned_bytes;    // planned device memory while it runs, without imported weights
+    uint32_t dispatches;       // of one run
 } ht_part_report;
 
 enum { HT_REPORT_PARTS = 3 }; // text encoder, transformer, vae
@@ -98,7 +108,9 @@ typedef struct ht_report {
     uint32_t prompt_tokens;
     char sampler[32], sampler_label[32], schedule[32];
     bool tiled;
-    uint64_t peak_device_bytes;
+    char recipe[64];             // of the denoiser; "" without
+    uint64_t planned_peak_bytes; // largest of the parts' planned_bytes
+    uint64_t peak_device_bytes;  // measured
     ht_part_report parts[HT_REPORT_PARTS];
 } ht_report;
 

@@ -61,6 +61,7 @@ struct ht_pipeline {
     ht_vae_config vae;
     ht_sampler_config sampler;
     ht_tokenizer *tokenizer;
+    ht_recipe *recipe; // or NULL
     ht_part parts[HT_REPORT_PARTS];
     ht_text_stage text;
     ht_denoise_stage denoise;

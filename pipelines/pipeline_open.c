@@ -105,6 +105,7 @@ static ht_status read_parts(ht_pipeline *p) {
         status = ht_weights_open(p->context, &desc, &dit->weights);
         if (status == HT_OK) {
             status = ht_pixart_config_read(p->context, dit->path, dit->weights, &p->dit);
+            p->dit.recipe = p->recipe;
         }
         ht_part_close(p, PART_DENOISER);
     }
@@ -241,7 +242,12 @@ ht_status ht_pipeline_open(ht_context *context, const char *folder,
     }
     p->context = context;
     p->options = options ? *options : (ht_pipeline_options){0};
-    ht_status status = open_all(p, folder);
+    ht_status status =
+        p->options.recipe ? ht_recipe_open(context, p->options.recipe, &p->recipe) : HT_OK;
+    p->options.recipe = NULL; // the caller's
+    if (status == HT_OK) {
+        status = open_all(p, folder);
+    }
     if (status != HT_OK) {
         ht_pipeline_destroy(&p);
     }
@@ -263,6 +269,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
         ht_free(context, p->parts[i].path);
     }
     ht_tokenizer_destroy(&p->tokenizer);
+    ht_recipe_destroy(&p->recipe);
     ht_free(context, p);
     *pipeline = NULL;
 }

@@ -259,6 +259,8 @@ void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         snprintf(report->parts[i].name, sizeof(report->parts[i].name), "%s", p->parts[i].name);
     }
+    snprintf(report->recipe, sizeof(report->recipe), "%s",
+             p->recipe ? ht_recipe_name(p->recipe) : "");
     *run = (ht_run){.pipeline = p,
                     .params = params,
                     .callbacks = callbacks,

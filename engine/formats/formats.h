@@ -49,6 +49,9 @@ float ht_fmt_largest(const ht_fmt_row *row);               // decode of the top 
 // A group's scale as it is read back: f32, f16, E8M0 or E4M3 bits to a number.
 float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index);
 
+// NVFP4's scale of a tensor with this largest size; 1 in formats that have none.
+float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest);
+
 // ht_desc_pack of a packed format with a tensor scale that is given (NVFP4; others have none).
 void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tensor_scale,
                       const float *values, void *packed);

@@ -220,6 +220,10 @@ static void pack_group(const group *g, ht_scale_rule rule) {
     }
 }
 
+float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest) {
+    return row->scale == HT_FMT_SCALE_E4M3 && largest > 0 ? largest / (448.0f * 6.0f) : 1;
+}
+
 static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {
     float size = 0;
     if (row->scale != HT_FMT_SCALE_E4M3) {
@@ -229,7 +233,7 @@ static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_
         const float value = fabsf(limited(values[i]));
         size = value > size ? value : size;
     }
-    return size > 0 ? size / (448.0f * 6.0f) : 1;
+    return ht_fmt_tensor_scale(row, size);
 }
 
 void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tensor_scale,

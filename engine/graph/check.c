@@ -13,7 +13,8 @@ static ht_status read_bytes(ht_graph *g, uint32_t id, void *data, uint64_t bytes
     }
     switch (root->kind) {
     case HT_VALUE_WEIGHT:
-        return ht_weights_device_read(root->weights, root->weight_name, root->layout, data, bytes);
+        return ht_weights_device_read(root->weights, root->weight_name, root->layout,
+                                      root->desc.format, data, bytes);
     case HT_VALUE_CONSTANT: return ht_vk_read(g->context, &root->range, offset, data, bytes);
     default: return ht_vk_read(g->context, &g->activations, root->offset + offset, data, bytes);
     }

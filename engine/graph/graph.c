@@ -120,13 +120,19 @@ ht_value ht_graph_tensor(ht_graph *g, ht_tensor *tensor) {
 
 ht_value ht_graph_weight(ht_graph *g, ht_weights *weights, const char *name,
                          ht_weight_layout layout, uint32_t rank, const uint32_t *dims) {
+    return ht_graph_weight_as(g, weights, name, layout, HT_FORMAT_NONE, rank, dims);
+}
+
+ht_value ht_graph_weight_as(ht_graph *g, ht_weights *weights, const char *name,
+                            ht_weight_layout layout, ht_format format, uint32_t rank,
+                            const uint32_t *dims) {
     ht_tensor_desc desc;
     uint64_t address;
     uint32_t id;
     if (!building(g)) {
         return FAILED;
     }
-    ht_status status = ht_weights_device(weights, name, layout, rank, dims, &desc, &address);
+    ht_status status = ht_weights_device(weights, name, layout, format, rank, dims, &desc, &address);
     if (status != HT_OK) {
         ht_graph_fail(g, status);
         return FAILED;

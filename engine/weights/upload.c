@@ -98,9 +98,12 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
 }
 
 static ht_format device_format(const ht_weights *weights, const ht_weights_entry *entry,
-                               ht_weight_layout layout) {
+                               ht_weight_layout layout, ht_format asked) {
     if (layout == HT_WEIGHT_VECTOR) {
         return HT_FORMAT_F32;
+    }
+    if (asked != HT_FORMAT_NONE) {
+        return asked;
     }
     if (weights->format != HT_FORMAT_NONE) {
         return weights->format;
@@ -108,8 +111,7 @@ static ht_format device_format(const ht_weights *weights, const ht_weights_entry
     return entry->dtype == HT_ST_F64 ? HT_FORMAT_F32 : entry->info.desc.format;
 }
 
-// Values of a computable tensor from its mapped bytes.
-static void unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count) {
+void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count) {
     const uint64_t width = ht_st_dtype_bits(entry->dtype) / 8;
     const uint8_t *bytes = (const uint8_t *)entry->info.data + first * width;
     if (entry->dtype != HT_ST_F64) {
@@ -123,8 +125,7 @@ static void unpack(const ht_weights_entry *entry, uint64_t first, float *values,
     }
 }
 
-// [O, I, kh, kw] -> [O, kh, kw, I]
-static void permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps) {
+void ht_weights_permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps) {
     for (size_t o = 0; o < n_out; o++) {
         for (size_t c = 0; c < channels; c++) {
             for (size_t t = 0; t < taps; t++) {
@@ -161,9 +162,9 @@ static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_
     }
     for (uint64_t done = 0; done < count && status == HT_OK; done += step) {
         const uint64_t now = count - done < step ? count - done : step;
-        unpack(entry, done, values, now);
+        ht_weights_unpack(entry, done, values, now);
         if (taps > 1) {
-            permute(values, permuted, now / unit, channels, taps);
+            ht_weights_permute(values, permuted, now / unit, channels, taps);
         }
         ht_format_pack(format, permuted, packed, now);
         status = ht_vk_write(context, range, done * width, packed, now * width);
@@ -230,14 +231,36 @@ static ht_status take_range(ht_weights *weights, uint64_t bytes, ht_upload *uplo
     return ht_vk_arena_take(&weights->arena, bytes, &upload->range);
 }
 
+// Shape and format on the device.
+static ht_tensor_desc device_desc(ht_weight_layout layout, ht_format format, uint32_t rank,
+                                  const uint32_t *dims) {
+    ht_tensor_desc desc = shape_of(rank, dims);
+    desc.format = format;
+    if (layout == HT_WEIGHT_CONV) {
+        const uint32_t channels_last[] = {dims[0], dims[2], dims[3], dims[1]};
+        memcpy(desc.dims, channels_last, sizeof channels_last);
+    }
+    return desc;
+}
+
+// Copy or convert into `upload->range`.
+static ht_status fill(ht_weights *weights, const ht_weights_entry *entry,
+                      const ht_tensor_desc *desc, uint64_t taps, bool same, ht_upload *upload) {
+    const uint64_t channels = taps > 1 ? desc->dims[3] : 1;
+    if (ht_format_is_packed(desc->format)) {
+        return ht_weights_pack(weights, entry, desc, taps, &upload->range);
+    }
+    return same ? ht_vk_write(weights->context, &upload->range, 0, entry->info.data, upload->bytes)
+                : convert(weights, entry, desc->format, channels, taps, &upload->range);
+}
+
 static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_weight_layout layout,
-                              const uint32_t *dims, ht_upload *upload) {
+                              const ht_tensor_desc *desc, ht_upload *upload) {
     ht_shard *shard = &weights->shards[entry->shard];
-    const ht_format format = device_format(weights, entry, layout);
-    const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)dims[2] * dims[3] : 1;
-    const bool same = entry->info.desc.format == format && taps == 1;
-    const uint64_t bytes = ht_desc_count(&entry->info.desc) * (ht_format_bits(format) / 8);
-    *upload = (ht_upload){.format = format};
+    const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)desc->dims[1] * desc->dims[2] : 1;
+    const bool same = entry->info.desc.format == desc->format && taps == 1;
+    const uint64_t bytes = ht_desc_bytes(desc);
+    *upload = (ht_upload){.format = desc->format, .bytes = bytes};
     const ht_import *import = same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0
                                   ? import_bytes(weights, shard, entry->offset, bytes)
                                   : NULL;
@@ -249,9 +272,7 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
     }
     ht_status status = take_range(weights, bytes, upload);
     if (status == HT_OK) {
-        status = same ? ht_vk_write(weights->context, &upload->range, 0, entry->info.data, bytes)
-                      : convert(weights, entry, format, layout == HT_WEIGHT_CONV ? dims[1] : 1,
-                                taps, &upload->range);
+        status = fill(weights, entry, desc, taps, same, upload);
         ht_file_map_forget(&shard->map, entry->offset, entry->info.bytes);
     }
     if (status != HT_OK) {
@@ -280,9 +301,21 @@ static ht_status reserve_upload(ht_weights *weights) {
     return HT_OK;
 }
 
+// The copy in that layout and format, or NULL.
+static ht_upload *find_upload(const ht_weights *weights, const ht_weights_entry *entry,
+                              ht_weight_layout layout, ht_format format) {
+    for (uint32_t at = entry->uploads[kind_of(layout)]; at != 0;
+         at = weights->uploads[at - 1].next) {
+        if (weights->uploads[at - 1].format == format) {
+            return &weights->uploads[at - 1];
+        }
+    }
+    return NULL;
+}
+
 ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_layout layout,
-                            uint32_t rank, const uint32_t *dims, ht_tensor_desc *desc,
-                            uint64_t *address) {
+                            ht_format format, uint32_t rank, const uint32_t *dims,
+                            ht_tensor_desc *desc, uint64_t *address) {
     ht_status status = HT_OK;
     ht_weights_entry *entry = NULL;
     if (weights->context->host_only) {
@@ -291,46 +324,52 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
                        weights->path, name);
     }
     HT_TRY(find_checked(weights, name, layout, rank, dims, &entry));
-    uint32_t *slot = &entry->uploads[kind_of(layout)];
-    if (*slot == 0) {
+    *desc = device_desc(layout, device_format(weights, entry, layout, format), rank, dims);
+    ht_upload *upload = find_upload(weights, entry, layout, desc->format);
+    if (!upload) {
         HT_TRY(reserve_upload(weights));
-        HT_TRY(upload_entry(weights, entry, layout, dims, &weights->uploads[weights->n_uploads]));
-        *slot = ++weights->n_uploads;
+        upload = &weights->uploads[weights->n_uploads];
+        HT_TRY(upload_entry(weights, entry, layout, desc, upload));
+        uint32_t *first = &entry->uploads[kind_of(layout)];
+        upload->next = *first;
+        *first = ++weights->n_uploads;
     }
-    const ht_upload *upload = &weights->uploads[*slot - 1];
-    *desc = shape_of(rank, dims);
-    desc->format = upload->format;
     desc->label = entry->info.name;
-    if (layout == HT_WEIGHT_CONV) {
-        const uint32_t channels_last[] = {dims[0], dims[2], dims[3], dims[1]};
-        memcpy(desc->dims, channels_last, sizeof channels_last);
-    }
     *address = upload->address;
 fail:
     return status;
 }
 
 ht_status ht_weights_device_read(ht_weights *weights, const char *name, ht_weight_layout layout,
-                                 void *data, uint64_t bytes) {
+                                 ht_format format, void *data, uint64_t bytes) {
     ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
-    const uint32_t slot = entry ? entry->uploads[kind_of(layout)] : 0;
-    if (slot == 0) {
+    const ht_upload *upload =
+        entry ? find_upload(weights, entry, layout, device_format(weights, entry, layout, format))
+              : NULL;
+    if (!upload) {
         return ht_fail(weights->context, HT_ERR_INVALID,
                        "weights '%s': tensor '%s' is not on the device in that layout",
                        weights->path, name);
     }
-    const ht_upload *upload = &weights->uploads[slot - 1];
-    const uint64_t held = ht_desc_count(&entry->info.desc) * (ht_format_bits(upload->format) / 8);
-    if (bytes != held) {
+    if (bytes != upload->bytes) {
         return ht_fail(weights->context, HT_ERR_INVALID,
                        "weights '%s': tensor '%s' has %llu bytes on the device, %llu asked for",
-                       weights->path, name, (unsigned long long)held, (unsigned long long)bytes);
+                       weights->path, name, (unsigned long long)upload->bytes,
+                       (unsigned long long)bytes);
     }
     if (!upload->range.block) {
         memcpy(data, entry->info.data, bytes);
         return HT_OK;
     }
     return ht_vk_read(weights->context, &upload->range, 0, data, bytes);
+}
+
+uint64_t ht_weights_format_bytes(const ht_weights *weights, ht_format format) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < weights->n_uploads; i++) {
+        bytes += weights->uploads[i].format == format ? weights->uploads[i].bytes : 0;
+    }
+    return bytes;
 }
 
 ht_status ht_weights_read_f32(ht_weights *weights, const char *name, float *values, size_t count) {
@@ -348,7 +387,7 @@ ht_status ht_weights_read_f32(ht_weights *weights, const char *name, float *valu
                        entry->info.file, name, (unsigned long long)ht_desc_count(&entry->info.desc),
                        count);
     }
-    unpack(entry, 0, values, count);
+    ht_weights_unpack(entry, 0, values, count);
     return HT_OK;
 }
 

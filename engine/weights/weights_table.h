@@ -53,7 +53,8 @@ typedef struct ht_weights_entry {
     uint64_t offset; // in its file
     uint32_t shard;  // its file
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
-    uint32_t uploads[HT_UPLOAD_KINDS]; // index + 1 into ht_weights.uploads, 0: not on the device
+    // First of its copies: index + 1 into ht_weights.uploads, 0: not on the device.
+    uint32_t uploads[HT_UPLOAD_KINDS];
 } ht_weights_entry;
 
 typedef struct ht_weights_metadata_pair {
@@ -84,6 +85,8 @@ typedef struct ht_shard {
 // A weight on the device.
 typedef struct ht_upload {
     ht_format format;
+    uint32_t next; // the same weight in another format: index + 1, 0: none
+    uint64_t bytes;
     uint64_t address;
     ht_vk_range range; // zeroed when it is the mapped file itself
     bool own_block;    // a block of its own, not part of the arena
@@ -119,6 +122,13 @@ ht_status ht_sharded_open(ht_weights *weights, const char *index_path);
 
 // Entry of that name in a sorted table, or NULL.
 ht_weights_entry *ht_weights_lookup(ht_weights_entry *entries, uint32_t count, const char *name);
+// Values of a computable tensor from its mapped bytes (upload.c).
+void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count);
+// [O, I, taps] -> [O, taps, I]
+void ht_weights_permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps);
+// Pack a tensor into `range`, rows at a time; `taps` above 1: the file has [O, I, taps] (pack.c).
+ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
+                          const ht_tensor_desc *desc, uint64_t taps, const ht_vk_range *range);
 // Release what the device holds (upload.c).
 void ht_weights_release_device(ht_weights *weights);
 

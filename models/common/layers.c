@@ -41,15 +41,26 @@ static ht_value optional_bias(const ht_nn *nn, const char *prefix, uint32_t n) {
     return ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_VECTOR, 1, &n);
 }
 
+// prefix.weight and x in the formats the recipe has for the layer.
+static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                             uint32_t rank, const uint32_t *dims, ht_value *x) {
+    char name[HT_NAME_BYTES];
+    ht_layer_formats formats;
+    ht_nn_name(name, "%s.weight", prefix);
+    ht_recipe_find(nn->recipe, prefix, &formats);
+    if (formats.activations != HT_FORMAT_NONE) {
+        *x = ht_op_quantize(nn->graph, *x, formats.activations);
+    }
+    return ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
+}
+
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest) {
-    char name[HT_NAME_BYTES];
     uint32_t dims[2] = {outputs, ht_nn_width(nn, x)};
-    ht_nn_name(name, "%s.weight", prefix);
     if (dims[1] == 0) {
         return (ht_value){0};
     }
-    ht_value w = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_MATRIX, 2, dims);
+    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
     ht_epilogue epilogue = rest ? *rest : HT_EPILOGUE_NONE;
     epilogue.bias = optional_bias(nn, prefix, outputs);
     return ht_op_linear(nn->graph, x, w, &epilogue);
@@ -57,13 +68,11 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
 
 ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                     uint32_t kernel, ht_conv2d_args args) {
-    char name[HT_NAME_BYTES];
     uint32_t dims[4] = {outputs, ht_nn_width(nn, x), kernel, kernel};
-    ht_nn_name(name, "%s.weight", prefix);
     if (dims[1] == 0) {
         return (ht_value){0};
     }
-    ht_value w = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_CONV, 4, dims);
+    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
     args.epilogue.bias = optional_bias(nn, prefix, outputs);
     return ht_op_conv2d(nn->graph, x, w, &args);
 }

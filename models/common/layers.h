@@ -2,6 +2,8 @@
 #ifndef HT_MODELS_LAYERS_H
 #define HT_MODELS_LAYERS_H
 
+#include "recipe.h"
+
 #include <halftone/ops.h>
 
 enum { HT_NAME_BYTES = 160 };
@@ -10,6 +12,7 @@ enum { HT_NAME_BYTES = 160 };
 typedef struct ht_nn {
     ht_graph *graph;
     ht_weights *weights;
+    const ht_recipe *recipe; // formats of linear and conv layers; NULL: float
 } ht_nn;
 
 // Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not
@@ -20,7 +23,8 @@ const char *ht_nn_name(char name[HT_NAME_BYTES], const char *format, ...) HT_PRI
 ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uint32_t n);
 
 // prefix.weight [outputs, K], and prefix.bias when the checkpoint has one. `rest` adds activation,
-// gate and residual (its bias is ignored); NULL: none.   x [.., K] -> [.., outputs]
+// gate and residual (its bias is ignored); NULL: none. The recipe says what the weight, and x before
+// it, are packed into.   x [.., K] -> [.., outputs]
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest);
 

@@ -38,6 +38,11 @@ HT_API ht_value ht_graph_tensor(ht_graph *graph, ht_tensor *tensor);
 // the tensor's name, the shape expected and the shape found.
 HT_API ht_value ht_graph_weight(ht_graph *graph, ht_weights *weights, const char *name,
                                 ht_weight_layout layout, uint32_t rank, const uint32_t *dims);
+// The same with the format on the device chosen: NONE as the weights were opened, or a packed one
+// (not for VECTOR, which is always f32). Packed by HT_SCALE_SEARCH while it is uploaded.
+HT_API ht_value ht_graph_weight_as(ht_graph *graph, ht_weights *weights, const char *name,
+                                   ht_weight_layout layout, ht_format format, uint32_t rank,
+                                   const uint32_t *dims);
 // A constant; the data (bytes as desc says) is copied.
 HT_API ht_value ht_graph_constant(ht_graph *graph, const ht_tensor_desc *desc, const void *data);
 

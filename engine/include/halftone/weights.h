@@ -45,6 +45,8 @@ HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *ke
 
 // Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
 HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported);
+// Those of one format, scales included.
+HT_API uint64_t ht_weights_format_bytes(const ht_weights *weights, ht_format format);
 
 // How a weight lies on the device.
 typedef enum ht_weight_layout {

@@ -188,21 +188,24 @@ static void check(const fixture *f, ht_context *context, ht_weights *weights, co
                                                         : kept;
     ht_tensor_desc desc;
     uint64_t address = 0, again = 0;
-    assert_int_equal(ht_weights_device(weights, name, layout, r->rank, r->dims, &desc, &address),
-                     HT_OK);
+    assert_int_equal(
+        ht_weights_device(weights, name, layout, HT_FORMAT_NONE, r->rank, r->dims, &desc, &address),
+        HT_OK);
     assert_int_equal(desc.format, format);
     assert_int_equal(ht_desc_count(&desc), f->counts[index]);
     assert_true(address != 0 && address % 16 == 0);
     // Once on the device, it stays where it is.
-    assert_int_equal(ht_weights_device(weights, name, layout, r->rank, r->dims, &desc, &again),
-                     HT_OK);
+    assert_int_equal(
+        ht_weights_device(weights, name, layout, HT_FORMAT_NONE, r->rank, r->dims, &desc, &again),
+        HT_OK);
     assert_true(again == address);
     float want[MAX_VALUES], got[MAX_VALUES];
     uint8_t packed[4 * MAX_VALUES];
     const size_t count = f->counts[index];
     expect_values(f, index, layout, format, want);
-    assert_int_equal(ht_weights_device_read(weights, name, layout, packed, ht_desc_bytes(&desc)),
-                     HT_OK);
+    assert_int_equal(
+        ht_weights_device_read(weights, name, layout, HT_FORMAT_NONE, packed, ht_desc_bytes(&desc)),
+        HT_OK);
     ht_format_unpack(format, packed, got, count);
     assert_memory_equal(got, want, count * sizeof *got);
     memset(got, 0, sizeof got);
@@ -272,7 +275,9 @@ static void refuse(ht_weights *weights, const char *name, ht_weight_layout layou
     ht_tensor_desc desc;
     uint64_t address = 0;
     const char *message = ht_context_message(ht_weights_context(weights));
-    assert_int_equal(ht_weights_device(weights, name, layout, rank, dims, &desc, &address), status);
+    assert_int_equal(
+        ht_weights_device(weights, name, layout, HT_FORMAT_NONE, rank, dims, &desc, &address),
+        status);
     if (!strstr(message, part)) {
         fail_msg("sentence \"%s\", expected \"%s\"", message, part);
     }
@@ -293,15 +298,18 @@ static void test_refusals(void **state) {
     refuse(weights, "ints", HT_WEIGHT_VECTOR, 1, three, HT_ERR_UNSUPPORTED, "'ints' holds I64");
     refuse(weights, "conv", HT_WEIGHT_CONV, 3, conv, HT_ERR_INVALID, "rank 3");
     uint8_t bytes[64];
-    assert_int_equal(ht_weights_device_read(weights, "f16", HT_WEIGHT_MATRIX, bytes, 64),
-                     HT_ERR_INVALID);
+    assert_int_equal(
+        ht_weights_device_read(weights, "f16", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, bytes, 64),
+        HT_ERR_INVALID);
     assert_non_null(strstr(ht_context_message(context), "not on the device"));
     ht_tensor_desc desc;
     uint64_t address;
+    assert_int_equal(ht_weights_device(weights, "f16", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, 2, square,
+                                       &desc, &address),
+                     HT_OK);
     assert_int_equal(
-        ht_weights_device(weights, "f16", HT_WEIGHT_MATRIX, 2, square, &desc, &address), HT_OK);
-    assert_int_equal(ht_weights_device_read(weights, "f16", HT_WEIGHT_MATRIX, bytes, 64),
-                     HT_ERR_INVALID);
+        ht_weights_device_read(weights, "f16", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, bytes, 64),
+        HT_ERR_INVALID);
     assert_non_null(strstr(ht_context_message(context), "640 bytes on the device, 64 asked for"));
     ht_weights_destroy(&weights);
     ht_context_destroy(&context);
@@ -315,12 +323,14 @@ static void test_one_by_one(void **state) {
     const uint32_t matrix[] = {8, 4}, conv[] = {12, 4, 1, 1};
     ht_tensor_desc desc;
     uint64_t address = 0;
-    assert_int_equal(
-        ht_weights_device(weights, "conv1", HT_WEIGHT_MATRIX, 2, matrix, &desc, &address), HT_OK);
+    assert_int_equal(ht_weights_device(weights, "conv1", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, 2,
+                                       matrix, &desc, &address),
+                     HT_OK);
     assert_int_equal(desc.rank, 2);
     assert_int_equal(desc.dims[1], 4);
-    assert_int_equal(ht_weights_device(weights, "f32", HT_WEIGHT_CONV, 4, conv, &desc, &address),
-                     HT_OK);
+    assert_int_equal(
+        ht_weights_device(weights, "f32", HT_WEIGHT_CONV, HT_FORMAT_NONE, 4, conv, &desc, &address),
+        HT_OK);
     const uint32_t want[] = {12, 1, 1, 4};
     assert_int_equal(desc.rank, 4);
     assert_memory_equal(desc.dims, want, sizeof want);
@@ -350,10 +360,12 @@ static void test_large_tensors_in_pieces(void **state) {
     const uint32_t matrix[] = {ROWS, WIDTH}, conv[] = {OUT, IN, 3, 3};
     ht_tensor_desc desc;
     uint64_t address;
-    assert_int_equal(ht_weights_device(weights, "m", HT_WEIGHT_MATRIX, 2, matrix, &desc, &address),
+    assert_int_equal(ht_weights_device(weights, "m", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, 2, matrix,
+                                       &desc, &address),
                      HT_OK);
-    assert_int_equal(ht_weights_device_read(weights, "m", HT_WEIGHT_MATRIX, half, 2 * n_matrix),
-                     HT_OK);
+    assert_int_equal(
+        ht_weights_device_read(weights, "m", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, half, 2 * n_matrix),
+        HT_OK);
     ht_format_unpack(HT_FORMAT_F16, half, got, n_matrix);
     for (size_t i = 0; i < n_matrix; i++) {
         float want;
@@ -362,9 +374,12 @@ static void test_large_tensors_in_pieces(void **state) {
         ht_format_unpack(HT_FORMAT_F16, &code, &want, 1);
         assert_true(got[i] == want);
     }
-    assert_int_equal(ht_weights_device(weights, "c", HT_WEIGHT_CONV, 4, conv, &desc, &address),
-                     HT_OK);
-    assert_int_equal(ht_weights_device_read(weights, "c", HT_WEIGHT_CONV, half, 2 * n_conv), HT_OK);
+    assert_int_equal(
+        ht_weights_device(weights, "c", HT_WEIGHT_CONV, HT_FORMAT_NONE, 4, conv, &desc, &address),
+        HT_OK);
+    assert_int_equal(
+        ht_weights_device_read(weights, "c", HT_WEIGHT_CONV, HT_FORMAT_NONE, half, 2 * n_conv),
+        HT_OK);
     for (size_t i = 0; i < n_conv; i++) {
         const size_t channel = i % IN, tap = i / IN % TAPS, o = i / IN / TAPS;
         uint16_t code;
@@ -443,8 +458,8 @@ static void test_no_memory(void **state) {
         ht_tensor_desc desc;
         uint64_t address;
         allocator.fail_at = allocator.calls + failures + 1;
-        const ht_status status =
-            ht_weights_device(weights, "conv", HT_WEIGHT_CONV, 4, conv, &desc, &address);
+        const ht_status status = ht_weights_device(weights, "conv", HT_WEIGHT_CONV, HT_FORMAT_NONE,
+                                                   4, conv, &desc, &address);
         allocator.fail_at = 0;
         if (status == HT_OK) {
             ht_weights_destroy(&weights);
@@ -452,8 +467,9 @@ static void test_no_memory(void **state) {
         }
         assert_int_equal(status, HT_ERR_NO_MEMORY);
         // And the next try succeeds.
-        assert_int_equal(
-            ht_weights_device(weights, "conv", HT_WEIGHT_CONV, 4, conv, &desc, &address), HT_OK);
+        assert_int_equal(ht_weights_device(weights, "conv", HT_WEIGHT_CONV, HT_FORMAT_NONE, 4, conv,
+                                           &desc, &address),
+                         HT_OK);
         ht_weights_destroy(&weights);
     }
     assert_true(failures >= 4);

@@ -1,0 +1,127 @@
+// Weights into packed formats, so many rows at a time that host memory stays small.
+#include "weights_table.h"
+
+#include "formats.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK_VALUES = 1 << 18 };
+
+typedef struct packing {
+    ht_weights *weights;
+    const ht_weights_entry *entry;
+    ht_packed_layout whole;
+    uint64_t channels, taps;  // of the file, when taps > 1
+    uint64_t rows;            // of a chunk
+    float *values, *permuted; // of a chunk; the same memory when taps is 1
+    void *packed;
+} packing;
+
+// Values of rows as the device has them. NaN and infinity have no code and are refused.
+static ht_status read_rows(const packing *p, uint64_t row, uint64_t rows) {
+    const uint64_t width = p->whole.width, count = rows * width;
+    ht_weights_unpack(p->entry, row * width, p->values, count);
+    for (uint64_t i = 0; i < count; i++) {
+        if (!isfinite(p->values[i])) {
+            return ht_fail(p->weights->context, HT_ERR_IO,
+                           "weights '%s': tensor '%s' has %s at index %llu and cannot be packed",
+                           p->entry->info.file, p->entry->info.name,
+                           isnan(p->values[i]) ? "NaN" : "infinity",
+                           (unsigned long long)(row * width + i));
+        }
+    }
+    if (p->taps > 1) {
+        ht_weights_permute(p->values, p->permuted, rows / p->taps, p->channels, p->taps);
+    }
+    return HT_OK;
+}
+
+// The scale of the whole tensor, where the format has one, needs all values first.
+static ht_status find_tensor_scale(const packing *p, const ht_fmt_row *format, float *scale) {
+    ht_status status = HT_OK;
+    float largest = 0;
+    *scale = 1;
+    if (format->scale != HT_FMT_SCALE_E4M3) {
+        return HT_OK;
+    }
+    for (uint64_t row = 0; row < p->whole.rows; row += p->rows) {
+        const uint64_t rows = p->whole.rows - row < p->rows ? p->whole.rows - row : p->rows;
+        HT_TRY(read_rows(p, row, rows));
+        for (uint64_t i = 0; i < rows * p->whole.width; i++) {
+            largest = fmaxf(largest, fabsf(p->values[i]));
+        }
+    }
+    *scale = ht_fmt_tensor_scale(format, largest);
+fail:
+    return status;
+}
+
+// The parts of a packed chunk to where they lie in the whole.
+static ht_status write_rows(const packing *p, const ht_packed_layout *part, uint64_t row,
+                            const ht_vk_range *range) {
+    ht_context *context = p->weights->context;
+    const uint8_t *from = p->packed;
+    const uint64_t scales = part->groups * (uint64_t)part->scale_bytes;
+    ht_status status = HT_OK;
+    HT_TRY(ht_vk_write(context, range, row * part->row_bytes, from, part->rows * part->row_bytes));
+    HT_TRY(ht_vk_write(context, range, p->whole.scales_offset + row * scales,
+                       from + part->scales_offset, part->rows * scales));
+    if (part->zeros_offset != part->tensor_offset) {
+        HT_TRY(ht_vk_write(context, range, p->whole.zeros_offset + row * part->groups,
+                           from + part->zeros_offset, part->rows * part->groups));
+    }
+fail:
+    return status;
+}
+
+static ht_status pack_rows(const packing *p, const ht_tensor_desc *desc, const ht_vk_range *range) {
+    const ht_fmt_row *format = ht_fmt_find(desc->format);
+    float tensor_scale;
+    ht_status status = find_tensor_scale(p, format, &tensor_scale);
+    for (uint64_t row = 0; status == HT_OK && row < p->whole.rows; row += p->rows) {
+        const uint64_t rows = p->whole.rows - row < p->rows ? p->whole.rows - row : p->rows;
+        const ht_tensor_desc part = {
+            .format = desc->format, .rank = 2, .dims = {(uint32_t)rows, p->whole.width}};
+        ht_packed_layout layout;
+        ht_packed_layout_of(&part, &layout);
+        HT_TRY(read_rows(p, row, rows));
+        ht_fmt_pack_rows(&part, HT_SCALE_SEARCH, tensor_scale, p->permuted, p->packed);
+        HT_TRY(write_rows(p, &layout, row, range));
+    }
+    if (format->scale == HT_FMT_SCALE_E4M3) {
+        HT_TRY(ht_vk_write(p->weights->context, range, p->whole.tensor_offset, &tensor_scale,
+                           sizeof tensor_scale));
+    }
+fail:
+    return status;
+}
+
+ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
+                          const ht_tensor_desc *desc, uint64_t taps, const ht_vk_range *range) {
+    ht_context *context = weights->context;
+    packing p = {
+        .weights = weights, .entry = entry, .channels = desc->dims[desc->rank - 1], .taps = taps};
+    ht_packed_layout_of(desc, &p.whole);
+    if (p.whole.rows == 0 || p.whole.width == 0) {
+        return HT_OK;
+    }
+    // Whole output channels: their taps are beside each other in the file.
+    const uint64_t unit = taps * p.whole.width;
+    p.rows = taps * (unit < CHUNK_VALUES ? CHUNK_VALUES / unit : 1);
+    p.rows = p.rows < p.whole.rows ? p.rows : p.whole.rows;
+    const ht_tensor_desc part = {
+        .format = desc->format, .rank = 2, .dims = {(uint32_t)p.rows, p.whole.width}};
+    p.values = ht_alloc(context, p.rows * p.whole.width * sizeof *p.values);
+    p.permuted = p.values && taps > 1
+                     ? ht_alloc(context, p.rows * p.whole.width * sizeof *p.permuted)
+                     : p.values;
+    p.packed = p.permuted ? ht_alloc(context, ht_desc_bytes(&part)) : NULL;
+    const ht_status status = p.packed ? pack_rows(&p, desc, range) : HT_ERR_NO_MEMORY;
+    ht_free(context, p.packed);
+    if (p.permuted != p.values) {
+        ht_free(context, p.permuted);
+    }
+    ht_free(context, p.values);
+    return status;
+}

@@ -1,0 +1,249 @@
+// Reading recipes, with jansson, and looking layers up in them.
+#include "recipe.h"
+
+#include "config.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_ROWS = 1000, MAX_TEXT = 256 };
+
+typedef struct row {
+    char match[MAX_TEXT];
+    ht_layer_formats formats;
+} row;
+
+struct ht_recipe {
+    ht_context *context;
+    char *path;
+    char name[MAX_TEXT], description[MAX_TEXT];
+    row *rows;
+    uint32_t n_rows;
+};
+
+bool ht_recipe_match(const char *pattern, const char *text) {
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            resume = text;
+        } else if (*pattern == '?' || *pattern == *text) {
+            ++pattern;
+            ++text;
+        } else if (star) { // let the last star take one more
+            pattern = star;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') {
+        ++pattern;
+    }
+    return !*pattern;
+}
+
+static ht_status check_keys(ht_context *context, const char *path, json_t *object,
+                            const char *const *known, const char *where) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        bool found = false;
+        for (uint32_t i = 0; known[i]; ++i) {
+            found = found || strcmp(known[i], key) == 0;
+        }
+        if (!found) {
+            return ht_fail(context, HT_ERR_IO, "recipe '%s'%s: unknown key \"%.60s\"", path, where,
+                           key);
+        }
+    }
+    return HT_OK;
+}
+
+static ht_status read_text(ht_context *context, const char *path, const json_t *object,
+                           const char *key, bool needed, const char *where, char out[MAX_TEXT]) {
+    const json_t *value = json_object_get(object, key);
+    const char *text = json_string_value(value);
+    if ((value || needed) && (!text || (needed && !*text))) {
+        return ht_fail(context, HT_ERR_IO, "recipe '%s'%s: \"%s\" must be a text", path, where,
+                       key);
+    }
+    if (text && strlen(text) >= MAX_TEXT) {
+        return ht_fail(context, HT_ERR_IO, "recipe '%s'%s: \"%s\" has %zu bytes, at most %d fit",
+                       path, where, key, strlen(text), MAX_TEXT - 1);
+    }
+    snprintf(out, MAX_TEXT, "%s", text ? text : "");
+    return HT_OK;
+}
+
+// Absent and "f16" are both float.
+static ht_status read_format(ht_context *context, const char *path, const json_t *object,
+                             const char *key, const char *where, ht_format *out) {
+    char name[MAX_TEXT];
+    ht_status status = read_text(context, path, object, key, false, where, name);
+    *out = HT_FORMAT_NONE;
+    if (status != HT_OK || !*name || strcmp(name, "f16") == 0) {
+        return status;
+    }
+    *out = ht_format_find(name);
+    if (!ht_format_is_packed(*out)) {
+        return ht_fail(
+            context, HT_ERR_IO, "recipe '%s'%s: \"%s\" is %s '%.60s'; see gen --list-formats", path,
+            where, key, *out == HT_FORMAT_NONE ? "the unknown format" : "the plain format", name);
+    }
+    return HT_OK;
+}
+
+static ht_status check_pair(ht_context *context, const char *path, const char *where,
+                            const ht_layer_formats *formats) {
+    if (formats->activations != HT_FORMAT_NONE && formats->weights == HT_FORMAT_NONE) {
+        return ht_fail(context, HT_ERR_IO,
+                       "recipe '%s'%s: %s activations need packed weights, these are f16", path,
+                       where, ht_format_name(formats->activations));
+    }
+    if (formats->activations == HT_FORMAT_INT4Z) {
+        return ht_fail(context, HT_ERR_IO,
+                       "recipe '%s'%s: activations cannot be int4z, which has zero points; int4 "
+                       "can",
+                       path, where);
+    }
+    return HT_OK;
+}
+
+static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
+    static const char *const known[] = {"match", "weights", "activations", "note", NULL};
+    ht_context *context = recipe->context;
+    const char *path = recipe->path;
+    row *r = &recipe->rows[index];
+    char where[32], note[MAX_TEXT];
+    snprintf(where, sizeof(where), " row %u", index + 1);
+    if (!json_is_object(object)) {
+        return ht_fail(context, HT_ERR_IO, "recipe '%s'%s must be an object", path, where);
+    }
+    ht_status status = check_keys(context, path, object, known, where);
+    if (status == HT_OK) {
+        status = read_text(context, path, object, "match", true, where, r->match);
+    }
+    if (status == HT_OK) {
+        status = read_text(context, path, object, "note", false, where, note);
+    }
+    if (status == HT_OK) {
+        status = read_format(context, path, object, "weights", where, &r->formats.weights);
+    }
+    if (status == HT_OK) {
+        status = read_format(context, path, object, "activations", where, &r->formats.activations);
+    }
+    return status == HT_OK ? check_pair(context, path, where, &r->formats) : status;
+}
+
+static ht_status read_all(ht_recipe *recipe, json_t *root) {
+    static const char *const known[] = {"name", "description", "layers", NULL};
+    ht_context *context = recipe->context;
+    ht_status status = check_keys(context, recipe->path, root, known, "");
+    if (status == HT_OK) {
+        status = read_text(context, recipe->path, root, "name", true, "", recipe->name);
+    }
+    if (status == HT_OK) {
+        status =
+            read_text(context, recipe->path, root, "description", false, "", recipe->description);
+    }
+    const json_t *layers = json_object_get(root, "layers");
+    if (status == HT_OK && (!json_is_array(layers) || json_array_size(layers) > MAX_ROWS)) {
+        status =
+            ht_fail(context, HT_ERR_IO, "recipe '%s': \"layers\" must be a list of at most %d rows",
+                    recipe->path, MAX_ROWS);
+    }
+    const uint32_t count = status == HT_OK ? (uint32_t)json_array_size(layers) : 0;
+    if (status == HT_OK) {
+        recipe->rows = ht_alloc(context, (count ? count : 1) * sizeof(*recipe->rows));
+        status = recipe->rows ? HT_OK : HT_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < count && status == HT_OK; ++i) {
+        status = read_row(recipe, i, json_array_get(layers, i));
+        recipe->n_rows = i + 1;
+    }
+    return status;
+}
+
+ht_status ht_recipe_open(ht_context *context, const char *path, ht_recipe **out) {
+    ht_config json;
+    *out = NULL;
+    ht_status status = ht_config_open(context, NULL, path, &json);
+    if (status != HT_OK) {
+        return status;
+    }
+    ht_recipe *recipe = ht_alloc(context, sizeof(*recipe));
+    if (recipe) {
+        *recipe = (ht_recipe){.context = context, .path = ht_alloc(context, strlen(path) + 1)};
+    }
+    status = recipe && recipe->path ? HT_OK : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        memcpy(recipe->path, path, strlen(path) + 1);
+        status = read_all(recipe, json.root);
+    }
+    ht_config_close(&json);
+    if (status != HT_OK) {
+        ht_recipe_destroy(&recipe);
+    }
+    *out = recipe;
+    return status;
+}
+
+void ht_recipe_destroy(ht_recipe **recipe) {
+    ht_recipe *r = *recipe;
+    if (r) {
+        ht_context *context = r->context;
+        ht_free(context, r->rows);
+        ht_free(context, r->path);
+        ht_free(context, r);
+        *recipe = NULL;
+    }
+}
+
+const char *ht_recipe_name(const ht_recipe *recipe) {
+    return recipe->name;
+}
+
+const char *ht_recipe_description(const ht_recipe *recipe) {
+    return recipe->description;
+}
+
+bool ht_recipe_find(const ht_recipe *recipe, const char *layer, ht_layer_formats *out) {
+    *out = (ht_layer_formats){0};
+    for (uint32_t i = 0; recipe && i < recipe->n_rows; ++i) {
+        if (ht_recipe_match(recipe->rows[i].match, layer)) {
+            *out = recipe->rows[i].formats;
+            return true;
+        }
+    }
+    return false;
+}
+
+// Name of the layer a weight belongs to; false for biases, norms and tables.
+static bool layer_of(const ht_weight_entry *entry, char layer[MAX_TEXT]) {
+    size_t length = strlen(entry->name), tail = strlen(".weight");
+    if (entry->rank < 2 || length <= tail || length - tail >= MAX_TEXT ||
+        strcmp(entry->name + length - tail, ".weight") != 0) {
+        return false;
+    }
+    snprintf(layer, MAX_TEXT, "%.*s", (int)(length - tail), entry->name);
+    return true;
+}
+
+ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map) {
+    for (uint32_t i = 0; i < recipe->n_rows; ++i) {
+        bool matched = false;
+        char layer[MAX_TEXT];
+        for (uint32_t e = 0; e < map->count && !matched; ++e) {
+            matched =
+                layer_of(&map->entries[e], layer) && ht_recipe_match(recipe->rows[i].match, layer);
+        }
+        if (!matched) {
+            return ht_fail(recipe->context, HT_ERR_IO,
+                           "recipe '%s' row %u: \"%s\" matches no layer of the model", recipe->path,
+                           i + 1, recipe->rows[i].match);
+        }
+    }
+    return HT_OK;
+}

@@ -1,0 +1,32 @@
+// Recipes: which number formats the layers of a network are computed in. A JSON file of rows, each
+// a pattern of layer names with a format of weights and one of activations; the first row that
+// matches a layer decides, layers that none matches stay float. docs/recipes.md has the keys.
+#ifndef HALFTONE_MODELS_RECIPE_H
+#define HALFTONE_MODELS_RECIPE_H
+
+#include "weight_map.h"
+
+typedef struct ht_recipe ht_recipe;
+
+// NONE: float, as the graph and the weights have it. Activations are packed only with weights.
+typedef struct ht_layer_formats {
+    ht_format weights, activations;
+} ht_layer_formats;
+
+// Read a file. Every failure names it and says in one sentence what is wrong.
+HT_API ht_status ht_recipe_open(ht_context *context, const char *path, ht_recipe **out);
+HT_API void ht_recipe_destroy(ht_recipe **recipe);
+HT_API const char *ht_recipe_name(const ht_recipe *recipe);
+HT_API const char *ht_recipe_description(const ht_recipe *recipe); // "" when there is none
+
+// Formats of a layer, by the name of its weight without ".weight". False when no row matches (or
+// there is no recipe): both are NONE then.
+HT_API bool ht_recipe_find(const ht_recipe *recipe, const char *layer, ht_layer_formats *out);
+// Every row must match a layer of the network: a pattern that matches none is a mistake.
+HT_API ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map);
+
+// Does the pattern match all of the text? * stands for any characters, also none and dots; ? for
+// one.
+HT_API bool ht_recipe_match(const char *pattern, const char *text);
+
+#endif
