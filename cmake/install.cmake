@@ -20,4 +20,4 @@ foreach(program gen gen-bench)
 endforeach()
 
 install(FILES docs/man/gen.1 docs/man/gen-bench.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(DIRECTORY assets/models DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)
+install(DIRECTORY assets/models assets/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)

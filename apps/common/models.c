@@ -1,4 +1,4 @@
-// Finding models by name.
+// Finding models and recipes by name.
 #include "models.h"
 
 #include <dirent.h>
@@ -24,8 +24,17 @@ static void add(folder_list *list, const char *head, const char *tail) {
     }
 }
 
-static void add_environment(folder_list *list) {
-    const char *own = getenv("HALFTONE_MODELS");
+// What is looked for, and where.
+typedef struct kind {
+    const char *variable, *home, *install, *source;
+} kind;
+static const kind models = {"HALFTONE_MODELS", "/halftone/models", HT_INSTALL_DATA "/models",
+                            HT_SOURCE_ASSETS "/models"};
+static const kind recipes = {"HALFTONE_RECIPES", "/halftone/recipes", HT_INSTALL_DATA "/recipes",
+                             HT_SOURCE_ASSETS "/recipes"};
+
+static void add_environment(folder_list *list, const kind *what) {
+    const char *own = getenv(what->variable);
     while (own && *own) {
         char one[PATH_MAX];
         size_t length = strcspn(own, ":");
@@ -35,18 +44,20 @@ static void add_environment(folder_list *list) {
     }
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
     if (data && *data) {
-        add(list, data, "/halftone/models");
+        add(list, data, what->home);
     } else if (home) {
-        add(list, home, "/.local/share/halftone/models");
+        char share[PATH_MAX];
+        int length = snprintf(share, sizeof(share), "%s/.local/share", home);
+        add(list, length < PATH_MAX ? share : "", what->home);
     }
 }
 
-static folder_list *search_folders(void) {
+static folder_list *search_folders(const kind *what) {
     folder_list *list = calloc(1, sizeof(*list));
     if (!list) {
         return NULL;
     }
-    add_environment(list);
+    add_environment(list, what);
     // Beside the program, so that an installation can be moved.
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -58,9 +69,11 @@ static folder_list *search_folders(void) {
                 *slash = 0;
             }
         }
-        add(list, self, "/" HT_INSTALL_MODELS);
+        char share[PATH_MAX];
+        snprintf(share, sizeof(share), "/%s", what->install);
+        add(list, self, share);
     }
-    add(list, HT_SOURCE_MODELS, "");
+    add(list, what->source, "");
     return list;
 }
 
@@ -75,8 +88,9 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool fail(char *why, size_t why_bytes, const folder_list *list, const char *name) {
-    int at = snprintf(why, why_bytes, "there is no model '%s'; looked in", name);
+static bool fail(char *why, size_t why_bytes, const folder_list *list, const char *what,
+                 const char *name) {
+    int at = snprintf(why, why_bytes, "there is no %s '%s'; looked in", what, name);
     for (size_t i = 0; i < list->count && at > 0 && (size_t)at < why_bytes; ++i) {
         at += snprintf(why + at, why_bytes - (size_t)at, "%s %s", i ? "," : "", list->paths[i]);
     }
@@ -100,7 +114,7 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
         }
         return true;
     }
-    folder_list *list = search_folders();
+    folder_list *list = search_folders(&models);
     if (!list) {
         snprintf(why, why_bytes, "out of memory");
         return false;
@@ -111,19 +125,47 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
         found = length > 0 && (size_t)length < path_bytes && is_folder(path);
     }
     if (!found) {
-        fail(why, why_bytes, list, name);
+        fail(why, why_bytes, list, "model", name);
     }
     free(list);
     return found;
 }
 
-static void describe(const char *path, char *text, size_t bytes) {
-    char file[PATH_MAX];
-    int length = snprintf(file, sizeof(file), "%s/halftone.json", path);
-    json_t *json = length > 0 && length < PATH_MAX ? json_load_file(file, 0, NULL) : NULL;
+bool ht_recipe_path(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes) {
+    size_t tail = strlen(name);
+    snprintf(path, path_bytes, "%s", name);
+    if (strchr(name, '/') || (tail > 5 && strcmp(name + tail - 5, ".json") == 0)) {
+        snprintf(why, why_bytes, "there is no recipe file '%s'", name);
+        return access(name, R_OK) == 0;
+    }
+    folder_list *list = search_folders(&recipes);
+    if (!list) {
+        snprintf(why, why_bytes, "out of memory");
+        return false;
+    }
+    bool found = false;
+    for (size_t i = 0; i < list->count && !found; ++i) {
+        int length = snprintf(path, path_bytes, "%s/%s.json", list->paths[i], name);
+        found = length > 0 && (size_t)length < path_bytes && access(path, R_OK) == 0;
+    }
+    if (!found) {
+        fail(why, why_bytes, list, "recipe", name);
+    }
+    free(list);
+    return found;
+}
+
+static void describe_file(const char *file, char *text, size_t bytes) {
+    json_t *json = json_load_file(file, 0, NULL);
     const char *found = json_string_value(json_object_get(json, "description"));
     snprintf(text, bytes, "%s", found ? found : "");
     json_decref(json);
+}
+
+static void describe(const char *path, char *text, size_t bytes) {
+    char file[PATH_MAX];
+    int length = snprintf(file, sizeof(file), "%s/halftone.json", path);
+    describe_file(length > 0 && length < PATH_MAX ? file : "", text, bytes);
 }
 
 static void list_folder(const char *folder, ht_model_list_fn each, void *user) {
@@ -144,9 +186,36 @@ static void list_folder(const char *folder, ht_model_list_fn each, void *user) {
 }
 
 void ht_model_list(ht_model_list_fn each, void *user) {
-    folder_list *list = search_folders();
+    folder_list *list = search_folders(&models);
     for (size_t i = 0; list && i < list->count; ++i) {
         list_folder(list->paths[i], each, user);
+    }
+    free(list);
+}
+
+static void list_recipe_folder(const char *folder, ht_model_list_fn each, void *user) {
+    struct dirent **names;
+    int count = scandir(folder, &names, NULL, alphasort);
+    for (int i = 0; i < count; ++i) {
+        char path[PATH_MAX], text[512], *name = names[i]->d_name;
+        size_t tail = strlen(name);
+        int length = snprintf(path, sizeof(path), "%s/%s", folder, name);
+        if (tail > 5 && strcmp(name + tail - 5, ".json") == 0 && length < PATH_MAX) {
+            describe_file(path, text, sizeof(text));
+            name[tail - 5] = 0;
+            each(user, name, path, text);
+        }
+        free(names[i]);
+    }
+    if (count >= 0) {
+        free(names);
+    }
+}
+
+void ht_recipe_list(ht_model_list_fn each, void *user) {
+    folder_list *list = search_folders(&recipes);
+    for (size_t i = 0; list && i < list->count; ++i) {
+        list_recipe_folder(list->paths[i], each, user);
     }
     free(list);
 }

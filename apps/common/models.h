@@ -1,4 +1,4 @@
-// Finding models by name in the folders where they may be.
+// Finding models and recipes by name in the folders where they may be.
 #ifndef HT_APP_MODELS_H
 #define HT_APP_MODELS_H
 
@@ -14,5 +14,10 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
 typedef void (*ht_model_list_fn)(void *user, const char *name, const char *path,
                                  const char *description);
 void ht_model_list(ht_model_list_fn each, void *user);
+
+// The same for recipes: a file when the name has a slash or ends in .json, else NAME.json under
+// $HALFTONE_RECIPES and the folders beside those of the models.
+bool ht_recipe_path(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes);
+void ht_recipe_list(ht_model_list_fn each, void *user);
 
 #endif

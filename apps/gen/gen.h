@@ -51,6 +51,9 @@ bool gen_preview_write(const gen_options *options, ht_app_log *log, const ht_ima
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture);
 char *gen_metadata_json(const gen_options *options, const gen_picture *picture);
 
+// Name of the recipe that was used: "w4a8", "fp16", "fp32".
+const char *gen_metadata_recipe(const gen_options *options, const gen_picture *picture);
+
 // report.c: what --json writes.
 typedef struct gen_report {
     const gen_options *options;

@@ -1,4 +1,4 @@
-// Answers of --list-devices, --list-models and --list-samplers.
+// Answers of --list-devices and the like.
 #include "gen.h"
 
 #include "common/models.h"
@@ -44,6 +44,31 @@ static int list_devices(ht_app_log *log) {
     return EXIT_GOOD;
 }
 
+// Bits of a value with its share of the scales, and how many values have one scale: from the layout
+// of a long row.
+static void list_formats(void) {
+    static const char *const scales[] = {"", "byte", "f16", "", "f32"};
+    puts("name       bits   values per scale  scale");
+    for (int i = 1; i < 256; ++i) {
+        const ht_format format = (ht_format)i;
+        ht_tensor_desc desc = {.format = format, .rank = 2, .dims = {4096, 4096}};
+        if (!ht_format_is_packed(format)) {
+            continue;
+        }
+        ht_packed_layout layout;
+        ht_packed_layout_of(&desc, &layout);
+        char group[32] = "row";
+        if (layout.groups > 1) {
+            snprintf(group, sizeof(group), "%u", layout.padded / layout.groups);
+        }
+        printf("%-10s %-6.4g %-17s %s%s%s\n", ht_format_name(format),
+               (double)layout.bytes * 8 / (double)ht_desc_count(&desc), group,
+               scales[layout.scale_bytes],
+               layout.zeros_offset != layout.tensor_offset ? ", zero point" : "",
+               layout.tensor_offset != layout.bytes ? ", one f32 for the tensor" : "");
+    }
+}
+
 static void show_model(void *user, const char *name, const char *path, const char *description) {
     ++*(size_t *)user;
     printf("%-16s %s\n", name, path);
@@ -64,6 +89,17 @@ int gen_list(const gen_options *options, ht_app_log *log) {
             ht_app_say(log, HT_LOG_ERROR, "there are no models");
             code = EXIT_FAILED;
         }
+    }
+    if (options->list_recipes) {
+        size_t count = 0;
+        ht_recipe_list(show_model, &count);
+        if (count == 0) {
+            ht_app_say(log, HT_LOG_ERROR, "there are no recipes");
+            code = EXIT_FAILED;
+        }
+    }
+    if (options->list_formats) {
+        list_formats();
     }
     if (options->list_samplers) {
         const char *line;

@@ -49,7 +49,8 @@ int main(int argc, char **argv) {
     static const ht_log_level levels[] = {HT_LOG_WARN, HT_LOG_INFO, HT_LOG_DEBUG, HT_LOG_TRACE};
     int verbose = options.verbose > 3 ? 3 : options.verbose;
     ht_app_log log = {.program = "gen", .level = options.quiet ? HT_LOG_ERROR : levels[verbose]};
-    if (options.list_devices || options.list_models || options.list_samplers) {
+    if (options.list_devices || options.list_models || options.list_samplers ||
+        options.list_recipes || options.list_formats) {
         return gen_list(&options, &log);
     }
     handle(SIGINT, on_stop);

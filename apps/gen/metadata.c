@@ -12,6 +12,11 @@ static const char *base_name(const char *path) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
+const char *gen_metadata_recipe(const gen_options *options, const gen_picture *picture) {
+    const char *name = picture->report.recipe;
+    return *name ? name : options->fp32 ? "fp32" : "fp16";
+}
+
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
@@ -21,7 +26,7 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
     }
     static const char format[] =
         "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
-        "Seed: %llu, Size: %ux%u, Model: %s%s, RNG: CPU, Version: "
+        "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
         "halftone %s";
     uint32_t steps = options->steps ? options->steps : r->steps;
     size_t room = strlen(picture->prompt) + strlen(negative) + strlen(options->model) + 512;
@@ -30,7 +35,7 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         snprintf(text, room, format, picture->prompt, *negative ? "\nNegative prompt: " : "",
                  negative, steps, r->sampler_label, r->schedule, (double)r->cfg_scale,
                  (unsigned long long)picture->seed, r->width, r->height, base_name(options->model),
-                 more, HT_VERSION);
+                 more, gen_metadata_recipe(options, picture), HT_VERSION);
     }
     return text;
 }
@@ -42,8 +47,8 @@ char *gen_metadata_json(const gen_options *options, const gen_picture *picture) 
                              base_name(options->model), "seed", (json_int_t)picture->seed, "steps",
                              (int)(options->steps ? options->steps : r->steps), "sampler",
                              r->sampler, "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale,
-                             "width", (int)r->width, "height", (int)r->height, "weights",
-                             options->fp32 ? "f32" : "f16", "rng", "torch-cpu");
+                             "width", (int)r->width, "height", (int)r->height, "recipe",
+                             gen_metadata_recipe(options, picture), "rng", "torch-cpu");
     if (!json) {
         return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
     }

@@ -42,6 +42,11 @@ static const ht_flag flags[] = {
      .help = "see --list-samplers (the model's default)"},
     {"schedule", "scheduler", 0, HT_FLAG_TEXT, AT(schedule), .value = "NAME",
      .help = "see --list-samplers (the model's default)"},
+    {"w8a8", NULL, 0, HT_FLAG_BOOL, AT(w8a8), .help = "8-bit weights and activations"},
+    {"w4a8", NULL, 0, HT_FLAG_BOOL, AT(w4a8), .help = "4-bit weights, 8-bit activations"},
+    {"w4a4", NULL, 0, HT_FLAG_BOOL, AT(w4a4), .help = "4-bit weights and activations"},
+    {"recipe", NULL, 0, HT_FLAG_TEXT, AT(recipe), .value = "NAME|FILE",
+     .help = "number formats of the denoiser; see --list-recipes"},
     {"attention", NULL, 0, HT_FLAG_TEXT, AT(attention), .value = "dense",
      .help = "attention method (dense)"},
     {"strict", NULL, 0, HT_FLAG_BOOL, AT(strict),
@@ -74,18 +79,17 @@ static const ht_flag flags[] = {
      .help = "models that are found by name"},
     {"list-samplers", "list-schedules", 0, HT_FLAG_BOOL, AT(list_samplers),
      .help = "samplers and schedules"},
+    {"list-recipes", NULL, 0, HT_FLAG_BOOL, AT(list_recipes),
+     .help = "recipes that are found by name"},
+    {"list-formats", NULL, 0, HT_FLAG_BOOL, AT(list_formats),
+     .help = "number formats for recipes of your own"},
     {"quiet", NULL, 'q', HT_FLAG_BOOL, AT(quiet), .help = "errors only"},
     {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose),
      .help = "more messages; -vv times every kernel"},
     {"help", NULL, 'h', HT_FLAG_BOOL, AT(help), .help = "this text"},
     {"version", NULL, 0, HT_FLAG_BOOL, AT(version), .help = "version"},
 
-    LATER("w8a8", "8-bit weights and activations"),
-    LATER("w4a8", "4-bit weights, 8-bit activations"),
-    LATER("w4a4", "4-bit weights and activations"),
     LATER("w1a4", "binary weights, 4-bit activations"),
-    LATER("recipe", "quantization recipes"),
-    LATER("list-recipes", "quantization recipes"),
     LATER("frames", "video"),
     LATER("video-frames", "video"),
     LATER("fps", "video"),
@@ -106,6 +110,24 @@ static const ht_flag_set set = {
 static bool refuse(const char *sentence) {
     fprintf(stderr, "gen: %s\n", sentence);
     return false;
+}
+
+// --w8a8 and the like are short for --recipe.
+static bool choose_recipe(gen_options *o) {
+    const struct {
+        bool given;
+        const char *name;
+    } rows[] = {{o->w8a8, "w8a8"}, {o->w4a8, "w4a8"}, {o->w4a4, "w4a4"}, {o->fp16, "fp16"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
+        if (rows[i].given && o->recipe) {
+            fprintf(stderr, "gen: --%s and --recipe %s exclude each other\n", rows[i].name,
+                    o->recipe);
+            return false;
+        }
+        o->recipe = rows[i].given ? rows[i].name : o->recipe;
+    }
+    return !o->recipe || !o->fp32 ||
+           refuse("--fp32 leaves nothing to a recipe; give one of the two");
 }
 
 static bool check(const gen_options *o) {
@@ -138,8 +160,9 @@ bool gen_options_parse(int argc, char **argv, gen_options *options) {
         return false;
     }
     bool asks = options->help || options->version || options->list_devices ||
-                options->list_models || options->list_samplers;
-    return asks || check(options);
+                options->list_models || options->list_samplers || options->list_recipes ||
+                options->list_formats;
+    return asks || (check(options) && choose_recipe(options));
 }
 
 void gen_options_help(void) {

@@ -16,12 +16,13 @@ typedef struct gen_options {
     const char *sampler, *schedule;
     const char *output, *preview, *json;
     bool overwrite, no_metadata, strict;
-    bool fp16, fp32;
+    bool fp16, fp32, w8a8, w4a8, w4a4;
+    const char *recipe; // name or file; also set by --w8a8 and the like
     const char *attention;
     const char *device;
     uint64_t max_memory;
     bool check, quiet, help, version;
-    bool list_devices, list_models, list_samplers;
+    bool list_devices, list_models, list_samplers, list_recipes, list_formats;
     int verbose;
 } gen_options;
 

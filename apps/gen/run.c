@@ -29,7 +29,7 @@ typedef struct session {
     check_state check;
     gen_picture *pictures;
     size_t made;
-    char model_path[PATH_MAX];
+    char model_path[PATH_MAX], recipe_path[PATH_MAX];
     double open_seconds, start;
 } session;
 
@@ -115,6 +115,7 @@ static bool open_model(session *s, bool several) {
     ht_pipeline_options options = {
         .weights = format,
         .activations = format,
+        .recipe = o->recipe ? s->recipe_path : NULL,
         .keep_loaded = several,
         .profile = o->verbose > 1,
         .max_device_bytes = o->max_memory,
@@ -223,6 +224,11 @@ static int work(session *s) {
         return EXIT_FAILED;
     }
     if (!ht_model_find(o->model, s->model_path, sizeof(s->model_path), why, sizeof(why))) {
+        ht_app_say(s->log, HT_LOG_ERROR, "%s", why);
+        return EXIT_FAILED;
+    }
+    if (o->recipe &&
+        !ht_recipe_path(o->recipe, s->recipe_path, sizeof(s->recipe_path), why, sizeof(why))) {
         ht_app_say(s->log, HT_LOG_ERROR, "%s", why);
         return EXIT_FAILED;
     }
