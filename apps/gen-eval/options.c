@@ -1,0 +1,98 @@
+// Options of gen-eval.
+#include "options.h"
+
+#include "common/flags.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AT(field) .offset = offsetof(eval_options, field)
+
+static const ht_flag flags[] = {
+    {"model", NULL, 'm', HT_FLAG_TEXT, AT(model), .value = "NAME|DIR",
+     .help = "model (scenes-dit)"},
+    {"prompts", "prompt-file", 'p', HT_FLAG_TEXT, AT(prompts), .value = "FILE",
+     .help = "JSON lines with prompt and want, or one prompt per line (scenes-heldout.jsonl)"},
+    {"recipes", NULL, 'r', HT_FLAG_TEXT, AT(recipes), .value = "A,B,..",
+     .help = "what is compared; the first is the reference (fp16,w8a8,w4a8)"},
+    {"steps", NULL, 0, HT_FLAG_U32, AT(steps), 1, 1000, "N", "denoising steps (the model's)"},
+    {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
+     "guidance (the model's)"},
+    {"seed", NULL, 's', HT_FLAG_I64, AT(seed), .value = "N",
+     .help = "of the first prompt; the next have seed + 1, .. (1)"},
+    {"limit", NULL, 'n', HT_FLAG_U32, AT(limit), 1, 1000000, "N", "only the first N prompts"},
+    {"judge", NULL, 0, HT_FLAG_TEXT, AT(judge), .value = "FILE",
+     .help = "the judge's .safetensors, its .json beside it (scenes-judge)"},
+    {"output", NULL, 'o', HT_FLAG_TEXT, AT(output), .value = "DIR",
+     .help = "folder for index.html, report.json and the pictures"},
+    {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite),
+     .help = "replace an evaluation that is there"},
+    {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
+     .help = "by number or part of the name"},
+    {"quiet", NULL, 'q', HT_FLAG_BOOL, AT(quiet), .help = "errors and the table only"},
+    {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose), .help = "more messages"},
+    {"help", NULL, 'h', HT_FLAG_BOOL, AT(help), .help = "this text"},
+    {"version", NULL, 0, HT_FLAG_BOOL, AT(version), .help = "version"},
+};
+
+static const ht_flag_set set = {
+    .program = "gen-eval",
+    .usage = "usage: gen-eval -o DIR [--recipes fp16,w8a8] [--limit N] [flags]\n"
+             "Makes every prompt with every recipe from the same seeds and compares.",
+    .flags = flags,
+    .count = sizeof(flags) / sizeof(*flags),
+};
+
+static bool refuse(const char *sentence) {
+    fprintf(stderr, "gen-eval: %s\n", sentence);
+    return false;
+}
+
+// Names become folders: letters, digits, '-', '_' and '.', not first.
+static bool add_recipe(eval_options *o, const char *name, size_t length) {
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    if (length == 0 || length >= EVAL_NAME || strspn(name, good) < length || *name == '.') {
+        return refuse("--recipes: names separated by commas, as in fp16,w8a8");
+    }
+    if (o->count == EVAL_MAX_RECIPES) {
+        return refuse("--recipes: at most 16");
+    }
+    for (uint32_t i = 0; i < o->count; ++i) {
+        if (strlen(o->names[i]) == length && strncmp(o->names[i], name, length) == 0) {
+            fprintf(stderr, "gen-eval: --recipes: %s is there twice\n", o->names[i]);
+            return false;
+        }
+    }
+    snprintf(o->names[o->count++], EVAL_NAME, "%.*s", (int)length, name);
+    return true;
+}
+
+static bool check(eval_options *o) {
+    const char *at = o->recipes;
+    bool more = true;
+    while (more) {
+        size_t length = strcspn(at, ",");
+        if (!add_recipe(o, at, length)) {
+            return false;
+        }
+        more = at[length] == ',';
+        at += length + 1;
+    }
+    if (o->seed < 0) {
+        return refuse("--seed: expected 0 or more");
+    }
+    return o->output ? true : refuse("there is no --output DIR; see --help");
+}
+
+bool eval_options_parse(int argc, char **argv, eval_options *options) {
+    *options = (eval_options){
+        .model = "scenes-dit", .recipes = "fp16,w8a8,w4a8", .cfg_scale = -1, .seed = 1};
+    if (!ht_flags_parse(&set, argc, argv, options)) {
+        return false;
+    }
+    return options->help || options->version || check(options);
+}
+
+void eval_options_help(void) {
+    ht_flags_help(&set);
+}

@@ -1,0 +1,26 @@
+// What gen-eval was asked for.
+#ifndef HT_EVAL_OPTIONS_H
+#define HT_EVAL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { EVAL_MAX_RECIPES = 16, EVAL_NAME = 64 };
+
+typedef struct eval_options {
+    const char *model, *prompts, *recipes, *judge, *output, *device;
+    uint32_t steps, limit; // 0: the model's, all
+    double cfg_scale;      // negative: the model's
+    int64_t seed;
+    bool overwrite, quiet, help, version;
+    int verbose;
+    // from `recipes`; the first is the reference
+    char names[EVAL_MAX_RECIPES][EVAL_NAME];
+    uint32_t count;
+} eval_options;
+
+// False after a message on stderr.
+bool eval_options_parse(int argc, char **argv, eval_options *options);
+void eval_options_help(void);
+
+#endif

@@ -1,0 +1,171 @@
+// gen-eval from the outside: refusals with their sentence, and a whole evaluation of a small model.
+#include "support.h"
+
+#include "files.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static ht_test_folder folder;
+
+static int shell(const char *command) {
+    int result = system(command);
+    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+}
+
+static int evaluate(const char *arguments, char *output, size_t bytes) {
+    char command[4096];
+    snprintf(command, sizeof(command), "cd '%s' && '%s' %s </dev/null 2>&1", folder.path,
+             HT_GEN_EVAL_PATH, arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t n = fread(output, 1, bytes - 1, pipe);
+    output[n] = 0;
+    int result = pclose(pipe);
+    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+}
+
+static void write_text(const char *name, const char *text) {
+    ht_test_write(&folder, name, text, strlen(text));
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments;
+        int code;
+        const char *part;
+    } rows[] = {
+        {"--help", 0, "--recipes A,B"},
+        {"--version", 0, "halftone"},
+        {"", 2, "there is no --output DIR"},
+        {"-o d --recipe fp16", 2, "did you mean --recipes?"},
+        {"-o d --recipes fp16,fp16", 2, "fp16 is there twice"},
+        {"-o d --recipes fp16,,w8a8", 2, "names separated by commas"},
+        {"-o d --recipes fp16,../up", 2, "names separated by commas"},
+        {"-o d --recipes ''", 2, "names separated by commas"},
+        {"-o d --seed -1", 2, "expected 0 or more"},
+        {"-o d --recipes w3a5", 1, "recipe 'w3a5'"},
+        {"-o d --recipes fp16 --prompts none.jsonl", 1, "'none.jsonl': No such file"},
+        {"-o d --recipes fp16 --prompts none.txt", 1, "'none.txt': No such file"},
+        {"-o d --recipes fp16 --prompts empty.txt", 1, "'empty.txt' holds no prompt"},
+        {"-o d --recipes fp16 --prompts broken.jsonl", 1, "'broken.jsonl' line 2: "},
+        {"-o d --recipes fp16 --prompts number.jsonl", 1, "line 1: expected an object with a text"},
+        {"-o d --recipes fp16 --prompts beige.jsonl", 1,
+         "line 3: the judge knows no color_a 'beige'"},
+        {"-o d --recipes fp16 --prompts bare.jsonl", 1, "line 1: \"layout\" must be a text"},
+        {"-o d --recipes fp16 --judge none.safetensors", 1, "none.json"},
+        {"-o d --recipes fp16 --judge none.bin", 1, "expected a .safetensors file"},
+        {"-o d --recipes fp16 --model nowhere", 1, "there is no model 'nowhere'"},
+        {"-o no/such --recipes fp16", 1, "cannot make the folder 'no/such'"},
+        {"-o empty.txt --recipes fp16", 1, "cannot make the folder 'empty.txt'"},
+    };
+    write_text("empty.txt", "# nothing\n\n");
+    write_text("broken.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"\n");
+    write_text("number.jsonl", "{\"prompt\": 7}\n");
+    write_text("beige.jsonl",
+               "\n{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"want\": {\"layout\": \"single\", "
+               "\"objects\": [{\"shape\": \"cube\", \"color\": \"beige\"}]}}\n");
+    write_text("bare.jsonl", "{\"prompt\": \"a\", \"want\": {}}\n");
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        char output[16384];
+        int code = evaluate(rows[i].arguments, output, sizeof(output));
+        if (code != rows[i].code || !strstr(output, rows[i].part)) {
+            fail_msg("gen-eval %s\n  exit code %d, expected %d with '%s'; output:\n%s",
+                     rows[i].arguments, code, rows[i].code, rows[i].part, output);
+        }
+    }
+}
+
+static json_t *load(const char *name) {
+    json_error_t error;
+    json_t *json = json_load_file(ht_test_folder_file(&folder, name), 0, &error);
+    if (!json) {
+        fail_msg("%s: %s", name, error.text);
+    }
+    return json;
+}
+
+static double number(const json_t *json, const char *key) {
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_number(value)) {
+        fail_msg("no number \"%s\"", key);
+    }
+    return json_number_value(value);
+}
+
+// Two recipes, prompts with and without demands: every figure of the report, the page, the pictures.
+static void test_whole(void **state) {
+    (void)state;
+    char output[16384];
+    write_text(
+        "two.jsonl",
+        "{\"prompt\": \"a red cube <b>&\", \"want\": {\"layout\": \"single\", \"ground\": "
+        "null, \"sky\": \"day\", \"objects\": [{\"shape\": \"cube\", \"color\": \"red\"}]}}\n"
+        "{\"prompt\": \"a cone\"}\n{\"prompt\": \"left out\"}\n");
+    const char *run = "-o d --model scenes-dit --recipes fp32,fp16 --steps 1 --cfg-scale 1 "
+                      "--limit 2 --seed 7 --prompts two.jsonl -q";
+    if (evaluate(run, output, sizeof(output)) != 0) {
+        fail_msg("%s", output);
+    }
+    json_t *report = load("d/report.json");
+    assert_int_equal(number(report, "prompts"), 2);
+    const json_t *recipes = json_object_get(report, "recipes");
+    assert_int_equal(json_array_size(recipes), 2);
+    for (size_t i = 0; i < 2; ++i) {
+        const json_t *r = json_array_get(recipes, i);
+        const json_t *pictures = json_object_get(r, "pictures");
+        assert_int_equal(json_array_size(pictures), 2);
+        assert_int_equal(number(json_array_get(pictures, 1), "seed"), 8);
+        assert_true(number(r, "measured_peak_bytes") > 0 && number(r, "planned_peak_bytes") > 0);
+        assert_true(number(r, "step_seconds_median") > 0);
+        // demanded of the first prompt only: layout, sky, and shape and colour of two objects
+        assert_int_equal(json_object_size(json_object_get(r, "attributes")), 6);
+        const json_t *one = json_object_get(json_object_get(r, "adherence_by_layout"), "single");
+        assert_int_equal(number(one, "of"), 1);
+        assert_true(number(r, "adherence") == number(one, "share"));
+        const json_t *first = json_array_get(pictures, 0);
+        assert_int_equal(json_object_size(json_object_get(first, "wrong")) == 0,
+                         json_is_true(json_object_get(first, "right")));
+    }
+    const json_t *reference = json_array_get(recipes, 0), *half = json_array_get(recipes, 1);
+    assert_null(json_object_get(reference, "ssim"));
+    assert_true(number(half, "ssim") > 0.9);
+    assert_true(number(half, "denoiser_weight_bytes") <
+                0.51 * number(reference, "denoiser_weight_bytes"));
+    json_decref(report);
+    size_t bytes;
+    char *page = (char *)ht_test_read_file(ht_test_folder_file(&folder, "d/index.html"), &bytes);
+    page = realloc(page, bytes + 1);
+    assert_non_null(page);
+    page[bytes] = 0;
+    assert_non_null(strstr(page, "a red cube &lt;b&gt;&amp;"));
+    assert_non_null(strstr(page, "src=\"fp16/0001.png\""));
+    assert_non_null(strstr(page, "</html>"));
+    free(page);
+    assert_int_equal(access(ht_test_folder_file(&folder, "d/fp16/0001.png"), R_OK), 0);
+    // not replaced unasked; nothing unfinished is left behind
+    assert_int_equal(evaluate(run, output, sizeof(output)), 1);
+    assert_non_null(strstr(output, "--overwrite"));
+    char command[512];
+    snprintf(command, sizeof(command), "! find '%s' -name '.ht-*' | grep -q .", folder.path);
+    assert_int_equal(shell(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_whole),
+    };
+    ht_test_folder_open(&folder);
+    int result = ht_test_run_gpu(tests, HT_COUNT(tests));
+    char command[512];
+    snprintf(command, sizeof(command), "rm -rf '%s'/*", folder.path);
+    shell(command);
+    ht_test_folder_close(&folder);
+    return result;
+}
