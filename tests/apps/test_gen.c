@@ -100,7 +100,13 @@ static void test_flags(void **state) {
         {NULL, "--prompt x --strict=yes", 2, "takes no value"},
         {NULL, "--prompt x --fp16 --fp32", 2, "exclude each other"},
         {NULL, "--prompt x --prompt-file y", 2, "exclude each other"},
-        {NULL, "--prompt x --w4a8", 2, "--w4a8 (4-bit weights, 8-bit activations) is not in this"},
+        {NULL, "--prompt x --w1a4", 2, "--w1a4 (binary weights, 4-bit activations) is not in this"},
+        {NULL, "--prompt x --w4a8 --w8a8", 2, "exclude each other"},
+        {NULL, "--prompt x --w4a8 --recipe w4a4", 2, "exclude each other"},
+        {NULL, "--prompt x --w4a8 --fp32", 2, "--fp32 leaves nothing to a recipe"},
+        {NULL, "--prompt x --recipe", 2, "--recipe needs a value"},
+        {NULL, "--list-recipes", 0, "w8a8-fp"},
+        {NULL, "--list-formats", 0, "nvfp4      4.5    16"},
         {NULL, "--prompt x --frames 17", 2, "video"},
         {NULL, "--prompt x --lora a:1", 2, "LoRA"},
         {NULL, "--prompt x --attention paro", 2, "paro is not in this version"},
@@ -186,11 +192,18 @@ static void test_requests_refused(void **state) {
         {NULL, "-p x -m tiny -W 2", 1, "at least 4"},
         {NULL, "-p x -m tiny --sampler magic", 1, "unknown sampler 'magic'"},
         {NULL, "-p x -m tiny --device magic", 1, "magic"},
+        {NULL, "-p x -m tiny --recipe magic", 1, "there is no recipe 'magic'; looked in"},
+        {NULL, "-p x -m tiny --recipe none.json", 1, "there is no recipe file 'none.json'"},
+        {NULL, "-p x -m tiny --recipe ./bad.json", 1,
+         "row 1: \"mid_block.*\" matches no layer of the model"},
         {NULL, "-p x -m tiny --max-memory 1K", 1, "memory"},
         {NULL, many, 1, "the text encoder takes 20"},
         {"VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent", "-p x -m tiny", 1,
          "mesa-vulkan-drivers"},
     };
+    static const char bad[] = "{\"name\": \"bad\", \"layers\": [{\"match\": \"mid_block.*\", "
+                              "\"weights\": \"int8\"}]}";
+    ht_test_write(&folder, "bad.json", bad, strlen(bad));
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
         expect(&rows[i]);
     }
