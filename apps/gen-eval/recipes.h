@@ -2,10 +2,12 @@
 #ifndef HT_EVAL_RECIPES_H
 #define HT_EVAL_RECIPES_H
 
+#include <limits.h>
 #include <pipeline.h>
 
-// False with the sentence in `why` when there is no such recipe.
-bool eval_recipe_check(const char *name, char *why, size_t why_bytes);
-void eval_recipe_apply(const char *name, ht_pipeline_options *options);
+// Set what the recipe needs: "fp32" is everything in f32, any other name a recipe file found where
+// gen finds it. `path` is kept by the options. False with the sentence in `why` when there is none.
+bool eval_recipe_apply(const char *name, char path[PATH_MAX], ht_pipeline_options *options,
+                       char *why, size_t why_bytes);
 
 #endif

@@ -162,10 +162,13 @@ static void note_parts(eval *e, eval_recipe *r, const ht_report *report) {
         snprintf(r->parts[i].name, sizeof(r->parts[i].name), "%s", part->name);
         // A picture with the prompt of the one before runs no text encoder.
         if (part->device_bytes > 0) {
+            uint64_t copied = part->device_bytes - part->imported_bytes;
             r->parts[i].weight_bytes = part->device_bytes;
             r->parts[i].activation_bytes = part->activation_bytes;
+            r->parts[i].planned_bytes =
+                part->planned_bytes > 0 ? part->planned_bytes : copied + part->activation_bytes;
         }
-        r->planned_peak += r->parts[i].weight_bytes + r->parts[i].activation_bytes;
+        r->planned_peak += r->parts[i].planned_bytes; // all parts stay loaded between pictures
     }
     r->measured_peak = report->peak_device_bytes;
     e->steps = r->steps = report->steps;
@@ -239,6 +242,7 @@ static void sum_up(const eval *e, eval_recipe *r, double *steps, size_t n_steps)
 static ht_status run_recipe(eval *e) {
     const eval_options *o = e->options;
     eval_recipe *r = &e->recipes[e->done];
+    char path[PATH_MAX], why[PATH_MAX * 2];
     ht_context *context = NULL;
     ht_pipeline *pipeline = NULL;
     double *steps = NULL, start = ht_app_seconds();
@@ -254,7 +258,11 @@ static ht_status run_recipe(eval *e) {
         const ht_device_info *device = ht_context_device(context);
         snprintf(e->device, sizeof(e->device), "%s", device->name);
         snprintf(e->driver, sizeof(e->driver), "%s", device->driver);
-        eval_recipe_apply(r->name, &options);
+        if (!eval_recipe_apply(r->name, path, &options, why, sizeof(why))) {
+            status = fail(e, why);
+        }
+    }
+    if (status == HT_OK) {
         status = ht_pipeline_open(context, e->model_path, &options, &pipeline);
         r->open_seconds = ht_app_seconds() - start;
     }
@@ -313,9 +321,10 @@ static bool make_folders(const eval *e) {
 }
 
 static bool check_recipes(const eval *e) {
-    char why[PATH_MAX + 512];
+    char path[PATH_MAX], why[PATH_MAX * 2];
     for (uint32_t i = 0; i < e->options->count; ++i) {
-        if (!eval_recipe_check(e->options->names[i], why, sizeof(why))) {
+        ht_pipeline_options unused = {0};
+        if (!eval_recipe_apply(e->options->names[i], path, &unused, why, sizeof(why))) {
             ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
             return false;
         }
