@@ -63,11 +63,12 @@ def save(module, out, part):
     clean_config(f"{out}/{part}/config.json")
 
 
-def save_vae(file, out):
+def save_vae(file, out, folded):
     vae = AutoencoderKL(**vae_stage.CONFIG)
     vae.load_state_dict(torch.load(file)["vae"])
     pictures = data.render(1, 1500)[0]
-    fold(vae, pictures)
+    if not folded:
+        fold(vae, pictures)
     rescale.rescale(vae, data.to_float(pictures[:16]))
     save(vae, out, "vae")
 
@@ -92,6 +93,7 @@ def main():
     ap.add_argument("--out", required=True)
     for name in ("tokenizer", "text", "vae", "dit"):
         ap.add_argument("--" + name)
+    ap.add_argument("--folded", action="store_true", help="--vae began as an exported one")
     ap.add_argument("--cfg", type=float, default=1.0, help="the default guidance")
     args = ap.parse_args()
     os.makedirs(args.out, exist_ok=True)
@@ -100,7 +102,7 @@ def main():
     if args.text:
         save_text(args.text, args.out)
     if args.vae:
-        save_vae(args.vae, args.out)
+        save_vae(args.vae, args.out, args.folded)
     if args.dit:
         save_dit(args.dit, args.out)
     FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0).save_pretrained(

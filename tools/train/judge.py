@@ -65,8 +65,21 @@ def mirror(x, want, gen):
     return x, out
 
 
+def soften(x, gen):
+    """Half of the pictures blurred by a Gaussian of up to 1.3 pixels: an autoencoder is about that
+    soft, and what an eye still reads off its pictures the judge has to read too."""
+    n, sigma = len(x) // 2, 0.3 + torch.rand(1, generator=gen).item()
+    at = torch.arange(-4, 5).float()
+    line = torch.exp(-at.square() / (2 * sigma * sigma))
+    kernel = (line / line.sum()).view(1, 1, 1, 9).expand(3, 1, 1, 9)
+    soft = F.conv2d(F.pad(x[:n], (4, 4, 4, 4), mode="replicate"), kernel, groups=3)
+    soft = F.conv2d(soft, kernel.transpose(2, 3), groups=3)
+    return torch.cat([soft, x[n:]])
+
+
 def augment(x, gen):
     """A shift of up to 3 pixels, slight gain and noise: little, so that the judge stays strict."""
+    x = soften(x, gen)
     dx, dy = torch.randint(-3, 4, (2,), generator=gen).tolist()
     x = F.pad(x, (3, 3, 3, 3), mode="replicate")[..., 3 + dy:131 + dy, 3 + dx:131 + dx]
     gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1, generator=gen)

@@ -70,8 +70,9 @@ def main():
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     vae = AutoencoderKL(**CONFIG)
-    if args.start:
-        vae.load_state_dict(torch.load(args.start)["vae"])
+    if args.start: # a file of ours, or an exported folder
+        vae.load_state_dict(AutoencoderKL.from_pretrained(args.start).float().state_dict()
+                            if os.path.isdir(args.start) else torch.load(args.start)["vae"])
     if args.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
