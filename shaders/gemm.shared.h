@@ -28,6 +28,9 @@ HT_PUSH(gemm) {
     HT_UINT rows_per_gate;
     HT_UINT tiles_m, tiles_n;
     HT_UINT band; // row tiles that are walked before the next column tile
+    // Packed formats: bytes from the start of x or w.
+    HT_UINT x_scales, w_scales;
+    HT_UINT w_extra; // zero points, or the scale of the tensor
 }
 HT_PUSH_END(gemm);
 

@@ -57,12 +57,11 @@ static ht_status infer(ht_op_call *call) {
     const ht_tensor_desc *w = &call->in[GEMM_W];
     char text[128];
     ht_status status = HT_OK;
-    HT_TRY(ht_op_check_float(call, &CONV2D, GEMM_X, "x"));
+    HT_TRY(ht_op_check_gemm_formats(call, &CONV2D));
     if (x->rank != 4) {
         return ht_op_fail(call, &CONV2D, "x must be [B, H, W, I], not %s",
                           ht_desc_text(x, text, sizeof text));
     }
-    HT_TRY(ht_op_check_float(call, &CONV2D, GEMM_W, "w"));
     if (w->rank != 4 || w->dims[3] != x->dims[3]) {
         return ht_op_fail(call, &CONV2D, "w must be [O, kh, kw, %u], not %s", x->dims[3],
                           ht_desc_text(w, text, sizeof text));

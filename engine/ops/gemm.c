@@ -1,6 +1,8 @@
 // The gemm kernels behind linear and conv2d: choice of kernel and tile, and the epilogue.
 #include "gemm.h"
 
+#include "formats.h"
+
 // Rows of x that stay in a core's cache while w passes by.
 enum { BAND_BYTES = 256 * 1024 };
 
@@ -65,8 +67,46 @@ ht_status ht_op_check_gemm_sizes(const ht_op_call *call, const ht_op_def *def) {
             return ht_op_fail(call, def, "%s has more than 2^31 - 1 values",
                               ht_desc_text(descs[i], text, sizeof text));
         }
+        if (ht_format_is_packed(descs[i]->format) && ht_desc_bytes(descs[i]) > UINT32_MAX) {
+            return ht_op_fail(call, def, "%s has more than 2^32 - 1 bytes",
+                              ht_desc_text(descs[i], text, sizeof text));
+        }
     }
     return HT_OK;
+}
+
+// Do the groups of one fit into those of the other? 0 is a whole row.
+static bool groups_nest(uint32_t a, uint32_t b) {
+    return a == 0 || b == 0 || a % b == 0 || b % a == 0;
+}
+
+ht_status ht_op_check_gemm_formats(const ht_op_call *call, const ht_op_def *def) {
+    const ht_tensor_desc *x = &call->in[GEMM_X];
+    const ht_tensor_desc *w = &call->in[GEMM_W];
+    ht_status status = HT_OK;
+    if (!ht_format_is_packed(w->format)) {
+        if (ht_format_is_packed(x->format) && ht_op_is_float(w)) {
+            return ht_op_fail(call, def, "w must be packed where x is (%s), not %s",
+                              ht_format_name(x->format), ht_format_name(w->format));
+        }
+        HT_TRY(ht_op_check_float(call, def, GEMM_X, "x"));
+        HT_TRY(ht_op_check_float(call, def, GEMM_W, "w"));
+        return HT_OK;
+    }
+    if (!ht_format_is_packed(x->format)) {
+        return ht_op_check_float(call, def, GEMM_X, "x");
+    }
+    const ht_fmt_row *of_x = ht_fmt_find(x->format);
+    const ht_fmt_row *of_w = ht_fmt_find(w->format);
+    if (of_x->kind == HT_FMT_ZERO_POINT) {
+        return ht_op_fail(call, def, "x cannot have zero points (%s); only w can", of_x->name);
+    }
+    if (!groups_nest(of_x->group, of_w->group)) {
+        return ht_op_fail(call, def, "groups of %s (%u) and %s (%u) do not fit into each other",
+                          of_x->name, of_x->group, of_w->name, of_w->group);
+    }
+fail:
+    return status;
 }
 
 static uint64_t address(const ht_op_call *call, uint32_t input) {
@@ -90,10 +130,49 @@ static void choose_cpu_tile(const ht_push_gemm *push, uint32_t lanes, bool packe
     *tile_m = push->rows <= least || !packed_k ? least : 16;
 }
 
+// Where the scales of packed operands lie. Returns whether the sums of a row, all integers, are too
+// long for f32: then the kernel counts on as int.
+static bool place_scales(const ht_op_call *call, ht_push_gemm *push) {
+    enum { MAX_EXACT = 1024 }; // of the kernels: 127 * 127 * 1024 < 2^24
+    const ht_fmt_row *x = ht_fmt_find(call->in[GEMM_X].format);
+    const ht_fmt_row *w = ht_fmt_find(call->in[GEMM_W].format);
+    ht_packed_layout layout;
+    if (w->scale == HT_FMT_SCALE_NONE) {
+        return false;
+    }
+    ht_packed_layout_of(&call->in[GEMM_W], &layout);
+    push->w_scales = (uint32_t)layout.scales_offset;
+    push->w_extra = (uint32_t)layout.zeros_offset; // equal to tensor_offset without zero points
+    if (x->scale == HT_FMT_SCALE_NONE) {
+        return false;
+    }
+    ht_packed_layout_of(&call->in[GEMM_X], &layout);
+    push->x_scales = (uint32_t)layout.scales_offset;
+    return x->kind == HT_FMT_SYMMETRIC && w->kind == HT_FMT_SYMMETRIC && x->group == 0 &&
+           w->group == 0 && push->depth > MAX_EXACT;
+}
+
+static uint64_t row_bytes(const ht_tensor_desc *desc) {
+    ht_packed_layout layout;
+    if (!ht_format_is_packed(desc->format)) {
+        return (uint64_t)ht_op_width(desc) * ht_format_bits(desc->format) / 8;
+    }
+    ht_packed_layout_of(desc, &layout);
+    return layout.row_bytes;
+}
+
+static ht_vk_kernel choose_kernel(bool cpu, bool packed) {
+    if (cpu) {
+        return packed ? HT_KERNEL_gemm_packed_cpu : HT_KERNEL_gemm_cpu;
+    }
+    return packed ? HT_KERNEL_gemm_packed_tiles : HT_KERNEL_gemm_tiles;
+}
+
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
                             ht_vk_commands *commands) {
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const bool cpu = ht_op_use_cpu_kernel(call);
+    const bool packed = ht_format_is_packed(call->in[GEMM_W].format);
     push->x = call->in_address[GEMM_X];
     push->w = call->in_address[GEMM_W];
     push->result = call->out_address;
@@ -101,6 +180,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     push->gate = address(call, GEMM_GATE);
     push->residual = address(call, GEMM_RESIDUAL);
     push->rows_per_gate = (uint32_t)rows_per_gate(call);
+    const bool long_sums = place_scales(call, push);
 
     const bool packed_k = push->depth % 4 == 0 && (push->x | push->w) % 8 == 0;
     const uint64_t others = push->result | push->bias | push->gate | push->residual;
@@ -109,23 +189,23 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     uint32_t tile_n = HT_GEMM_TILE_N;
     uint32_t width = HT_GEMM_TILE_N;
     if (cpu) {
-        choose_cpu_tile(push, lanes, packed_k, &tile_m, &tile_n);
+        choose_cpu_tile(push, lanes, packed_k || packed, &tile_m, &tile_n);
         width = tile_n * lanes;
         packed_n = packed_n && tile_n == 4;
     }
     push->tiles_m = ceil_div(push->rows, tile_m);
     push->tiles_n = ceil_div(push->columns, width);
-    const uint64_t tile_bytes =
-        (uint64_t)tile_m * push->depth * ht_format_bits(call->in[GEMM_X].format) / 8;
-    const uint64_t band = BAND_BYTES / tile_bytes;
+    const uint64_t band = BAND_BYTES / (tile_m * row_bytes(&call->in[GEMM_X]));
     push->band = band == 0 ? 1 : ht_op_min(band, push->tiles_m);
 
+    const uint32_t n_constants = packed ? 12 : (cpu ? 11 : 9);
     ht_vk_dispatch_desc dispatch = {
-        .kernel = cpu ? HT_KERNEL_gemm_cpu : HT_KERNEL_gemm_tiles,
+        .kernel = choose_kernel(cpu, packed),
         .constants = {cpu ? lanes : HT_GEMM_TILE_INVOCATIONS, call->in[GEMM_X].format,
                       call->in[GEMM_W].format, call->out.format, format(call, GEMM_GATE),
-                      format(call, GEMM_RESIDUAL), act, packed_k, packed_n, tile_m, tile_n},
-        .n_constants = cpu ? 11 : 9,
+                      format(call, GEMM_RESIDUAL), act, packed_k, packed_n, tile_m, tile_n,
+                      long_sums},
+        .n_constants = n_constants,
         .push = push,
         .push_bytes = sizeof *push,
         .label = call->label,

@@ -9,9 +9,11 @@
 
 enum { GEMM_X, GEMM_W, GEMM_BIAS, GEMM_GATE, GEMM_RESIDUAL, GEMM_INPUTS };
 
+// Both floats, or w packed and x a float or packed.
+ht_status ht_op_check_gemm_formats(const ht_op_call *call, const ht_op_def *def);
 // Rules of the epilogue's inputs, once call->out has its shape.
 ht_status ht_op_check_epilogue(const ht_op_call *call, const ht_op_def *def, ht_activation act);
-// Tensors are indexed with 32 bits.
+// Tensors are indexed with 32 bits, and so are the bytes of packed ones.
 ht_status ht_op_check_gemm_sizes(const ht_op_call *call, const ht_op_def *def);
 
 // Record; `push` has the geometry (rows to pad_left), the rest is filled in here.

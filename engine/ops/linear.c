@@ -19,11 +19,10 @@ static ht_status infer(ht_op_call *call) {
     const ht_tensor_desc *w = &call->in[GEMM_W];
     char text[128];
     ht_status status = HT_OK;
-    HT_TRY(ht_op_check_float(call, &LINEAR, GEMM_X, "x"));
+    HT_TRY(ht_op_check_gemm_formats(call, &LINEAR));
     if (x->rank == 0) {
         return ht_op_fail(call, &LINEAR, "x must have at least one dimension");
     }
-    HT_TRY(ht_op_check_float(call, &LINEAR, GEMM_W, "w"));
     if (w->rank != 2 || w->dims[1] != ht_op_width(x)) {
         return ht_op_fail(call, &LINEAR, "w must be [N, %u], not %s", ht_op_width(x),
                           ht_desc_text(w, text, sizeof text));

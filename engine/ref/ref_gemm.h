@@ -30,6 +30,20 @@ typedef struct ht_ref_conv2d_args {
 // x [batch, in_h, in_w, in_channels], w [out_channels, kernel_h, kernel_w, in_channels]
 void ht_ref_conv2d(const float *x, const float *w, const ht_ref_conv2d_args *args, float *out);
 
+// The same on packed operands (ht_packed_layout), in the order that the device keeps to: the exact
+// sum of a group's code products, rounded to f32; times (scale of x * scale of w); added to the
+// total of the groups before, all in f32. A group is the shorter one of x and w, or a whole row of
+// channels. Bias and RELU keep the bits too, the rest of the epilogue is in double.
+// NVFP4's scale of the tensor counts in w only.
+typedef struct ht_ref_packed {
+    const ht_tensor_desc *desc;
+    const void *block;
+} ht_ref_packed;
+void ht_ref_packed_conv2d(const ht_ref_packed *x, const ht_ref_packed *w,
+                          const ht_ref_conv2d_args *args, float *out);
+void ht_ref_packed_linear(const ht_ref_packed *x, const ht_ref_packed *w,
+                          const ht_ref_epilogue *epilogue, float *out);
+
 typedef struct ht_ref_attention_args {
     uint32_t batch, queries, keys, heads, head_dim;
     float scale;

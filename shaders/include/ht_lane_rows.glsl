@@ -18,15 +18,8 @@ void clear_sums() {
     }
 }
 
-void multiply_quad(const uvec4 x_raw[MAX_PARTS], const uvec4 w_raw[TILE_N]) {
-    vec4 w[TILE_N];
-    [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-        w[j] = ht_decode(w_raw[j], FORMAT_W);
-    }
-    vec4 x[MAX_PARTS];
-    [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-        x[part] = ht_decode(x_raw[part], FORMAT_X);
-    }
+// Four values of k.
+void multiply_values(const vec4 x[MAX_PARTS], const vec4 w[TILE_N]) {
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         uint part = i / LANES;
         uint lane = i % LANES;
@@ -41,6 +34,18 @@ void multiply_quad(const uvec4 x_raw[MAX_PARTS], const uvec4 w_raw[TILE_N]) {
             sums[i][j] = s;
         }
     }
+}
+
+void multiply_quad(const uvec4 x_raw[MAX_PARTS], const uvec4 w_raw[TILE_N]) {
+    vec4 w[TILE_N];
+    [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
+        w[j] = ht_decode(w_raw[j], FORMAT_W);
+    }
+    vec4 x[MAX_PARTS];
+    [[unroll]] for (uint part = 0u; part < PARTS; part++) {
+        x[part] = ht_decode(x_raw[part], FORMAT_X);
+    }
+    multiply_values(x, w);
 }
 
 // Over `depth` values of k. x is taken as 0 where keep is 0 (and as it is where it is ~0).

@@ -14,8 +14,8 @@ Pixel pixel_of(uint row) {
                  int((row - line * push.out_w) * push.stride) - push.pad_left);
 }
 
-// Address of the first channel that `p` reads at a tap; valid = 0 in the padding.
-uint64_t pixel_address(Pixel p, int tap_y, int tap_x, out uint valid) {
+// The pixel of x (a row of its values) that `p` reads at a tap; valid = 0 in the padding.
+uint pixel_row(Pixel p, int tap_y, int tap_x, out uint valid) {
     int y = p.y + tap_y;
     int x = p.x + tap_x;
     bool inside = y >= 0 && x >= 0 && y < int(push.in_h * push.upsample) &&
@@ -25,7 +25,12 @@ uint64_t pixel_address(Pixel p, int tap_y, int tap_x, out uint valid) {
         y >>= 1;
         x >>= 1;
     }
-    uint at = inside ? (p.image * push.in_h + uint(y)) * push.in_w + uint(x) : 0u;
+    return inside ? (p.image * push.in_h + uint(y)) * push.in_w + uint(x) : 0u;
+}
+
+// Address of its first channel, when x is not packed.
+uint64_t pixel_address(Pixel p, int tap_y, int tap_x, out uint valid) {
+    uint at = pixel_row(p, tap_y, tap_x, valid);
     return packUint2x32(push.x) + uint64_t(at) * (push.depth * ht_value_bytes(FORMAT_X));
 }
 

@@ -1,0 +1,130 @@
+// References of linear and conv2d on packed operands, code by code.
+#include "ref_gemm.h"
+
+#include "formats.h"
+
+#include <string.h>
+
+typedef struct operand {
+    const ht_fmt_row *format;
+    ht_packed_layout at;
+    const uint8_t *block;
+    float values[256];  // of the codes
+    float tensor_scale; // of w
+} operand;
+
+static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
+    o->format = ht_fmt_find(packed->desc->format);
+    o->block = packed->block;
+    o->tensor_scale = 1;
+    ht_packed_layout_of(packed->desc, &o->at);
+    for (uint32_t code = 0; code < 1u << o->format->bits; code++) {
+        o->values[code] = ht_fmt_decode(o->format, code);
+    }
+    if (is_w && o->format->scale == HT_FMT_SCALE_E4M3) {
+        memcpy(&o->tensor_scale, o->block + o->at.tensor_offset, sizeof o->tensor_scale);
+    }
+}
+
+static uint64_t group_index(const operand *o, uint64_t row, uint32_t k) {
+    return row * o->at.groups + (o->format->group ? k / o->format->group : 0);
+}
+
+static float scale_at(const operand *o, uint64_t row, uint32_t k) {
+    return ht_fmt_scale_value(o->format, o->block + o->at.scales_offset, group_index(o, row, k)) *
+           o->tensor_scale;
+}
+
+static float value_at(const operand *o, uint64_t row, uint32_t k) {
+    const uint8_t *codes = o->block + row * o->at.row_bytes;
+    const float value =
+        o->values[o->format->bits == 8 ? codes[k] : codes[k / 2] >> (k % 2 * 4) & 0x0f];
+    return o->format->kind == HT_FMT_ZERO_POINT
+               ? value - (float)o->block[o->at.zeros_offset + group_index(o, row, k)]
+               : value;
+}
+
+static uint32_t group_length(const operand *x, const operand *w, uint32_t depth) {
+    const uint32_t a = x->format->group ? x->format->group : depth;
+    const uint32_t b = w->format->group ? w->format->group : depth;
+    return a < b ? a : b;
+}
+
+// total + the products of a row of x and one of w. In double every sum of code products is exact.
+static float add_rows(float total, const operand *x, uint64_t x_row, const operand *w,
+                      uint64_t w_row) {
+    const uint32_t depth = x->at.width;
+    const uint32_t length = group_length(x, w, depth);
+    for (uint32_t first = 0; first < depth; first += length) {
+        const float scale = scale_at(x, x_row, first) * scale_at(w, w_row, first);
+        double sum = 0;
+        for (uint32_t k = first; k < depth && k - first < length; k++) {
+            sum += (double)value_at(x, x_row, k) * value_at(w, w_row, k);
+        }
+        const float part = scale * (float)sum;
+        total = total + part;
+    }
+    return total;
+}
+
+typedef struct pictures {
+    operand x, w;
+    const ht_ref_conv2d_args *args;
+} pictures;
+
+static float sum_at(const pictures *p, uint32_t image, uint32_t oy, uint32_t ox, uint32_t column) {
+    const ht_ref_conv2d_args *a = p->args;
+    float total = 0;
+    for (uint32_t ty = 0; ty < a->kernel_h; ty++) {
+        for (uint32_t tx = 0; tx < a->kernel_w; tx++) {
+            const int64_t y = (int64_t)oy * a->stride + ty - a->pad_top;
+            const int64_t x = (int64_t)ox * a->stride + tx - a->pad_left;
+            if (y < 0 || x < 0 || y >= (int64_t)a->in_h * a->upsample ||
+                x >= (int64_t)a->in_w * a->upsample) {
+                continue;
+            }
+            const uint64_t line = (uint64_t)image * a->in_h + (uint64_t)y / a->upsample;
+            total = add_rows(total, &p->x, line * a->in_w + (uint64_t)x / a->upsample, &p->w,
+                             ((uint64_t)column * a->kernel_h + ty) * a->kernel_w + tx);
+        }
+    }
+    return total;
+}
+
+void ht_ref_packed_conv2d(const ht_ref_packed *x, const ht_ref_packed *w,
+                          const ht_ref_conv2d_args *args, float *out) {
+    pictures p = {.args = args};
+    open_operand(x, false, &p.x);
+    open_operand(w, true, &p.w);
+    uint64_t row = 0;
+    for (uint32_t b = 0; b < args->batch; b++) {
+        for (uint32_t oy = 0; oy < args->out_h; oy++) {
+            for (uint32_t ox = 0; ox < args->out_w; ox++, row++) {
+                for (uint32_t n = 0; n < args->out_channels; n++) {
+                    out[row * args->out_channels + n] =
+                        ht_ref_finish(&args->epilogue, row, n, args->out_channels,
+                                      (double)sum_at(&p, b, oy, ox, n));
+                }
+            }
+        }
+    }
+}
+
+void ht_ref_packed_linear(const ht_ref_packed *x, const ht_ref_packed *w,
+                          const ht_ref_epilogue *epilogue, float *out) {
+    ht_packed_layout rows;
+    ht_packed_layout_of(x->desc, &rows);
+    const ht_ref_conv2d_args args = {.batch = 1,
+                                     .in_h = 1,
+                                     .in_w = (uint32_t)rows.rows,
+                                     .in_channels = rows.width,
+                                     .out_h = 1,
+                                     .out_w = (uint32_t)rows.rows,
+                                     .out_channels = w->desc->dims[0],
+                                     .kernel_h = 1,
+                                     .kernel_w = 1,
+                                     .stride = 1,
+                                     .upsample = 1,
+                                     .epilogue = *epilogue};
+    ht_ref_packed_conv2d(x, w, &args, out);
+}
