@@ -92,7 +92,6 @@ typedef struct ht_part_report {
     ht_format_bytes formats[HT_REPORT_FORMATS]; // of the weights on the device
     uint32_t n_formats;
     uint64_t activation_bytes; // planned, of its largest graph
-    uint64_t planned_bytes;    // planned device memory while it runs, without imported weights
     uint32_t dispatches;       // of one run
 } ht_part_report;
 
@@ -108,9 +107,8 @@ typedef struct ht_report {
     uint32_t prompt_tokens;
     char sampler[32], sampler_label[32], schedule[32];
     bool tiled;
-    char recipe[64];             // of the denoiser; "" without
-    uint64_t planned_peak_bytes; // largest of the parts' planned_bytes
-    uint64_t peak_device_bytes;  // measured
+    char recipe[64];            // of the denoiser; "" without
+    uint64_t peak_device_bytes; // measured
     ht_part_report parts[HT_REPORT_PARTS];
 } ht_report;
 

@@ -15,24 +15,22 @@ static json_t *part_json(const ht_part_report *part) {
         json_object_set_new(formats, ht_format_name(part->formats[i].format),
                             json_integer((json_int_t)part->formats[i].bytes));
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:i}", "name", part->name, "device_bytes",
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:i}", "name", part->name, "device_bytes",
                      (json_int_t)part->device_bytes, "imported_bytes",
                      (json_int_t)part->imported_bytes, "float_bytes", (json_int_t)part->float_bytes,
                      "weight_bytes", formats, "activation_bytes",
-                     (json_int_t)part->activation_bytes, "planned_bytes",
-                     (json_int_t)part->planned_bytes, "dispatches", (int)part->dispatches);
+                     (json_int_t)part->activation_bytes, "dispatches", (int)part->dispatches);
 }
 
 static json_t *picture_json(const gen_picture *picture) {
     const ht_report *r = &picture->report;
-    json_t *json =
-        json_pack("{s:s, s:I, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:b, s:f, s:I, s:I, s:s}", "path",
-                  picture->path, "seed", (json_int_t)picture->seed, "width", (int)r->width,
-                  "height", (int)r->height, "steps", (int)r->steps, "sampler", r->sampler,
-                  "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "prompt_tokens",
-                  (int)r->prompt_tokens, "tiled", (int)r->tiled, "total_seconds", r->total_seconds,
-                  "planned_peak_bytes", (json_int_t)r->planned_peak_bytes, "peak_device_bytes",
-                  (json_int_t)r->peak_device_bytes, "recipe", *r->recipe ? r->recipe : "none");
+    json_t *json = json_pack(
+        "{s:s, s:I, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:b, s:f, s:I, s:s}", "path", picture->path,
+        "seed", (json_int_t)picture->seed, "width", (int)r->width, "height", (int)r->height,
+        "steps", (int)r->steps, "sampler", r->sampler, "schedule", r->schedule, "cfg_scale",
+        (double)r->cfg_scale, "prompt_tokens", (int)r->prompt_tokens, "tiled", (int)r->tiled,
+        "total_seconds", r->total_seconds, "peak_device_bytes", (json_int_t)r->peak_device_bytes,
+        "recipe", *r->recipe ? r->recipe : "none");
     json_t *phases = json_object(), *steps = json_array(), *parts = json_array();
     for (int i = 0; i < HT_PHASES; ++i) {
         json_object_set_new(phases, ht_phase_name((ht_phase)i), json_real(r->phase_seconds[i]));

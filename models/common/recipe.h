@@ -1,6 +1,6 @@
 // Recipes: which number formats the layers of a network are computed in. A JSON file of rows, each
 // a pattern of layer names with a format of weights and one of activations; the first row that
-// matches a layer decides, layers that none matches stay float. docs/recipes.md has the keys.
+// matches a layer decides, layers that none matches stay float. docs/cli.md has the keys.
 #ifndef HALFTONE_MODELS_RECIPE_H
 #define HALFTONE_MODELS_RECIPE_H
 

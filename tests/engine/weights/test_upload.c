@@ -4,6 +4,7 @@
 
 #include "weights_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -477,6 +478,61 @@ static void test_no_memory(void **state) {
     assert_int_equal(allocator.live, 0);
 }
 
+// Packed a piece at a time: the same as packed in one. Then a value that has no code.
+static void test_packed(void **state) {
+    fixture *f = *state;
+    enum { OUT = 70, IN = 523, TAPS = 9, COUNT = OUT * IN * TAPS };
+    static const ht_format formats[] = {HT_FORMAT_INT8, HT_FORMAT_FP4, HT_FORMAT_NVFP4,
+                                        HT_FORMAT_INT4Z, HT_FORMAT_MXFP8};
+    static float values[COUNT], moved[COUNT], want[COUNT], got[COUNT];
+    char header[256];
+    ht_test_fill_normal(6, values, COUNT);
+    snprintf(header, sizeof header,
+             "{\"c\":{\"dtype\":\"F32\",\"shape\":[%d,%d,3,3],\"data_offsets\":[0,%zu]}}", OUT, IN,
+             sizeof values);
+    for (size_t i = 0; i < COUNT; i++) {
+        const size_t o = i / (IN * TAPS), c = i / TAPS % IN, tap = i % TAPS;
+        moved[(o * TAPS + tap) * IN + c] = values[i];
+    }
+    ht_context *context = open_context(WAY_STAGING);
+    const char *path =
+        ht_test_write_safetensors(&f->folder, "packed.safetensors", header, values, sizeof values);
+    ht_weights *weights = open_weights(context, path, HT_FORMAT_F16);
+    const uint32_t conv[] = {OUT, IN, 3, 3};
+    ht_tensor_desc desc;
+    uint64_t address, bytes = 0, total, imported;
+    for (size_t i = 0; i < HT_COUNT(formats); i++) {
+        assert_int_equal(
+            ht_weights_device(weights, "c", HT_WEIGHT_CONV, formats[i], 4, conv, &desc, &address),
+            HT_OK);
+        assert_int_equal(desc.format, formats[i]);
+        void *packed = malloc(ht_desc_bytes(&desc));
+        assert_non_null(packed);
+        ht_desc_pack(&desc, HT_SCALE_SEARCH, moved, packed);
+        ht_desc_unpack(&desc, packed, want);
+        assert_int_equal(ht_weights_device_read(weights, "c", HT_WEIGHT_CONV, formats[i], packed,
+                                                ht_desc_bytes(&desc)),
+                         HT_OK);
+        ht_desc_unpack(&desc, packed, got);
+        assert_memory_equal(got, want, sizeof got);
+        assert_int_equal(ht_weights_format_bytes(weights, formats[i]), ht_desc_bytes(&desc));
+        bytes += ht_desc_bytes(&desc);
+        free(packed);
+    }
+    ht_weights_device_bytes(weights, &total, &imported);
+    assert_true(total == bytes && imported == 0);
+    ht_weights_destroy(&weights);
+    values[COUNT - 3] = INFINITY;
+    path = ht_test_write_safetensors(&f->folder, "bad.safetensors", header, values, sizeof values);
+    weights = open_weights(context, path, HT_FORMAT_F16);
+    assert_int_equal(
+        ht_weights_device(weights, "c", HT_WEIGHT_CONV, HT_FORMAT_FP4, 4, conv, &desc, &address),
+        HT_ERR_IO);
+    assert_non_null(strstr(ht_context_message(context), "'c' has infinity at index 329487"));
+    ht_weights_destroy(&weights);
+    ht_context_destroy(&context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_layout_and_format, set_up, tear_down),
@@ -484,6 +540,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_by_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_tensors_in_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_packed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_far_into_a_large_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
     };
