@@ -165,8 +165,7 @@ static void note_parts(eval *e, eval_recipe *r, const ht_report *report) {
             uint64_t copied = part->device_bytes - part->imported_bytes;
             r->parts[i].weight_bytes = part->device_bytes;
             r->parts[i].activation_bytes = part->activation_bytes;
-            r->parts[i].planned_bytes =
-                part->planned_bytes > 0 ? part->planned_bytes : copied + part->activation_bytes;
+            r->parts[i].planned_bytes = copied + part->activation_bytes;
         }
         r->planned_peak += r->parts[i].planned_bytes; // all parts stay loaded between pictures
     }
