@@ -24,31 +24,78 @@ float ht_fmt_largest(const ht_fmt_row *row) {
     return row->kind == HT_FMT_MINIFLOAT ? decode_magnitude(row, row->top) : (float)row->top;
 }
 
-static uint32_t encode_minifloat(const ht_fmt_row *row, float value) {
+// Round to nearest even, |x| < 2^22: there the sum has no bits left for a fraction.
+static inline float nearest(float x) {
+    return (x + 12582912.0f) - 12582912.0f;
+}
+
+static inline float power_of_two(int exponent) { // -126..127
+    const uint32_t bits = (uint32_t)(exponent + 127) << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// What rounding needs of a row, worked out once.
+typedef struct grid {
+    bool minifloat;
+    float low, high;     // of the codes
+    int mantissa, least; // least exponent
+} grid;
+
+static grid grid_of(const ht_fmt_row *row) {
+    const float high = ht_fmt_largest(row);
+    return (grid){.minifloat = row->kind == HT_FMT_MINIFLOAT,
+                  .low = row->kind == HT_FMT_ZERO_POINT ? 0 : -high,
+                  .high = high,
+                  .mantissa = (int)row->mantissa,
+                  .least = row->exponent ? 1 - (int)exponent_bias(row) : 0};
+}
+
+// Exponent of the steps around a value that is within the grid.
+static inline int exponent_at(const grid *g, float size) {
+    uint32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    const int exponent = (int)(bits >> 23) - 127;
+    return exponent > g->least ? exponent : g->least;
+}
+
+// The value of the code that a number gets; NaN is not expected.
+static inline float snap(const grid *g, float value) {
+    const float kept = value < g->low ? g->low : value > g->high ? g->high : value;
+    if (!g->minifloat) {
+        return nearest(kept);
+    }
+    const int shift = exponent_at(g, fabsf(kept)) - g->mantissa;
+    return nearest(kept * power_of_two(-shift)) * power_of_two(shift);
+}
+
+static uint32_t encode_minifloat(const ht_fmt_row *row, const grid *g, float value) {
     const uint32_t sign = signbit(value) ? 1u << (row->bits - 1) : 0;
     const float size = fabsf(value);
-    if (size >= ht_fmt_largest(row)) {
+    if (size >= g->high) {
         return sign | row->top;
     }
-    const int bias = (int)exponent_bias(row);
-    const int lowest = 1 - bias;
-    int exponent = size >= ldexpf(1, lowest) ? ilogbf(size) : lowest;
-    const uint32_t rounded = (uint32_t)nearbyintf(ldexpf(size, (int)row->mantissa - exponent));
+    const int exponent = exponent_at(g, size);
+    const uint32_t rounded = (uint32_t)nearest(size * power_of_two(g->mantissa - exponent));
     // Adding carries a rounded-up mantissa into the exponent field.
-    const uint32_t code = ((uint32_t)(exponent + bias - 1) << row->mantissa) + rounded;
+    const uint32_t code = ((uint32_t)(exponent - g->least) << row->mantissa) + rounded;
     return sign | (code < row->top ? code : row->top);
 }
 
-uint32_t ht_fmt_encode(const ht_fmt_row *row, float value) {
+static uint32_t encode(const ht_fmt_row *row, const grid *g, float value) {
     if (value != value) {
         return 0;
     }
-    if (row->kind == HT_FMT_MINIFLOAT) {
-        return encode_minifloat(row, value);
+    if (g->minifloat) {
+        return encode_minifloat(row, g, value);
     }
-    const float top = (float)row->top, bottom = row->kind == HT_FMT_ZERO_POINT ? 0.0f : -top;
-    const float kept = value < bottom ? bottom : value > top ? top : value;
-    return (uint32_t)(int32_t)nearbyintf(kept) & ((1u << row->bits) - 1);
+    return (uint32_t)(int32_t)snap(g, value) & ((1u << row->bits) - 1);
+}
+
+uint32_t ht_fmt_encode(const ht_fmt_row *row, float value) {
+    const grid g = grid_of(row);
+    return encode(row, &g, value);
 }
 
 float ht_fmt_decode(const ht_fmt_row *row, uint32_t code) {
@@ -130,6 +177,7 @@ static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, floa
 
 typedef struct group {
     const ht_fmt_row *row;
+    const grid *grid;
     const float *values;
     uint32_t count;
     float tensor_scale;
@@ -144,19 +192,30 @@ static float limited(float value) {
     return value != value ? 0 : value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
 }
 
-// Encodes with the scale nearest to `wanted`; returns the squared error.
-static double fill(const group *g, float wanted, float zero) {
+static float inverse_of(float scale) {
+    return scale == 0 ? 0 : 1 / scale;
+}
+
+// Squared error with the scale nearest to `wanted`, which stays stored.
+static double error_with(const group *g, float wanted, float zero) {
     const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
-    const float inverse = scale == 0 ? 0 : 1 / scale;
+    const float inverse = inverse_of(scale);
     double error = 0;
     for (uint32_t i = 0; i < g->count; i++) {
         const float value = limited(g->values[i]);
-        const uint32_t code = ht_fmt_encode(g->row, value * inverse + zero);
-        put_code(g->row, g->codes, g->first + i, code);
-        const double off = (double)(ht_fmt_decode(g->row, code) - zero) * scale - value;
-        error += off * off;
+        const float off = (snap(g->grid, value * inverse + zero) - zero) * scale - value;
+        error += (double)off * off;
     }
     return error;
+}
+
+static void fill(const group *g, float wanted, float zero) {
+    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
+    const float inverse = inverse_of(scale);
+    for (uint32_t i = 0; i < g->count; i++) {
+        const uint32_t code = encode(g->row, g->grid, limited(g->values[i]) * inverse + zero);
+        put_code(g->row, g->codes, g->first + i, code);
+    }
 }
 
 static void range(const group *g, float *low, float *high) {
@@ -172,49 +231,52 @@ static void range(const group *g, float *low, float *high) {
 // Four bits gain from clipping the largest values, eight hardly.
 enum { SEARCH_4 = 16, SEARCH_8 = 4 };
 
-static void pack_group(const group *g, ht_scale_rule rule) {
+// The scale at which the largest value becomes the largest code.
+static float full_scale(const group *g, float low, float high) {
     const ht_fmt_row *row = g->row;
-    float low, high, zero = 0, best;
-    range(g, &low, &high);
     const float size = -low > high ? -low : high;
-    if (size == 0) {
-        put_scale(row, g->scales, g->index, 1);
-        zero = 0;
-        fill(g, 1, 0);
-        if (g->zero) {
-            *g->zero = 0;
-        }
-        return;
-    }
-    float wanted = size / ht_fmt_largest(row) / g->tensor_scale;
     if (row->scale == HT_FMT_SCALE_E8M0) { // OCP MX: the power of two of the largest element
-        wanted = ldexpf(1, ilogbf(size) - ilogbf(ht_fmt_largest(row)));
+        return ldexpf(1, ilogbf(size) - ilogbf(g->grid->high));
     }
     if (row->kind == HT_FMT_ZERO_POINT) {
-        wanted = (high - low) / (float)row->top;
+        return (high - low) / (float)row->top;
     }
-    const uint32_t tries = rule == HT_SCALE_SEARCH ? (row->bits == 4 ? SEARCH_4 : SEARCH_8) : 1;
+    return size / g->grid->high / g->tensor_scale;
+}
+
+static float zero_point(const group *g, float low, float scale) {
+    return g->zero ? nearest(fminf((float)g->row->top, fmaxf(0, -low / scale))) : 0;
+}
+
+// Candidate `i`. Powers of two: the full one and the next. Others: down to 0.64 of it (4 bits) or
+// 0.91 (8 bits).
+static float candidate(const ht_fmt_row *row, float full, uint32_t i) {
+    if (row->scale == HT_FMT_SCALE_E8M0) {
+        return ldexpf(full, (int)i);
+    }
+    return full * (1 - (row->bits == 4 ? 0.024f : 0.03f) * (float)i);
+}
+
+static void pack_group(const group *g, ht_scale_rule rule) {
+    const ht_fmt_row *row = g->row;
+    const uint32_t all = row->scale == HT_FMT_SCALE_E8M0 ? 2 : row->bits == 4 ? SEARCH_4 : SEARCH_8;
+    const uint32_t tries = rule == HT_SCALE_SEARCH ? all : 1;
+    float low, high;
+    range(g, &low, &high);
+    const bool empty = low == 0 && high == 0;
+    const float full = empty ? 1 : full_scale(g, low, high);
+    float best = full;
     double least = INFINITY;
-    best = wanted;
-    for (uint32_t i = 0; i < tries; i++) {
-        // Powers of two: this one and the next. Others: down to 0.64 (4 bits), 0.91 (8 bits).
-        const bool power = row->scale == HT_FMT_SCALE_E8M0;
-        if (power && i == 2) {
-            break;
-        }
-        const float step = row->bits == 4 ? 0.024f : 0.03f;
-        const float scale = power ? ldexpf(wanted, (int)i) : wanted * (1 - step * (float)i);
-        const float z = g->zero ? nearbyintf(fminf(15, fmaxf(0, -low / scale))) : 0;
-        const double error = fill(g, scale, z);
+    for (uint32_t i = 0; i < tries && tries > 1 && !empty; i++) {
+        const float scale = candidate(row, full, i);
+        const double error = error_with(g, scale, zero_point(g, low, scale));
         if (error < least) {
             least = error;
             best = scale;
-            zero = z;
         }
     }
-    if (tries > 1) {
-        fill(g, best, zero);
-    }
+    const float zero = empty ? 0 : zero_point(g, low, best);
+    fill(g, best, zero);
     if (g->zero) {
         *g->zero = (uint8_t)zero;
     }
@@ -247,6 +309,7 @@ void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tens
         memcpy(block + at.tensor_offset, &tensor_scale, sizeof tensor_scale);
     }
     const uint32_t length = row->group ? row->group : at.padded;
+    const grid codes = grid_of(row);
     for (uint64_t r = 0; r < at.rows; r++) {
         for (uint32_t k = 0; k < at.groups; k++) {
             const uint32_t first = k * length;
@@ -254,6 +317,7 @@ void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tens
             const uint64_t index = r * at.groups + k;
             const group g = {
                 .row = row,
+                .grid = &codes,
                 .values = values + r * at.width + (rest ? first : 0),
                 .count = rest < length ? rest : length,
                 .tensor_scale = tensor_scale,

@@ -7,21 +7,48 @@
 // Wire numbers are in files: a change here is a change of the file format.
 static void test_table_is_stable(void **state) {
     (void)state;
-    static const ht_fmt_row want[] = {
-        {HT_FORMAT_F32, "f32", 32, HT_FMT_FLOAT},
-        {HT_FORMAT_F16, "f16", 16, HT_FMT_FLOAT},
-        {HT_FORMAT_BF16, "bf16", 16, HT_FMT_FLOAT},
-        {HT_FORMAT_I32, "i32", 32, HT_FMT_SIGNED},
+    static const struct {
+        ht_format format;
+        uint32_t wire;
+        const char *name;
+        uint32_t bits;
+        ht_fmt_kind kind;
+        uint32_t top, group;
+    } want[] = {
+        {HT_FORMAT_F32, 1, "f32", 32, HT_FMT_FLOAT, 0, 0},
+        {HT_FORMAT_F16, 2, "f16", 16, HT_FMT_FLOAT, 0, 0},
+        {HT_FORMAT_BF16, 3, "bf16", 16, HT_FMT_FLOAT, 0, 0},
+        {HT_FORMAT_I32, 4, "i32", 32, HT_FMT_SIGNED, 0, 0},
+        {HT_FORMAT_E4M3, 16, "fp8-e4m3", 8, HT_FMT_MINIFLOAT, 126, 0},
+        {HT_FORMAT_E5M2, 17, "fp8-e5m2", 8, HT_FMT_MINIFLOAT, 123, 0},
+        {HT_FORMAT_E3M4, 18, "fp8-e3m4", 8, HT_FMT_MINIFLOAT, 127, 0},
+        {HT_FORMAT_E2M5, 19, "fp8-e2m5", 8, HT_FMT_MINIFLOAT, 127, 0},
+        {HT_FORMAT_MXFP8, 20, "mxfp8", 8, HT_FMT_MINIFLOAT, 126, 32},
+        {HT_FORMAT_FP4, 24, "fp4", 4, HT_FMT_MINIFLOAT, 7, 32},
+        {HT_FORMAT_FP4_E1M2, 25, "fp4-e1m2", 4, HT_FMT_MINIFLOAT, 7, 32},
+        {HT_FORMAT_FP4_E3M0, 26, "fp4-e3m0", 4, HT_FMT_MINIFLOAT, 7, 32},
+        {HT_FORMAT_NVFP4, 27, "nvfp4", 4, HT_FMT_MINIFLOAT, 7, 16},
+        {HT_FORMAT_MXFP4, 28, "mxfp4", 4, HT_FMT_MINIFLOAT, 7, 32},
+        {HT_FORMAT_INT8, 32, "int8", 8, HT_FMT_SYMMETRIC, 127, 0},
+        {HT_FORMAT_INT8_G32, 33, "int8-g32", 8, HT_FMT_SYMMETRIC, 127, 32},
+        {HT_FORMAT_INT4, 34, "int4", 4, HT_FMT_SYMMETRIC, 7, 64},
+        {HT_FORMAT_INT4_G32, 35, "int4-g32", 4, HT_FMT_SYMMETRIC, 7, 32},
+        {HT_FORMAT_INT4Z, 36, "int4z", 4, HT_FMT_ZERO_POINT, 15, 64},
     };
     assert_int_equal(ht_fmt_row_count, HT_COUNT(want));
     for (size_t i = 0; i < HT_COUNT(want); i++) {
-        assert_int_equal(ht_fmt_rows[i].format, i + 1);
+        assert_int_equal(want[i].format, want[i].wire);
         assert_int_equal(ht_fmt_rows[i].format, want[i].format);
         assert_string_equal(ht_format_name(want[i].format), want[i].name);
+        assert_int_equal(ht_format_find(want[i].name), want[i].format);
         assert_int_equal(ht_format_bits(want[i].format), want[i].bits);
         assert_int_equal(ht_fmt_rows[i].kind, want[i].kind);
+        assert_int_equal(ht_fmt_rows[i].top, want[i].top);
+        assert_int_equal(ht_fmt_rows[i].group, want[i].group);
+        assert_int_equal(ht_format_is_packed(want[i].format), want[i].top != 0);
         assert_ptr_equal(ht_fmt_find(want[i].format), &ht_fmt_rows[i]);
     }
+    assert_int_equal(ht_format_find("fp5"), HT_FORMAT_NONE);
     assert_null(ht_fmt_find(HT_FORMAT_NONE));
     assert_string_equal(ht_format_name(HT_FORMAT_NONE), "none");
     assert_int_equal(ht_format_bits((ht_format)12345), 0);
