@@ -19,8 +19,9 @@ static ht_test_folder folder;
 static void draw(const char *flags, uint8_t *pixels) {
     char command[2048];
     snprintf(command, sizeof(command),
-             "cd '%s' && '%s' -p 'a red ball left of a blue cube' -s 1 -o r.png --json r.json "
-             "--overwrite -q %s",
+             // All is said: what a prompt leaves open, a rounding may turn from day to night.
+             "cd '%s' && '%s' -p 'a red ball left of a blue cube on a checkerboard by day' -s 1 "
+             "-o r.png --json r.json --overwrite -q %s",
              folder.path, HT_GEN_PATH, flags);
     assert_int_equal(system(command), 0);
     int width, height, channels;
@@ -54,12 +55,12 @@ static double psnr(const uint8_t *a, const uint8_t *b) {
 
 static void test_close(void **state) {
     (void)state;
-    // Measured 51.0 and 39.7 dB: the bounds leave three times the error. Ratios were 0.521 and
+    // Measured 50.1 and 37.2 dB: the bounds leave nearly three times the error. Ratios were 0.521 and
     // 0.313: 8.0 and 4.5 bits of 16 in the blocks, and what stays float or 8-bit.
     static const struct {
         const char *recipe;
         double psnr, ratio;
-    } rows[] = {{"w8a8", 41.5, 0.53}, {"w4a8", 30, 0.32}};
+    } rows[] = {{"w8a8", 41, 0.53}, {"w4a8", 28, 0.32}};
     static uint8_t want[BYTES], got[BYTES];
     draw("--fp16", want);
     assert_true(weight_ratio("fp16") > 0.9);
