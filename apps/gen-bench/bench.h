@@ -22,7 +22,8 @@ typedef struct bench_case {
     const char *name; // "<network>/<part>"
     bench_op op;
     uint32_t n[7];
-    bool quick; // measured with --quick too
+    bool quick;     // measured with --quick too
+    ht_format x, w; // BENCH_LINEAR: packed operands; NONE: the activations' format, f16
 } bench_case;
 
 extern const bench_case bench_cases[];
@@ -36,7 +37,7 @@ double bench_bytes(const bench_case *c, ht_format format); // every tensor read 
 
 typedef struct bench_result {
     const bench_case *what;
-    ht_format format; // of the activations; weights are f16
+    ht_format format; // of the activations; weights are f16, both where the case says nothing else
     uint32_t repeats;
     double median_s, best_s;
     double first_s; // the first run, with whatever the driver compiles there

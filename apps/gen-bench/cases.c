@@ -1,46 +1,69 @@
 // What is measured: shapes of published networks at their usual picture sizes.
 #include "bench.h"
 
+#define CASE(text, which, in_quick, ...)                                                           \
+    { .name = text, .op = which, .n = {__VA_ARGS__}, .quick = in_quick }
+// Packed operands at the shape of target/gemm: activations, then weights.
+#define PACKED(text, of_x, of_w, in_quick)                                                         \
+    {                                                                                              \
+        .name = text, .op = BENCH_LINEAR, .n = {1024, 1024, 1024}, .quick = in_quick, .x = of_x,   \
+        .w = of_w                                                                                  \
+    }
+
 const bench_case bench_cases[] = {
-    {"target/gemm", BENCH_LINEAR, {1024, 1024, 1024}, true},
-    {"target/conv", BENCH_CONV2D, {64, 64, 320, 320, 3, 1, 1}, true},
-    {"target/attention", BENCH_ATTENTION, {1024, 1024, 8, 64}, true},
+    CASE("target/gemm", BENCH_LINEAR, true, 1024, 1024, 1024),
+    CASE("target/conv", BENCH_CONV2D, true, 64, 64, 320, 320, 3, 1, 1),
+    CASE("target/attention", BENCH_ATTENTION, true, 1024, 1024, 8, 64),
+
+    // Low bits.
+    PACKED("low-bit/int8 x int8", HT_FORMAT_INT8, HT_FORMAT_INT8, true),
+    PACKED("low-bit/int8 x fp4", HT_FORMAT_INT8, HT_FORMAT_FP4, true),
+    PACKED("low-bit/int8 x int4", HT_FORMAT_INT8, HT_FORMAT_INT4, false),
+    PACKED("low-bit/fp8 x fp8", HT_FORMAT_E4M3, HT_FORMAT_E4M3, false),
+    PACKED("low-bit/fp8 x fp4", HT_FORMAT_E4M3, HT_FORMAT_FP4, false),
+    PACKED("low-bit/int4 x int4", HT_FORMAT_INT4, HT_FORMAT_INT4, false),
+    PACKED("low-bit/nvfp4 x nvfp4", HT_FORMAT_NVFP4, HT_FORMAT_NVFP4, false),
+    PACKED("low-bit/float x int8", HT_FORMAT_NONE, HT_FORMAT_INT8, false),
+    PACKED("low-bit/float x fp8", HT_FORMAT_NONE, HT_FORMAT_E4M3, false),
+    PACKED("low-bit/float x fp4", HT_FORMAT_NONE, HT_FORMAT_FP4, false),
+    PACKED("low-bit/float x int4", HT_FORMAT_NONE, HT_FORMAT_INT4, false),
+    PACKED("low-bit/float x nvfp4", HT_FORMAT_NONE, HT_FORMAT_NVFP4, false),
 
     // Stable Diffusion 1.5, 512 x 512: latents of 64 x 64.
-    {"sd15/conv_in", BENCH_CONV2D, {64, 64, 4, 320, 3, 1, 1}, false},
-    {"sd15/conv 32", BENCH_CONV2D, {32, 32, 640, 640, 3, 1, 1}, false},
-    {"sd15/conv 16", BENCH_CONV2D, {16, 16, 1280, 1280, 3, 1, 1}, false},
-    {"sd15/conv 8", BENCH_CONV2D, {8, 8, 1280, 1280, 3, 1, 1}, true},
-    {"sd15/down", BENCH_CONV2D, {64, 64, 320, 320, 3, 2, 1}, false},
-    {"sd15/up", BENCH_CONV2D, {32, 32, 640, 640, 3, 1, 2}, false},
-    {"sd15/conv_out", BENCH_CONV2D, {64, 64, 320, 4, 3, 1, 1}, true},
-    {"sd15/to_q", BENCH_LINEAR, {4096, 320, 320}, true},
-    {"sd15/geglu", BENCH_LINEAR, {4096, 2560, 320}, false},
-    {"sd15/time", BENCH_LINEAR, {1, 1280, 1280}, true},
-    {"sd15/text k", BENCH_LINEAR, {77, 320, 768}, false},
-    {"sd15/self attention", BENCH_ATTENTION, {4096, 4096, 8, 40}, false},
-    {"sd15/cross attention", BENCH_ATTENTION, {4096, 77, 8, 40}, true},
-    {"sd15/group_norm", BENCH_GROUP_NORM, {4096, 320, 32}, true},
-    {"sd15/add", BENCH_ADD, {4096 * 320}, true},
-    {"vae/conv 512", BENCH_CONV2D, {512, 512, 128, 128, 3, 1, 1}, false},
-    {"vae/conv 128", BENCH_CONV2D, {128, 128, 512, 512, 3, 1, 1}, false},
-    {"vae/conv_out", BENCH_CONV2D, {512, 512, 128, 3, 3, 1, 1}, false},
-    {"vae/attention", BENCH_ATTENTION, {4096, 4096, 1, 512}, false},
+    CASE("sd15/conv_in", BENCH_CONV2D, false, 64, 64, 4, 320, 3, 1, 1),
+    CASE("sd15/conv 32", BENCH_CONV2D, false, 32, 32, 640, 640, 3, 1, 1),
+    CASE("sd15/conv 16", BENCH_CONV2D, false, 16, 16, 1280, 1280, 3, 1, 1),
+    CASE("sd15/conv 8", BENCH_CONV2D, true, 8, 8, 1280, 1280, 3, 1, 1),
+    CASE("sd15/down", BENCH_CONV2D, false, 64, 64, 320, 320, 3, 2, 1),
+    CASE("sd15/up", BENCH_CONV2D, false, 32, 32, 640, 640, 3, 1, 2),
+    CASE("sd15/conv_out", BENCH_CONV2D, true, 64, 64, 320, 4, 3, 1, 1),
+    CASE("sd15/to_q", BENCH_LINEAR, true, 4096, 320, 320),
+    CASE("sd15/geglu", BENCH_LINEAR, false, 4096, 2560, 320),
+    CASE("sd15/time", BENCH_LINEAR, true, 1, 1280, 1280),
+    CASE("sd15/text k", BENCH_LINEAR, false, 77, 320, 768),
+    CASE("sd15/self attention", BENCH_ATTENTION, false, 4096, 4096, 8, 40),
+    CASE("sd15/cross attention", BENCH_ATTENTION, true, 4096, 77, 8, 40),
+    CASE("sd15/group_norm", BENCH_GROUP_NORM, true, 4096, 320, 32),
+    CASE("sd15/add", BENCH_ADD, true, 4096 * 320),
+    CASE("vae/conv 512", BENCH_CONV2D, false, 512, 512, 128, 128, 3, 1, 1),
+    CASE("vae/conv 128", BENCH_CONV2D, false, 128, 128, 512, 512, 3, 1, 1),
+    CASE("vae/conv_out", BENCH_CONV2D, false, 512, 512, 128, 3, 3, 1, 1),
+    CASE("vae/attention", BENCH_ATTENTION, false, 4096, 4096, 1, 512),
 
     // Stable Diffusion XL, 1024 x 1024: latents of 128 x 128.
-    {"sdxl/conv 128", BENCH_CONV2D, {128, 128, 320, 320, 3, 1, 1}, false},
-    {"sdxl/conv 32", BENCH_CONV2D, {32, 32, 1280, 1280, 3, 1, 1}, false},
-    {"sdxl/to_q", BENCH_LINEAR, {1024, 1280, 1280}, false},
-    {"sdxl/geglu", BENCH_LINEAR, {1024, 10240, 1280}, false},
-    {"sdxl/self attention", BENCH_ATTENTION, {4096, 4096, 10, 64}, false},
-    {"sdxl/cross attention", BENCH_ATTENTION, {4096, 77, 10, 64}, false},
+    CASE("sdxl/conv 128", BENCH_CONV2D, false, 128, 128, 320, 320, 3, 1, 1),
+    CASE("sdxl/conv 32", BENCH_CONV2D, false, 32, 32, 1280, 1280, 3, 1, 1),
+    CASE("sdxl/to_q", BENCH_LINEAR, false, 1024, 1280, 1280),
+    CASE("sdxl/geglu", BENCH_LINEAR, false, 1024, 10240, 1280),
+    CASE("sdxl/self attention", BENCH_ATTENTION, false, 4096, 4096, 10, 64),
+    CASE("sdxl/cross attention", BENCH_ATTENTION, false, 4096, 77, 10, 64),
 
     // PixArt-Sigma, 1024 x 1024: 4096 tokens, prompts of up to 300.
-    {"pixart/to_q", BENCH_LINEAR, {4096, 1152, 1152}, false},
-    {"pixart/mlp", BENCH_LINEAR, {4096, 4608, 1152}, false},
-    {"pixart/self attention", BENCH_ATTENTION, {4096, 4096, 16, 72}, false},
-    {"pixart/cross attention", BENCH_ATTENTION, {4096, 300, 16, 72}, false},
-    {"pixart/layer_norm", BENCH_LAYER_NORM, {4096, 1152}, true},
+    CASE("pixart/to_q", BENCH_LINEAR, false, 4096, 1152, 1152),
+    CASE("pixart/mlp", BENCH_LINEAR, false, 4096, 4608, 1152),
+    CASE("pixart/self attention", BENCH_ATTENTION, false, 4096, 4096, 16, 72),
+    CASE("pixart/cross attention", BENCH_ATTENTION, false, 4096, 300, 16, 72),
+    CASE("pixart/layer_norm", BENCH_LAYER_NORM, true, 4096, 1152),
 };
 const size_t bench_case_count = sizeof bench_cases / sizeof bench_cases[0];
 
@@ -82,12 +105,19 @@ double bench_flops(const bench_case *c) {
     }
 }
 
+static double tensor_bytes(ht_format format, uint32_t rows, uint32_t width) {
+    const ht_tensor_desc desc = {.format = format, .rank = 2, .dims = {rows, width}};
+    return (double)ht_desc_bytes(&desc);
+}
+
 double bench_bytes(const bench_case *c, ht_format format) {
     const uint32_t *n = c->n;
     const double value = ht_format_bits(format) / 8.0;
     const double weight = ht_format_bits(HT_FORMAT_F16) / 8.0;
     switch (c->op) {
-    case BENCH_LINEAR: return value * n[0] * ((double)n[1] + n[2]) + weight * n[1] * n[2];
+    case BENCH_LINEAR:
+        return tensor_bytes(format, n[0], n[1]) + tensor_bytes(c->x ? c->x : format, n[0], n[2]) +
+               tensor_bytes(c->w ? c->w : HT_FORMAT_F16, n[1], n[2]);
     case BENCH_CONV2D:
         return value * ((double)n[0] * n[1] * n[2] + conv_rows(n) * n[3]) +
                weight * n[2] * n[3] * n[4] * n[4];

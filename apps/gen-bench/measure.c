@@ -91,8 +91,8 @@ static ht_value add_op(fixture *f, const bench_case *c) {
     ht_value w;
     switch (c->op) {
     case BENCH_LINEAR:
-        x = input(f, a, 2, n[0], n[2], 0, 0);
-        w = input(f, HT_FORMAT_F16, 2, n[1], n[2], 0, 0);
+        x = input(f, c->x ? c->x : a, 2, n[0], n[2], 0, 0);
+        w = input(f, c->w ? c->w : HT_FORMAT_F16, 2, n[1], n[2], 0, 0);
         epilogue.bias = vector(f, n[1]);
         return ht_op_linear(f->graph, x, w, &epilogue);
     case BENCH_CONV2D: return add_conv2d(f, n, a);
