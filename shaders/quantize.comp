@@ -13,10 +13,9 @@ layout(constant_id = 3) const bool WIDE = true; // x can be loaded four values a
 layout(constant_id = 4) const bool BY_ROW = true;
 layout(constant_id = 5) const uint ACT = 0;
 
-#include "ht_reduce.glsl"
+#include "ht_pack_rows.glsl"
 
-// Values of a quad of a row; those past its end are 0.
-vec4 load(uint row, uint quad) {
+vec4 row_quad(uint row, uint quad) {
     uint at = row * push.width + 4u * quad;
     vec4 v = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
@@ -31,46 +30,18 @@ vec4 load(uint row, uint quad) {
                             ht_activate(v.w, ACT)));
 }
 
-void pack_row(uint row) {
-    float size = 0.0;
-    for (uint q = gl_LocalInvocationID.x; q < push.quads; q += gl_WorkGroupSize.x) {
-        size = max(size, ht_size4(load(row, q)));
-    }
-    float inverse;
-    uint scale = ht_pack_scale(ht_group_max(size), FORMAT_RESULT, inverse);
-    if (gl_LocalInvocationID.x == 0u) {
-        ht_store_scale(push.scales, FORMAT_RESULT, row, scale);
-    }
-    for (uint q = gl_LocalInvocationID.x; q < push.quads; q += gl_WorkGroupSize.x) {
-        ht_store_codes(push.codes, FORMAT_RESULT, row * push.quads + q,
-                       ht_encode4(load(row, q), inverse, FORMAT_RESULT));
-    }
-}
-
-void pack_group(uint group) {
-    uint row = group / push.groups;
-    uint quads = ht_pack_group_quads(FORMAT_RESULT);
-    uint first = (group - row * push.groups) * quads;
-    vec4 v[HT_PACK_MAX_QUADS];
-    [[unroll]] for (uint q = 0u; q < HT_PACK_MAX_QUADS; q++) {
-        v[q] = q < quads ? load(row, first + q) : vec4(0.0);
-    }
-    ht_pack_group(push.codes, push.scales, FORMAT_RESULT, group, v);
-    if (group == 0u && ht_present(push.tensor)) {
-        HtF32(push.tensor).v[0] = 1.0;
-    }
-}
-
 void main() {
     uint group = HT_GROUP;
     if (BY_ROW) {
         if (group < push.rows) {
-            pack_row(group);
+            pack_row(push.codes, push.scales, FORMAT_RESULT, group, push.quads);
         }
         return;
     }
     uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     if (i < push.rows * push.groups) {
-        pack_group(i);
+        uint row = i / push.groups;
+        pack_group(push.codes, push.scales, push.tensor, FORMAT_RESULT, row,
+                   i - row * push.groups, push.groups);
     }
 }

@@ -16,7 +16,7 @@ layout(constant_id = 6) const bool HAS_BIAS = false;
 layout(constant_id = 7) const uint FORMAT_SCALE = 0; // 0: absent
 layout(constant_id = 8) const uint FORMAT_SHIFT = 0;
 
-#include "ht_reduce.glsl"
+#include "ht_pack_rows.glsl"
 
 const uint STEP = WIDE ? 4u : 1u;
 
@@ -76,8 +76,7 @@ vec4 finished(uint q) {
     return y;
 }
 
-// Four values in any case, limited; those past the row's end are 0.
-vec4 finished4(uint q) {
+vec4 row_quad(uint row, uint q) { // of this workgroup's row
     vec4 y = vec4(0.0);
     if (WIDE && 4u * q < push.width) {
         y = finished(q);
@@ -88,38 +87,6 @@ vec4 finished4(uint q) {
         }
     }
     return ht_limited4(y);
-}
-
-void store_packed_row(uint row) {
-    uint quads = push.packed_quads;
-    float size = 0.0;
-    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-        size = max(size, ht_size4(finished4(q)));
-    }
-    float over; // 1 / scale
-    uint scale = ht_pack_scale(ht_group_max(size), FORMAT_RESULT, over);
-    if (gl_LocalInvocationID.x == 0u) {
-        ht_store_scale(push.scales, FORMAT_RESULT, row, scale);
-    }
-    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-        ht_store_codes(push.result, FORMAT_RESULT, row * quads + q,
-                       ht_encode4(finished4(q), over, FORMAT_RESULT));
-    }
-}
-
-void store_packed_groups(uint row) {
-    uint quads = ht_pack_group_quads(FORMAT_RESULT);
-    uint groups = push.packed_quads / quads;
-    for (uint group = gl_LocalInvocationID.x; group < groups; group += gl_WorkGroupSize.x) {
-        vec4 v[HT_PACK_MAX_QUADS];
-        [[unroll]] for (uint q = 0u; q < HT_PACK_MAX_QUADS; q++) {
-            v[q] = q < quads ? finished4(group * quads + q) : vec4(0.0);
-        }
-        ht_pack_group(push.result, push.scales, FORMAT_RESULT, row * groups + group, v);
-    }
-    if (row == 0u && gl_LocalInvocationID.x == 0u && ht_present(push.tensor)) {
-        HtF32(push.tensor).v[0] = 1.0;
-    }
 }
 
 void main() {
@@ -144,8 +111,11 @@ void main() {
             ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, finished(q));
         }
     } else if (ht_pack_group_quads(FORMAT_RESULT) == 0u) {
-        store_packed_row(row);
+        pack_row(push.result, push.scales, FORMAT_RESULT, row, push.packed_quads);
     } else {
-        store_packed_groups(row);
+        uint groups = push.packed_quads / ht_pack_group_quads(FORMAT_RESULT);
+        for (uint i = gl_LocalInvocationID.x; i < groups; i += gl_WorkGroupSize.x) {
+            pack_group(push.result, push.scales, push.tensor, FORMAT_RESULT, row, i, groups);
+        }
     }
 }

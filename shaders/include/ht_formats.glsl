@@ -4,39 +4,14 @@
 #ifndef HT_FORMATS_GLSL
 #define HT_FORMATS_GLSL
 
-#extension GL_EXT_shader_8bit_storage : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
+#include "ht_format_row.glsl"
 #include "ht_packed.glsl"
-
-layout(buffer_reference, scalar, buffer_reference_align = 1) buffer HtBytes { uint8_t v[]; };
-
-const uint HT_KIND_MINIFLOAT = 3u; // columns of formats.def
-const uint HT_KIND_ZERO_POINT = 5u;
-const uint HT_SCALE_F32 = 1u;
-const uint HT_SCALE_F16 = 2u;
-const uint HT_SCALE_E8M0 = 3u;
-const uint HT_SCALE_E4M3 = 4u;
 
 const uint HT_STEP = 16u; // codes that are loaded at once; rows and groups are multiples of it
 
-struct HtCodes {
-    uint bits, kind, exponent, mantissa, group, scale;
-};
-
-HtCodes ht_codes(uint format) {
-#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
-    if (format == wire) { \
-        return HtCodes(bits, kind, exponent, mantissa, group, scale); \
-    }
-#include "../engine/formats/formats.def"
-#undef HT_FORMAT
-    return HtCodes(0u, 0u, 0u, 0u, 0u, 0u);
-}
-
-bool ht_is_packed(uint format) { return ht_codes(format).scale != 0u; }
-bool ht_has_zeros(uint format) { return ht_codes(format).kind == HT_KIND_ZERO_POINT; }
+bool ht_has_zeros(uint format) { return ht_format_row(format).kind == HT_KIND_ZERO_POINT; }
 // Values that share a scale; 0: the whole row.
-uint ht_group_of(uint format) { return ht_codes(format).group; }
+uint ht_group_of(uint format) { return ht_format_row(format).group; }
 
 // Of rows of `width` values (ht_packed_layout): values with the pad, and scales.
 uint ht_padded(uint format, uint width) {
@@ -50,13 +25,13 @@ uint ht_groups(uint format, uint width) {
 }
 
 uint ht_row_bytes(uint format, uint width) {
-    return ht_is_packed(format) ? ht_padded(format, width) * ht_codes(format).bits / 8u
+    return ht_is_packed(format) ? ht_padded(format, width) * ht_format_row(format).bits / 8u
                                 : width * ht_value_bytes(format);
 }
 
 // Codes HT_STEP * step and on, of a row at `address`.
 uvec4 ht_load_codes(uint64_t address, uint format, uint step) {
-    if (ht_codes(format).bits == 8u) {
+    if (ht_format_row(format).bits == 8u) {
         u64vec2 words = HtU64x2(address).v[step];
         return uvec4(unpackUint2x32(words.x), unpackUint2x32(words.y));
     }
@@ -64,7 +39,7 @@ uvec4 ht_load_codes(uint64_t address, uint format, uint step) {
 }
 
 // Two minifloats, of the lowest bits of each half of `codes`.
-vec2 ht_minifloats(uint codes, HtCodes row) {
+vec2 ht_minifloats(uint codes, HtFormatRow row) {
     uint sign = 0x00010001u << (row.bits - 1u);
     uint size = (sign - 0x00010001u) & codes;
     return unpackHalf2x16(size << (10u - row.mantissa) | (codes & sign) << (16u - row.bits));
@@ -72,7 +47,7 @@ vec2 ht_minifloats(uint codes, HtCodes row) {
 
 // Four of the codes of a step, in ht_code_unit; zero points are not subtracted.
 vec4 ht_decode_codes(uvec4 codes, uint quad, uint format) {
-    HtCodes row = ht_codes(format);
+    HtFormatRow row = ht_format_row(format);
     uint word = row.bits == 8u ? codes[quad] : codes[quad / 2u] >> (quad % 2u * 16u);
     if (row.kind == HT_KIND_MINIFLOAT) {
         uint pairs = row.bits == 8u ? word : (word & 0xffffu) | word << 8;
@@ -91,16 +66,15 @@ vec4 ht_decode_codes(uvec4 codes, uint quad, uint format) {
 
 // What the decoded number 1 stands for, without the scale.
 float ht_code_unit(uint format) {
-    HtCodes row = ht_codes(format);
+    HtFormatRow row = ht_format_row(format);
     if (row.kind != HT_KIND_MINIFLOAT) {
         return 1.0;
     }
-    uint bias = row.exponent == 1u ? 1u : (1u << (row.exponent - 1u)) - 1u;
-    return uintBitsToFloat((127u + 15u - bias) << 23);
+    return uintBitsToFloat(uint(127 + 15 - ht_exponent_bias(row)) << 23);
 }
 
 float ht_load_scale(uint64_t scales, uint format, uint index) {
-    uint type = ht_codes(format).scale;
+    uint type = ht_format_row(format).scale;
     if (type == HT_SCALE_F32) {
         return HtF32(scales).v[index];
     }

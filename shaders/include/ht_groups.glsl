@@ -43,7 +43,7 @@ float ht_w_scale(uint row, uint step) {
     float scale = ht_load_scale(packUint2x32(push.w) + push.w_scales, FORMAT_W,
                                 ht_group_at(FORMAT_W, row, step)) *
                   ht_code_unit(FORMAT_W);
-    if (ht_codes(FORMAT_W).scale == HT_SCALE_E4M3) {
+    if (ht_format_row(FORMAT_W).scale == HT_SCALE_E4M3) {
         scale *= HtF32(packUint2x32(push.w) + push.w_extra).v[0];
     }
     return scale;

@@ -4,48 +4,22 @@
 #ifndef HT_QUANTIZE_GLSL
 #define HT_QUANTIZE_GLSL
 
-#extension GL_EXT_shader_8bit_storage : require
+#include "ht_format_row.glsl"
 #include "ht_quad.glsl"
 
-layout(buffer_reference, scalar, buffer_reference_align = 1) buffer HtU8 { uint8_t v[]; };
-
-const uint HT_PACK_MINIFLOAT = 3u; // columns of formats.def
-const uint HT_PACK_SCALE_F32 = 1u;
-const uint HT_PACK_SCALE_F16 = 2u;
-const uint HT_PACK_SCALE_E8M0 = 3u;
 const uint HT_PACK_MAX_QUADS = 16u; // of a group
 
-struct HtPackRow {
-    uint bits, kind, exponent, mantissa, top, group, scale;
-};
-
-HtPackRow ht_pack_row(uint format) {
-#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
-    if (format == wire) { \
-        return HtPackRow(bits, kind, exponent, mantissa, top, group, scale); \
-    }
-#include "../engine/formats/formats.def"
-#undef HT_FORMAT
-    return HtPackRow(8u, 4u, 0u, 0u, 127u, 0u, 1u);
-}
-
-bool ht_is_packed(uint format) { return format >= HT_FORMAT_E4M3; }
-uint ht_pack_bits(uint format) { return ht_pack_row(format).bits; }
 // Quads that share a scale; 0: the whole row.
-uint ht_pack_group_quads(uint format) { return ht_pack_row(format).group / 4u; }
+uint ht_pack_group_quads(uint format) { return ht_format_row(format).group / 4u; }
 
 float ht_power(int exponent) { return uintBitsToFloat(uint(exponent + 127) << 23); }
 
-int ht_pack_bias(HtPackRow row) {
-    return row.exponent == 1u ? 1 : int((1u << (row.exponent - 1u)) - 1u);
-}
-
-float ht_pack_largest(HtPackRow row) {
-    if (row.kind != HT_PACK_MINIFLOAT) {
+float ht_pack_largest(HtFormatRow row) {
+    if (row.kind != HT_KIND_MINIFLOAT) {
         return float(row.top);
     }
     uint steps = 1u << row.mantissa;
-    int power = int(row.top >> row.mantissa) - ht_pack_bias(row) - int(row.mantissa);
+    int power = int(row.top >> row.mantissa) - ht_exponent_bias(row) - int(row.mantissa);
     return float(steps + (row.top & (steps - 1u))) * ht_power(power);
 }
 
@@ -66,8 +40,8 @@ float ht_size4(vec4 v) {
 
 // The code without its sign of a size that is not NaN: in steps of the last mantissa bit, where a
 // carry runs on into the exponent.
-uint ht_encode_size(float size, HtPackRow row) {
-    int bias = ht_pack_bias(row);
+uint ht_encode_size(float size, HtFormatRow row) {
+    int bias = ht_exponent_bias(row);
     float kept = min(size, ht_pack_largest(row));
     int exponent = max(int(floatBitsToUint(kept) >> 23) - 127, 1 - bias);
     uint steps = uint(roundEven(kept * ht_power(int(row.mantissa) - exponent)));
@@ -75,11 +49,11 @@ uint ht_encode_size(float size, HtPackRow row) {
 }
 
 // `value` is divided by its scale.
-uint ht_encode(float value, HtPackRow row) {
+uint ht_encode(float value, HtFormatRow row) {
     if ((floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u) {
         return 0u; // 0 times the infinite inverse of a scale below 2^-128
     }
-    if (row.kind == HT_PACK_MINIFLOAT) {
+    if (row.kind == HT_KIND_MINIFLOAT) {
         return ht_encode_size(abs(value), row) | (value < 0.0 ? 1u << (row.bits - 1u) : 0u);
     }
     float top = float(row.top);
@@ -88,7 +62,7 @@ uint ht_encode(float value, HtPackRow row) {
 
 // Codes of four values, the first in the lowest bits: 32 or 16 bits.
 uint ht_encode4(vec4 v, float inverse, uint format) {
-    HtPackRow row = ht_pack_row(format);
+    HtFormatRow row = ht_format_row(format);
     uint codes = 0u;
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
         codes |= ht_encode(v[i] * inverse, row) << (i * row.bits);
@@ -103,20 +77,20 @@ float ht_f16_value(uint bits) {
 
 // Bits of the scale of a group whose largest value has this size, and 1 / scale.
 uint ht_pack_scale(float size, uint format, out float inverse) {
-    HtPackRow row = ht_pack_row(format);
+    HtFormatRow row = ht_format_row(format);
     float largest = ht_pack_largest(row);
     float wanted = size == 0.0 ? 1.0 : size / largest;
     uint bits = floatBitsToUint(wanted);
     float scale = wanted;
-    if (row.scale == HT_PACK_SCALE_F16) {
+    if (row.scale == HT_SCALE_F16) {
         bits = max(ht_f16_bits(min(wanted, 65504.0)), 1u);
         scale = ht_f16_value(bits);
-    } else if (row.scale == HT_PACK_SCALE_E8M0) { // the power of two of the largest element
+    } else if (row.scale == HT_SCALE_E8M0) { // the power of two of the largest element
         int power = int(floatBitsToUint(size) >> 23) - int(floatBitsToUint(largest) >> 23);
         bits = size == 0.0 ? 127u : uint(clamp(power + 127, 1, 254));
         scale = ht_power(int(bits) - 127);
-    } else if (row.scale != HT_PACK_SCALE_F32) { // E4M3; activations have the tensor scale 1
-        bits = max(ht_encode_size(wanted, ht_pack_row(HT_FORMAT_E4M3)), 1u);
+    } else if (row.scale != HT_SCALE_F32) { // E4M3; activations have the tensor scale 1
+        bits = max(ht_encode_size(wanted, ht_format_row(HT_FORMAT_E4M3)), 1u);
         uint field = bits >> 3;
         float part = float(field == 0u ? bits : 8u + (bits & 7u));
         scale = part * ht_power(int(max(field, 1u)) - 10);
@@ -126,19 +100,19 @@ uint ht_pack_scale(float size, uint format, out float inverse) {
 }
 
 void ht_store_scale(uvec2 scales, uint format, uint index, uint bits) {
-    uint type = ht_pack_row(format).scale;
-    if (type == HT_PACK_SCALE_F32) {
+    uint type = ht_format_row(format).scale;
+    if (type == HT_SCALE_F32) {
         HtU32(scales).v[index] = bits;
-    } else if (type == HT_PACK_SCALE_F16) {
+    } else if (type == HT_SCALE_F16) {
         HtU16(scales).v[index] = uint16_t(bits);
     } else {
-        HtU8(scales).v[index] = uint8_t(bits);
+        HtBytes(scales).v[index] = uint8_t(bits);
     }
 }
 
 // The codes of quad `quad` counted from the start of the block; rows are whole quads.
 void ht_store_codes(uvec2 codes, uint format, uint quad, uint bits) {
-    if (ht_pack_bits(format) == 8u) {
+    if (ht_format_row(format).bits == 8u) {
         HtU32(codes).v[quad] = bits;
     } else {
         HtU16(codes).v[quad] = uint16_t(bits);
@@ -149,7 +123,7 @@ void ht_store_codes(uvec2 codes, uint format, uint quad, uint bits) {
 void ht_pack_group(uvec2 codes, uvec2 scales, uint format, uint group,
                    const vec4 v[HT_PACK_MAX_QUADS]) {
     uint quads = ht_pack_group_quads(format);
-    uint per_word = 16u / ht_pack_bits(format);
+    uint per_word = 16u / ht_format_row(format).bits;
     float size = 0.0;
     [[unroll]] for (uint q = 0u; q < HT_PACK_MAX_QUADS; q++) {
         size = q < quads ? max(size, ht_size4(v[q])) : size;
