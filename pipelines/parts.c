@@ -84,10 +84,11 @@ void ht_part_close(ht_pipeline *p, uint32_t part) {
 static void count_formats(const ht_part *part, ht_part_report *out) {
     out->n_formats = 0;
     out->float_bytes = 0;
-    for (int format = 1; format < 256 && out->n_formats < HT_REPORT_FORMATS; ++format) {
-        const uint64_t bytes = ht_weights_format_bytes(part->weights, (ht_format)format);
+    ht_format format;
+    for (size_t i = 0; (format = ht_format_at(i)) && out->n_formats < HT_REPORT_FORMATS; ++i) {
+        const uint64_t bytes = ht_weights_format_bytes(part->weights, format);
         if (bytes > 0) {
-            out->formats[out->n_formats++] = (ht_format_bytes){(ht_format)format, bytes};
+            out->formats[out->n_formats++] = (ht_format_bytes){format, bytes};
         }
     }
     for (size_t i = 0; i < ht_weights_count(part->weights); ++i) {

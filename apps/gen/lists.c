@@ -49,8 +49,8 @@ static int list_devices(ht_app_log *log) {
 static void list_formats(void) {
     static const char *const scales[] = {"", "byte", "f16", "", "f32"};
     puts("name       bits   values per scale  scale");
-    for (int i = 1; i < 256; ++i) {
-        const ht_format format = (ht_format)i;
+    ht_format format;
+    for (size_t i = 0; (format = ht_format_at(i)); ++i) {
         ht_tensor_desc desc = {.format = format, .rank = 2, .dims = {4096, 4096}};
         if (!ht_format_is_packed(format)) {
             continue;

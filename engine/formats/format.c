@@ -65,6 +65,10 @@ ht_format ht_format_find(const char *name) {
     return HT_FORMAT_NONE;
 }
 
+ht_format ht_format_at(size_t index) {
+    return index < ht_fmt_row_count ? ht_fmt_rows[index].format : HT_FORMAT_NONE;
+}
+
 bool ht_format_is_packed(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row && row->scale != HT_FMT_SCALE_NONE;

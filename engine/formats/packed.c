@@ -260,14 +260,14 @@ static float candidate(const ht_fmt_row *row, float full, uint32_t i) {
 static void pack_group(const group *g, ht_scale_rule rule) {
     const ht_fmt_row *row = g->row;
     const uint32_t all = row->scale == HT_FMT_SCALE_E8M0 ? 2 : row->bits == 4 ? SEARCH_4 : SEARCH_8;
-    const uint32_t tries = rule == HT_SCALE_SEARCH ? all : 1;
     float low, high;
     range(g, &low, &high);
     const bool empty = low == 0 && high == 0;
+    const uint32_t tries = rule == HT_SCALE_SEARCH && !empty ? all : 0;
     const float full = empty ? 1 : full_scale(g, low, high);
     float best = full;
     double least = INFINITY;
-    for (uint32_t i = 0; i < tries && tries > 1 && !empty; i++) {
+    for (uint32_t i = 0; i < tries; i++) {
         const float scale = candidate(row, full, i);
         const double error = error_with(g, scale, zero_point(g, low, scale));
         if (error < least) {

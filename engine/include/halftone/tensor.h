@@ -47,6 +47,8 @@ HT_API const char *ht_format_name(ht_format format); // "f16"
 // The format of a name, or HT_FORMAT_NONE.
 HT_API ht_format ht_format_find(const char *name);
 HT_API bool ht_format_is_packed(ht_format format);
+// All formats, in the order of their numbers; HT_FORMAT_NONE past the last.
+HT_API ht_format ht_format_at(size_t index);
 HT_API uint32_t ht_format_bits(ht_format format);
 HT_API uint64_t ht_desc_count(const ht_tensor_desc *desc); // number of values
 HT_API uint64_t ht_desc_bytes(const ht_tensor_desc *desc); // with the scales of packed formats
