@@ -26,12 +26,26 @@ static void add(folder_list *list, const char *head, const char *tail) {
 
 // What is looked for, and where.
 typedef struct kind {
-    const char *variable, *home, *install, *source;
+    const char *name, *variable, *home, *install, *source;
+    const char *ending;             // of the file or folder behind a name
+    bool (*is_there)(const char *); // is it what a name may stand for?
 } kind;
-static const kind models = {"HALFTONE_MODELS", "/halftone/models", HT_INSTALL_DATA "/models",
-                            HT_SOURCE_ASSETS "/models"};
-static const kind recipes = {"HALFTONE_RECIPES", "/halftone/recipes", HT_INSTALL_DATA "/recipes",
-                             HT_SOURCE_ASSETS "/recipes"};
+static bool is_folder(const char *path);
+static bool is_readable(const char *path);
+static const kind models = {"model",
+                            "HALFTONE_MODELS",
+                            "/halftone/models",
+                            HT_INSTALL_DATA "/models",
+                            HT_SOURCE_ASSETS "/models",
+                            "",
+                            is_folder};
+static const kind recipes = {"recipe",
+                             "HALFTONE_RECIPES",
+                             "/halftone/recipes",
+                             HT_INSTALL_DATA "/recipes",
+                             HT_SOURCE_ASSETS "/recipes",
+                             ".json",
+                             is_readable};
 
 static void add_environment(folder_list *list, const kind *what) {
     const char *own = getenv(what->variable);
@@ -52,24 +66,29 @@ static void add_environment(folder_list *list, const kind *what) {
     }
 }
 
+bool ht_program_prefix(char prefix[PATH_MAX]) {
+    ssize_t length = readlink("/proc/self/exe", prefix, PATH_MAX - 1);
+    if (length <= 0) {
+        return false;
+    }
+    prefix[length] = 0;
+    for (int up = 0; up < 2; ++up) {
+        char *slash = strrchr(prefix, '/');
+        if (slash) {
+            *slash = 0;
+        }
+    }
+    return true;
+}
+
 static folder_list *search_folders(const kind *what) {
     folder_list *list = calloc(1, sizeof(*list));
     if (!list) {
         return NULL;
     }
     add_environment(list, what);
-    // Beside the program, so that an installation can be moved.
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (length > 0) {
-        self[length] = 0;
-        for (int up = 0; up < 2; ++up) {
-            char *slash = strrchr(self, '/');
-            if (slash) {
-                *slash = 0;
-            }
-        }
-        char share[PATH_MAX];
+    char self[PATH_MAX], share[PATH_MAX];
+    if (ht_program_prefix(self)) {
         snprintf(share, sizeof(share), "/%s", what->install);
         add(list, self, share);
     }
@@ -88,13 +107,35 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool fail(char *why, size_t why_bytes, const folder_list *list, const char *what,
-                 const char *name) {
-    int at = snprintf(why, why_bytes, "there is no %s '%s'; looked in", what, name);
+static bool is_readable(const char *path) {
+    return access(path, R_OK) == 0;
+}
+
+static void say_not_found(char *why, size_t why_bytes, const folder_list *list, const kind *what,
+                          const char *name) {
+    int at = snprintf(why, why_bytes, "there is no %s '%s'; looked in", what->name, name);
     for (size_t i = 0; i < list->count && at > 0 && (size_t)at < why_bytes; ++i) {
         at += snprintf(why + at, why_bytes - (size_t)at, "%s %s", i ? "," : "", list->paths[i]);
     }
-    return false;
+}
+
+static bool find_in_folders(const kind *what, const char *name, char *path, size_t path_bytes,
+                            char *why, size_t why_bytes) {
+    folder_list *list = search_folders(what);
+    if (!list) {
+        snprintf(why, why_bytes, "out of memory");
+        return false;
+    }
+    bool found = false;
+    for (size_t i = 0; i < list->count && !found; ++i) {
+        int length = snprintf(path, path_bytes, "%s/%s%s", list->paths[i], name, what->ending);
+        found = length > 0 && (size_t)length < path_bytes && what->is_there(path);
+    }
+    if (!found) {
+        say_not_found(why, why_bytes, list, what, name);
+    }
+    free(list);
+    return found;
 }
 
 bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes) {
@@ -114,21 +155,7 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
         }
         return true;
     }
-    folder_list *list = search_folders(&models);
-    if (!list) {
-        snprintf(why, why_bytes, "out of memory");
-        return false;
-    }
-    bool found = false;
-    for (size_t i = 0; i < list->count && !found; ++i) {
-        int length = snprintf(path, path_bytes, "%s/%s", list->paths[i], name);
-        found = length > 0 && (size_t)length < path_bytes && is_folder(path);
-    }
-    if (!found) {
-        fail(why, why_bytes, list, "model", name);
-    }
-    free(list);
-    return found;
+    return find_in_folders(&models, name, path, path_bytes, why, why_bytes);
 }
 
 bool ht_recipe_path(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes) {
@@ -136,23 +163,9 @@ bool ht_recipe_path(const char *name, char *path, size_t path_bytes, char *why, 
     snprintf(path, path_bytes, "%s", name);
     if (strchr(name, '/') || (tail > 5 && strcmp(name + tail - 5, ".json") == 0)) {
         snprintf(why, why_bytes, "there is no recipe file '%s'", name);
-        return access(name, R_OK) == 0;
+        return is_readable(name);
     }
-    folder_list *list = search_folders(&recipes);
-    if (!list) {
-        snprintf(why, why_bytes, "out of memory");
-        return false;
-    }
-    bool found = false;
-    for (size_t i = 0; i < list->count && !found; ++i) {
-        int length = snprintf(path, path_bytes, "%s/%s.json", list->paths[i], name);
-        found = length > 0 && (size_t)length < path_bytes && access(path, R_OK) == 0;
-    }
-    if (!found) {
-        fail(why, why_bytes, list, "recipe", name);
-    }
-    free(list);
-    return found;
+    return find_in_folders(&recipes, name, path, path_bytes, why, why_bytes);
 }
 
 static void describe_file(const char *file, char *text, size_t bytes) {

@@ -2,6 +2,7 @@
 #ifndef HT_APP_MODELS_H
 #define HT_APP_MODELS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,5 +20,8 @@ void ht_model_list(ht_model_list_fn each, void *user);
 // $HALFTONE_RECIPES and the folders beside those of the models.
 bool ht_recipe_path(const char *name, char *path, size_t path_bytes, char *why, size_t why_bytes);
 void ht_recipe_list(ht_model_list_fn each, void *user);
+
+// The folder above that of the program, so that an installation can be moved.
+bool ht_program_prefix(char prefix[PATH_MAX]);
 
 #endif

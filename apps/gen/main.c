@@ -1,22 +1,11 @@
 // gen: a picture from a text. Signals, and what to do.
 #include "gen.h"
 
+#include "common/stop.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t stop_asked;
-static volatile int stop;
-
-// The first time the run ends at its next step, the second time at once.
-static void on_stop(int signal_number) {
-    (void)signal_number;
-    if (stop_asked) {
-        _exit(EXIT_CANCELLED);
-    }
-    stop_asked = 1;
-    stop = 1;
-}
 
 static void on_bus_error(int signal_number) {
     (void)signal_number;
@@ -53,9 +42,7 @@ int main(int argc, char **argv) {
         options.list_recipes || options.list_formats) {
         return gen_list(&options, &log);
     }
-    handle(SIGINT, on_stop);
-    handle(SIGTERM, on_stop);
     handle(SIGBUS, on_bus_error);
     handle(SIGPIPE, SIG_IGN);
-    return gen_run(&options, &log, &stop);
+    return gen_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
 }

@@ -40,12 +40,7 @@ static int gen(const char *before, const char *arguments, char *output, size_t b
     char command[4096];
     snprintf(command, sizeof(command), "cd '%s' && %s '%s' %s </dev/null 2>&1", folder.path, before,
              HT_GEN_PATH, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size_t n = fread(output, 1, bytes - 1, pipe);
-    output[n] = 0;
-    int result = pclose(pipe);
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+    return ht_test_run(command, output, bytes);
 }
 
 // A copy of the tiny model with settings of its own; `file` (or NULL) is replaced by a text.

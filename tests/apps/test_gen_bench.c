@@ -1,20 +1,16 @@
 // gen-bench from the outside: refusals, the list, and a report that can be read.
 #include "support.h"
 
+#include "files.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 static int bench(const char *arguments, char *output, size_t bytes) {
     char command[2048];
     snprintf(command, sizeof command, "'%s' %s </dev/null 2>&1", HT_GEN_BENCH_PATH, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    const size_t n = fread(output, 1, bytes - 1, pipe);
-    output[n] = '\0';
-    const int result = pclose(pipe);
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+    return ht_test_run(command, output, bytes);
 }
 
 static void test_flags(void **state) {

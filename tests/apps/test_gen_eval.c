@@ -21,12 +21,7 @@ static int evaluate(const char *arguments, char *output, size_t bytes) {
     char command[4096];
     snprintf(command, sizeof(command), "cd '%s' && '%s' %s </dev/null 2>&1", folder.path,
              HT_GEN_EVAL_PATH, arguments);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    size_t n = fread(output, 1, bytes - 1, pipe);
-    output[n] = 0;
-    int result = pclose(pipe);
-    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+    return ht_test_run(command, output, bytes);
 }
 
 static void write_text(const char *name, const char *text) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 void ht_test_folder_open(ht_test_folder *folder) {
@@ -92,4 +93,13 @@ int ht_test_reader_close(void **state) {
     ht_test_folder_close(&reader->folder);
     free(reader);
     return 0;
+}
+
+int ht_test_run(const char *command, char *output, size_t bytes) {
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    const size_t n = fread(output, 1, bytes - 1, pipe);
+    output[n] = 0;
+    const int result = pclose(pipe);
+    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
 }

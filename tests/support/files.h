@@ -22,6 +22,10 @@ const char *ht_test_write_safetensors(ht_test_folder *folder, const char *name, 
 // Read a whole file; free() the result.
 uint8_t *ht_test_read_file(const char *path, size_t *bytes);
 
+// Run a shell command; what it says (cut to `bytes` - 1) into `output`. Returns its exit code, -1
+// when a signal ended it.
+int ht_test_run(const char *command, char *output, size_t bytes);
+
 // What tests of a file reader need: a folder, and a context without a device. Setup and teardown
 // of cmocka; *state becomes the ht_test_reader.
 typedef struct ht_test_reader {
