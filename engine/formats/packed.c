@@ -3,6 +3,7 @@
 // is stored is the one that is used.
 #include "formats.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -152,7 +153,10 @@ static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, floa
     uint8_t *bytes = scales;
     uint16_t half;
     switch (row->scale) {
-    case HT_FMT_SCALE_F32: memcpy(bytes + 4 * index, &wanted, sizeof wanted); break;
+    case HT_FMT_SCALE_F32:
+        wanted = wanted > FLT_MIN ? wanted : FLT_MIN; // so that 1 / scale is finite
+        memcpy(bytes + 4 * index, &wanted, sizeof wanted);
+        break;
     case HT_FMT_SCALE_F16:
         half = ht_fmt_f16_from_f32(wanted < 65504 ? wanted : 65504);
         half = half == 0 ? 1 : half;
@@ -188,8 +192,12 @@ typedef struct group {
     uint8_t *zero;  // INT4Z
 } group;
 
+// What packing takes a number for: a device may flush subnormals, so they are 0 everywhere.
 static float limited(float value) {
-    return value != value ? 0 : value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
+    if (!(fabsf(value) >= FLT_MIN)) {
+        return 0;
+    }
+    return value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
 }
 
 static float inverse_of(float scale) {
@@ -282,8 +290,12 @@ static void pack_group(const group *g, ht_scale_rule rule) {
     }
 }
 
+// At least 2^-117: times the least E4M3 scale, 2^-9, that is still a normal number.
 float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest) {
-    return row->scale == HT_FMT_SCALE_E4M3 && largest > 0 ? largest / (448.0f * 6.0f) : 1;
+    if (row->scale != HT_FMT_SCALE_E4M3 || largest <= 0) {
+        return 1;
+    }
+    return fmaxf(largest / (448.0f * 6.0f), 0x1p-117f);
 }
 
 static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {

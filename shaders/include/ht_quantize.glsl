@@ -23,10 +23,13 @@ float ht_pack_largest(HtFormatRow row) {
     return float(steps + (row.top & (steps - 1u))) * ht_power(power);
 }
 
-// NaN becomes 0, infinities large numbers. By bits: drivers may assume that there are neither.
+const uint HT_LEAST_NORMAL = 0x00800000u; // bits of 2^-126
+
+// NaN and subnormals become 0, infinities large numbers. By bits: drivers may assume that there
+// are neither, and may flush or keep subnormals.
 float ht_limited(float value) {
     uint size = floatBitsToUint(value) & 0x7fffffffu;
-    return size > 0x7f800000u ? 0.0 : clamp(value, -3.0e38, 3.0e38);
+    return size > 0x7f800000u || size < HT_LEAST_NORMAL ? 0.0 : clamp(value, -3.0e38, 3.0e38);
 }
 
 vec4 ht_limited4(vec4 v) {
@@ -50,9 +53,6 @@ uint ht_encode_size(float size, HtFormatRow row) {
 
 // `value` is divided by its scale.
 uint ht_encode(float value, HtFormatRow row) {
-    if ((floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u) {
-        return 0u; // 0 times the infinite inverse of a scale below 2^-128
-    }
     if (row.kind == HT_KIND_MINIFLOAT) {
         return ht_encode_size(abs(value), row) | (value < 0.0 ? 1u << (row.bits - 1u) : 0u);
     }
@@ -80,8 +80,8 @@ uint ht_pack_scale(float size, uint format, out float inverse) {
     HtFormatRow row = ht_format_row(format);
     float largest = ht_pack_largest(row);
     float wanted = size == 0.0 ? 1.0 : size / largest;
-    uint bits = floatBitsToUint(wanted);
-    float scale = wanted;
+    uint bits = max(floatBitsToUint(wanted), HT_LEAST_NORMAL); // so that 1 / scale is finite
+    float scale = uintBitsToFloat(bits);
     if (row.scale == HT_SCALE_F16) {
         bits = max(ht_f16_bits(min(wanted, 65504.0)), 1u);
         scale = ht_f16_value(bits);

@@ -3,6 +3,7 @@
 #include "formats.h"
 #include "support.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,33 @@ static void test_shapes(void **state) {
     each_packed(check_shapes);
 }
 
+// Numbers at the bottom of f32: scales stay normal numbers, so nothing becomes infinite. What is off
+// is at most the value itself, or the least normal number.
+static void check_least(const ht_fmt_row *row) {
+    static const float values[] = {2 * FLT_MIN, 1e-39f, -3e-39f, 1e-45f, 0, -FLT_MIN, 1e-38f};
+    const ht_tensor_desc desc = {.format = row->format, .rank = 1, .dims = {HT_COUNT(values)}};
+    float back[HT_COUNT(values)];
+    uint8_t packed[256];
+    assert_true(ht_desc_bytes(&desc) <= sizeof packed);
+    for (size_t first = 0; first < HT_COUNT(values); first++) { // also without the largest
+        ht_tensor_desc rest = desc;
+        rest.dims[0] -= (uint32_t)first;
+        for (int rule = 0; rule < 2; rule++) {
+            ht_desc_pack(&rest, (ht_scale_rule)rule, values + first, packed);
+            ht_desc_unpack(&rest, packed, back);
+            for (size_t i = 0; i < rest.dims[0]; i++) {
+                const float value = values[first + i], bound = fmaxf(fabsf(value), FLT_MIN);
+                assert_true(fabsf(back[i] - value) <= bound);
+            }
+        }
+    }
+}
+
+static void test_least_numbers(void **state) {
+    (void)state;
+    each_packed(check_least);
+}
+
 // Relative error on 4096 normal numbers, against values worked out with exact arithmetic.
 static void test_error_on_normal_numbers(void **state) {
     (void)state;
@@ -246,7 +274,7 @@ int main(void) {
         cmocka_unit_test(test_extremes),    cmocka_unit_test(test_published_codes),
         cmocka_unit_test(test_mxfp4_block), cmocka_unit_test(test_nvfp4_blocks),
         cmocka_unit_test(test_shapes),      cmocka_unit_test(test_error_on_normal_numbers),
-        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_search),      cmocka_unit_test(test_least_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
