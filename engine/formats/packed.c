@@ -147,14 +147,14 @@ float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t ind
     return 1;
 }
 
-// Store the scale nearest to the wanted one, never 0, and return it as it will be read back. E8M0
-// takes the power of two at or below it.
+// Store the scale nearest to the wanted one, and return it as it will be read back: times a tensor
+// scale never below FLT_MIN, so that 1 / scale is finite. E8M0 takes the power of two at or below.
 static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, float wanted) {
     uint8_t *bytes = scales;
     uint16_t half;
     switch (row->scale) {
     case HT_FMT_SCALE_F32:
-        wanted = wanted > FLT_MIN ? wanted : FLT_MIN; // so that 1 / scale is finite
+        wanted = wanted > FLT_MIN ? wanted : FLT_MIN;
         memcpy(bytes + 4 * index, &wanted, sizeof wanted);
         break;
     case HT_FMT_SCALE_F16:
@@ -200,14 +200,10 @@ static float limited(float value) {
     return value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
 }
 
-static float inverse_of(float scale) {
-    return scale == 0 ? 0 : 1 / scale;
-}
-
 // Squared error with the scale nearest to `wanted`, which stays stored.
 static double error_with(const group *g, float wanted, float zero) {
     const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
-    const float inverse = inverse_of(scale);
+    const float inverse = 1 / scale;
     double error = 0;
     for (uint32_t i = 0; i < g->count; i++) {
         const float value = limited(g->values[i]);
@@ -219,7 +215,7 @@ static double error_with(const group *g, float wanted, float zero) {
 
 static void fill(const group *g, float wanted, float zero) {
     const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
-    const float inverse = inverse_of(scale);
+    const float inverse = 1 / scale;
     for (uint32_t i = 0; i < g->count; i++) {
         const uint32_t code = encode(g->row, g->grid, limited(g->values[i]) * inverse + zero);
         put_code(g->row, g->codes, g->first + i, code);
@@ -290,9 +286,10 @@ static void pack_group(const group *g, ht_scale_rule rule) {
     }
 }
 
-// At least 2^-117: times the least E4M3 scale, 2^-9, that is still a normal number.
+// At least 2^-117: times the least E4M3 scale, 2^-9, that is still a normal number. A subnormal
+// `largest` counts as 0, as in limited().
 float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest) {
-    if (row->scale != HT_FMT_SCALE_E4M3 || largest <= 0) {
+    if (row->scale != HT_FMT_SCALE_E4M3 || largest < FLT_MIN) {
         return 1;
     }
     return fmaxf(largest / (448.0f * 6.0f), 0x1p-117f);

@@ -75,12 +75,13 @@ float ht_f16_value(uint bits) {
     return bits < 0x400u ? float(bits) * ht_power(-24) : uintBitsToFloat((bits << 13) + (112u << 23));
 }
 
-// Bits of the scale of a group whose largest value has this size, and 1 / scale.
+// Bits of the scale of a group whose largest value has this size, and 1 / scale: no scale is below
+// 2^-126, so that is finite.
 uint ht_pack_scale(float size, uint format, out float inverse) {
     HtFormatRow row = ht_format_row(format);
     float largest = ht_pack_largest(row);
     float wanted = size == 0.0 ? 1.0 : size / largest;
-    uint bits = max(floatBitsToUint(wanted), HT_LEAST_NORMAL); // so that 1 / scale is finite
+    uint bits = max(floatBitsToUint(wanted), HT_LEAST_NORMAL);
     float scale = uintBitsToFloat(bits);
     if (row.scale == HT_SCALE_F16) {
         bits = max(ht_f16_bits(min(wanted, 65504.0)), 1u);
@@ -95,7 +96,7 @@ uint ht_pack_scale(float size, uint format, out float inverse) {
         float part = float(field == 0u ? bits : 8u + (bits & 7u));
         scale = part * ht_power(int(max(field, 1u)) - 10);
     }
-    inverse = scale == 0.0 ? 0.0 : 1.0 / scale;
+    inverse = 1.0 / scale;
     return bits;
 }
 

@@ -199,6 +199,7 @@ static void check_least(const ht_fmt_row *row) {
     float back[HT_COUNT(values)];
     uint8_t packed[256];
     assert_true(ht_desc_bytes(&desc) <= sizeof packed);
+    assert_true(ht_fmt_tensor_scale(row, 1e-39f) == ht_fmt_tensor_scale(row, 0));
     for (size_t first = 0; first < HT_COUNT(values); first++) { // also without the largest
         ht_tensor_desc rest = desc;
         rest.dims[0] -= (uint32_t)first;
