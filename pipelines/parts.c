@@ -1,6 +1,9 @@
 // What every stage needs: a network's weights opened and released, graphs made and run, progress.
 #include "pipeline_internal.h"
 
+#include "common/layers.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -48,14 +51,43 @@ static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *ma
     }
 }
 
+// A packed checkpoint serves its own recipe, and others that have its layers' formats.
+static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
+    for (size_t i = 0; i < ht_weights_count(weights) && !p->own_recipe; ++i) {
+        const ht_weight_info *info = ht_weights_get(weights, i);
+        char layer[HT_NAME_BYTES];
+        ht_layer_formats formats;
+        snprintf(layer, sizeof(layer), "%s", info->name);
+        char *dot = strrchr(layer, '.');
+        if (dot) {
+            *dot = 0;
+        }
+        if (ht_format_is_packed(info->desc.format) &&
+            (!ht_recipe_find(p->recipe, layer, &formats) || formats.weights != info->desc.format)) {
+            return ht_fail(p->context, HT_ERR_UNSUPPORTED,
+                           "weights '%s': '%s' is packed as %s, which recipe %s does not use; it "
+                           "needs the float checkpoint",
+                           info->file, info->name, info->dtype, ht_recipe_name(p->recipe));
+        }
+    }
+    return HT_OK;
+}
+
 ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     ht_part *part = &p->parts[index];
     if (part->weights) {
         return HT_OK;
     }
-    ht_weights_desc desc = {.path = part->path, .format = part->format};
+    ht_weights_desc desc = {.path = part->file ? part->file : part->path, .format = part->format};
     ht_status status = ht_weights_open(p->context, &desc, &part->weights);
+    if (status == HT_OK && index == PART_DENOISER && p->recipe) {
+        status = check_packed(p, part->weights);
+        if (status == HT_OK) {
+            status = ht_weight_cache_open(p, part, &part->weights);
+        }
+    }
     if (status != HT_OK) {
+        ht_part_close(p, index);
         return status;
     }
     ht_weight_map map;

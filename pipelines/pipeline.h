@@ -12,15 +12,24 @@ extern "C" {
 
 typedef struct ht_pipeline ht_pipeline;
 
+struct ht_progress;
+
 typedef struct ht_pipeline_options {
     ht_format weights;         // of matrices and convolutions on the device; NONE: f16
     ht_format activations;     // of denoiser and VAE; NONE: what is safe and fast
-    const char *recipe;        // path of a recipe for the denoiser's layers; NULL: float
+    const char *recipe;        // path of a recipe for the denoiser's layers; NULL: the one that a
+                               // packed checkpoint carries, else float
+    const char *denoiser;      // file of its weights; NULL: in the model's folder
+    const char *cache;         // folder for weights packed on loading; NULL: packed each time
+    uint64_t cache_bytes;      // the oldest are removed beyond this
     bool keep_loaded;          // keep every part between pictures instead of freeing it after use
     bool profile;              // per-node timings, logged at debug level by kind
     uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
     ht_node_check_fn check;    // compare each graph's first run with the CPU, node by node
     void *check_user;
+    // While weights are packed on opening (phase LOAD); false cancels. May be NULL.
+    bool (*progress)(void *user, const struct ht_progress *progress);
+    void *progress_user;
 } ht_pipeline_options;
 
 enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384 };

@@ -15,6 +15,7 @@
 typedef struct ht_part {
     const char *name; // folder
     char *path;
+    char *file; // of the weights, when they are not in that folder
     ht_weights *weights;
     ht_format format;
 } ht_part;
@@ -62,6 +63,8 @@ struct ht_pipeline {
     ht_sampler_config sampler;
     ht_tokenizer *tokenizer;
     ht_recipe *recipe; // or NULL
+    char *cache;       // folder, or NULL
+    bool own_recipe;   // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
     ht_text_stage text;
     ht_denoise_stage denoise;
@@ -109,6 +112,10 @@ ht_status ht_stage_graph(ht_pipeline *p, const char *label, ht_format activation
 ht_status ht_stage_run(ht_pipeline *p, ht_graph *graph, bool first);
 ht_status ht_stage_tensor(ht_pipeline *p, ht_format format, const uint32_t dims[HT_MAX_RANK],
                           const char *label, ht_tensor **out);
+
+// weight_cache.c: replace *weights, opened from part->path, by their packed copy for p->recipe, which
+// is made first when the cache has none. Without a cache, or when it cannot be written: unchanged.
+ht_status ht_weight_cache_open(ht_pipeline *p, const ht_part *part, ht_weights **weights);
 
 // text_stage.c: prompts -> p->text.
 ht_status ht_text_encode(ht_run *run);

@@ -90,6 +90,11 @@ static ht_status name_parts(ht_pipeline *p, const char *folder) {
             return HT_ERR_NO_MEMORY;
         }
     }
+    if (p->options.denoiser) {
+        p->parts[PART_DENOISER].file = ht_strdup(p->context, p->options.denoiser);
+        p->options.denoiser = NULL; // the caller's
+        return p->parts[PART_DENOISER].file ? HT_OK : HT_ERR_NO_MEMORY;
+    }
     return HT_OK;
 }
 
@@ -101,8 +106,15 @@ static ht_status read_parts(ht_pipeline *p) {
     }
     if (status == HT_OK) { // its file decides about a part of the configuration
         ht_part *dit = &p->parts[PART_DENOISER];
-        ht_weights_desc desc = {.path = dit->path, .format = dit->format};
+        ht_weights_desc desc = {.path = dit->file ? dit->file : dit->path, .format = dit->format};
         status = ht_weights_open(p->context, &desc, &dit->weights);
+        const char *carried =
+            status == HT_OK ? ht_weights_metadata(dit->weights, HT_WEIGHTS_RECIPE_KEY) : NULL;
+        if (carried && !p->recipe) {
+            p->own_recipe = true;
+            status =
+                ht_recipe_parse(p->context, ht_weights_path(dit->weights), carried, &p->recipe);
+        }
         if (status == HT_OK) {
             status = ht_pixart_config_read(p->context, dit->path, dit->weights, &p->dit);
             p->dit.recipe = p->recipe;
@@ -245,6 +257,11 @@ ht_status ht_pipeline_open(ht_context *context, const char *folder,
     ht_status status =
         p->options.recipe ? ht_recipe_open(context, p->options.recipe, &p->recipe) : HT_OK;
     p->options.recipe = NULL; // the caller's
+    if (status == HT_OK && p->options.cache) {
+        p->cache = ht_strdup(context, p->options.cache);
+        p->options.cache = p->cache;
+        status = p->cache ? HT_OK : HT_ERR_NO_MEMORY;
+    }
     if (status == HT_OK) {
         status = open_all(p, folder);
     }
@@ -267,9 +284,11 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         ht_part_close(p, i);
         ht_free(context, p->parts[i].path);
+        ht_free(context, p->parts[i].file);
     }
     ht_tokenizer_destroy(&p->tokenizer);
     ht_recipe_destroy(&p->recipe);
+    ht_free(context, p->cache);
     ht_free(context, p);
     *pipeline = NULL;
 }

@@ -23,5 +23,6 @@ int main(int argc, char **argv) {
                                : options.verbose > 1 ? HT_LOG_DEBUG
                                : options.verbose     ? HT_LOG_INFO
                                                      : HT_LOG_WARN};
+    ht_app_guard_signals("gen-eval");
     return eval_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
 }

@@ -1,6 +1,7 @@
 // Every recipe in turn: a device and a model of its own, every prompt, and the comparison.
 #include "eval.h"
 
+#include "common/cache.h"
 #include "common/files.h"
 #include "common/models.h"
 #include "common/png.h"
@@ -250,7 +251,10 @@ static ht_status run_recipe(eval *e) {
         .device = o->device,
         .log = {.write = ht_app_log_write, .user = e->log, .level = e->log->level},
     };
-    ht_pipeline_options options = {.keep_loaded = true};
+    char cache[PATH_MAX];
+    ht_pipeline_options options = {.keep_loaded = true,
+                                   .cache = ht_cache_folder(cache) ? cache : NULL,
+                                   .cache_bytes = ht_cache_limit()};
     r->pictures = calloc(e->prompts.count, sizeof(*r->pictures));
     ht_status status = r->pictures ? ht_context_create(&desc, &context) : fail(e, "out of memory");
     if (status == HT_OK) {

@@ -3,24 +3,7 @@
 
 #include "common/stop.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
-
-static void on_bus_error(int signal_number) {
-    (void)signal_number;
-    static const char text[] =
-        "\ngen: error: a model file changed or shrank while it was being read\n";
-    ssize_t ignored = write(2, text, sizeof(text) - 1);
-    (void)ignored;
-    _exit(EXIT_FAILED);
-}
-
-static void handle(int signal_number, void (*handler)(int)) {
-    struct sigaction action = {.sa_handler = handler};
-    sigemptyset(&action.sa_mask);
-    sigaction(signal_number, &action, NULL);
-}
 
 int main(int argc, char **argv) {
     gen_options options;
@@ -42,7 +25,6 @@ int main(int argc, char **argv) {
         options.list_recipes || options.list_formats) {
         return gen_list(&options, &log);
     }
-    handle(SIGBUS, on_bus_error);
-    handle(SIGPIPE, SIG_IGN);
+    ht_app_guard_signals("gen");
     return gen_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
 }

@@ -17,8 +17,10 @@ typedef struct gen_options {
     const char *output, *preview, *json;
     bool overwrite, no_metadata, strict;
     bool fp16, fp32, w8a8, w4a8, w4a4;
-    const char *recipe; // name or file; also set by --w8a8 and the like
+    const char *recipe;   // name or file; also set by --w8a8 and the like
+    const char *denoiser; // file of its weights, or NULL
     const char *attention;
+    bool no_cache;
     const char *device;
     uint64_t max_memory;
     bool check, quiet, help, version;

@@ -1,6 +1,7 @@
 // One call of gen: device, model, and a picture for every prompt and seed.
 #include "gen.h"
 
+#include "common/cache.h"
 #include "common/models.h"
 #include "common/png.h"
 
@@ -29,7 +30,7 @@ typedef struct session {
     check_state check;
     gen_picture *pictures;
     size_t made;
-    char model_path[PATH_MAX], recipe_path[PATH_MAX];
+    char model_path[PATH_MAX], recipe_path[PATH_MAX], cache[PATH_MAX];
     double open_seconds, start;
 } session;
 
@@ -116,6 +117,11 @@ static bool open_model(session *s, bool several) {
         .weights = format,
         .activations = format,
         .recipe = o->recipe ? s->recipe_path : NULL,
+        .denoiser = o->denoiser,
+        .cache = !o->no_cache && ht_cache_folder(s->cache) ? s->cache : NULL,
+        .cache_bytes = ht_cache_limit(),
+        .progress = on_progress,
+        .progress_user = s,
         .keep_loaded = several,
         .profile = o->verbose > 1,
         .max_device_bytes = o->max_memory,
@@ -237,7 +243,9 @@ static int work(session *s) {
         ht_app_say(s->log, HT_LOG_ERROR, "out of memory");
         return EXIT_FAILED;
     }
-    if (!open_device(s) || !open_model(s, count > 1)) {
+    const bool opened = open_device(s) && open_model(s, count > 1);
+    ht_app_progress_clear(&s->progress);
+    if (!opened) {
         return EXIT_FAILED;
     }
     ht_status status = make_all(s, seed);

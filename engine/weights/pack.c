@@ -1,5 +1,5 @@
 // Weights into packed formats, so many rows at a time that host memory stays small.
-#include "weights_table.h"
+#include "pack.h"
 
 #include "formats.h"
 
@@ -15,7 +15,10 @@ typedef struct packing {
     uint64_t channels, taps;  // of the file, when taps > 1
     uint64_t rows;            // of a chunk
     float *values, *permuted; // of a chunk; the same memory when taps is 1
+    float *decoded;           // of a chunk, when the error is asked for
     void *packed;
+    const ht_pack_sink *sink;
+    ht_pack_error *error; // or NULL
 } packing;
 
 // Values of rows as the device has them. NaN and infinity have no code and are refused.
@@ -58,24 +61,34 @@ fail:
 }
 
 // The parts of a packed chunk to where they lie in the whole.
-static ht_status write_rows(const packing *p, const ht_packed_layout *part, uint64_t row,
-                            const ht_vk_range *range) {
-    ht_context *context = p->weights->context;
+static ht_status write_rows(const packing *p, const ht_packed_layout *part, uint64_t row) {
+    const ht_pack_sink *sink = p->sink;
     const uint8_t *from = p->packed;
     const uint64_t scales = part->groups * (uint64_t)part->scale_bytes;
     ht_status status = HT_OK;
-    HT_TRY(ht_vk_write(context, range, row * part->row_bytes, from, part->rows * part->row_bytes));
-    HT_TRY(ht_vk_write(context, range, p->whole.scales_offset + row * scales,
+    HT_TRY(sink->write(sink->user, row * part->row_bytes, from, part->rows * part->row_bytes));
+    HT_TRY(sink->write(sink->user, p->whole.scales_offset + row * scales,
                        from + part->scales_offset, part->rows * scales));
     if (part->zeros_offset != part->tensor_offset) {
-        HT_TRY(ht_vk_write(context, range, p->whole.zeros_offset + row * part->groups,
+        HT_TRY(sink->write(sink->user, p->whole.zeros_offset + row * part->groups,
                            from + part->zeros_offset, part->rows * part->groups));
     }
 fail:
     return status;
 }
 
-static ht_status pack_rows(const packing *p, const ht_tensor_desc *desc, const ht_vk_range *range) {
+// What coding the chunk lost.
+static void note_error(const packing *p, const ht_tensor_desc *part) {
+    const uint64_t count = ht_desc_count(part);
+    ht_desc_unpack(part, p->packed, p->decoded);
+    for (uint64_t i = 0; i < count; i++) {
+        const double value = p->permuted[i], off = p->decoded[i] - value;
+        p->error->signal += value * value;
+        p->error->noise += off * off;
+    }
+}
+
+static ht_status pack_rows(const packing *p, const ht_tensor_desc *desc) {
     const ht_fmt_row *format = ht_fmt_find(desc->format);
     float tensor_scale;
     ht_status status = find_tensor_scale(p, format, &tensor_scale);
@@ -87,21 +100,39 @@ static ht_status pack_rows(const packing *p, const ht_tensor_desc *desc, const h
         ht_packed_layout_of(&part, &layout);
         HT_TRY(read_rows(p, row, rows));
         ht_fmt_pack_rows(&part, HT_SCALE_SEARCH, tensor_scale, p->permuted, p->packed);
-        HT_TRY(write_rows(p, &layout, row, range));
+        HT_TRY(write_rows(p, &layout, row));
+        if (p->error) {
+            note_error(p, &part);
+        }
     }
     if (format->scale == HT_FMT_SCALE_E4M3) {
-        HT_TRY(ht_vk_write(p->weights->context, range, p->whole.tensor_offset, &tensor_scale,
-                           sizeof tensor_scale));
+        HT_TRY(p->sink->write(p->sink->user, p->whole.tensor_offset, &tensor_scale,
+                              sizeof tensor_scale));
     }
 fail:
     return status;
 }
 
+static ht_status take_memory(packing *p, const ht_tensor_desc *part) {
+    ht_context *context = p->weights->context;
+    const size_t bytes = p->rows * p->whole.width * sizeof *p->values;
+    p->values = ht_alloc(context, bytes);
+    p->permuted = p->values && p->taps > 1 ? ht_alloc(context, bytes) : p->values;
+    p->packed = p->permuted ? ht_alloc(context, ht_desc_bytes(part)) : NULL;
+    p->decoded = p->packed && p->error ? ht_alloc(context, bytes) : NULL;
+    return p->packed && (p->decoded || !p->error) ? HT_OK : HT_ERR_NO_MEMORY;
+}
+
 ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
-                          const ht_tensor_desc *desc, uint64_t taps, const ht_vk_range *range) {
+                          const ht_tensor_desc *desc, uint64_t taps, const ht_pack_sink *sink,
+                          ht_pack_error *error) {
     ht_context *context = weights->context;
-    packing p = {
-        .weights = weights, .entry = entry, .channels = desc->dims[desc->rank - 1], .taps = taps};
+    packing p = {.weights = weights,
+                 .entry = entry,
+                 .channels = desc->dims[desc->rank - 1],
+                 .taps = taps,
+                 .sink = sink,
+                 .error = error};
     ht_packed_layout_of(desc, &p.whole);
     if (p.whole.rows == 0 || p.whole.width == 0) {
         return HT_OK;
@@ -112,12 +143,11 @@ ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
     p.rows = p.rows < p.whole.rows ? p.rows : p.whole.rows;
     const ht_tensor_desc part = {
         .format = desc->format, .rank = 2, .dims = {(uint32_t)p.rows, p.whole.width}};
-    p.values = ht_alloc(context, p.rows * p.whole.width * sizeof *p.values);
-    p.permuted = p.values && taps > 1
-                     ? ht_alloc(context, p.rows * p.whole.width * sizeof *p.permuted)
-                     : p.values;
-    p.packed = p.permuted ? ht_alloc(context, ht_desc_bytes(&part)) : NULL;
-    const ht_status status = p.packed ? pack_rows(&p, desc, range) : HT_ERR_NO_MEMORY;
+    ht_status status = take_memory(&p, &part);
+    if (status == HT_OK) {
+        status = pack_rows(&p, desc);
+    }
+    ht_free(context, p.decoded);
     ht_free(context, p.packed);
     if (p.permuted != p.values) {
         ht_free(context, p.permuted);

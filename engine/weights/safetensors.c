@@ -446,6 +446,7 @@ static ht_status parse(parser *p) {
     HT_TRY(check_unique(p));
     HT_TRY(check_coverage(p));
     sort_by_name(p->shard);
+    HT_TRY(ht_packed_file_resolve(p->context, p->shard));
 fail:
     return status;
 }

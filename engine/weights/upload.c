@@ -1,6 +1,6 @@
 // Weights on the device: used in place where the mapped bytes already are what is wanted, else
 // converted piece by piece, so that host memory stays small however large the file is.
-#include "weights_table.h"
+#include "pack.h"
 
 #include <string.h>
 
@@ -41,7 +41,7 @@ static bool dims_match(const ht_tensor_desc *found, ht_weight_layout layout, uin
     return true;
 }
 
-static bool is_computable(const ht_weights_entry *entry) {
+bool ht_weights_is_float(const ht_weights_entry *entry) {
     return entry->dtype == HT_ST_F16 || entry->dtype == HT_ST_BF16 || entry->dtype == HT_ST_F32 ||
            entry->dtype == HT_ST_F64;
 }
@@ -90,7 +90,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
     if (!entry->fits || !dims_match(&entry->info.desc, layout, rank, dims)) {
         return fail_shape(weights, entry, rank, dims);
     }
-    if (!is_computable(entry)) {
+    if (!ht_weights_is_float(entry) && !entry->codes) {
         return fail_dtype(weights, entry);
     }
     *out = entry;
@@ -99,6 +99,9 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
 
 static ht_format device_format(const ht_weights *weights, const ht_weights_entry *entry,
                                ht_weight_layout layout, ht_format asked) {
+    if (entry->codes) {
+        return entry->info.desc.format;
+    }
     if (layout == HT_WEIGHT_VECTOR) {
         return HT_FORMAT_F32;
     }
@@ -243,12 +246,69 @@ static ht_tensor_desc device_desc(ht_weight_layout layout, ht_format format, uin
     return desc;
 }
 
+// A packed tensor is used as it is: in another format it would be coded twice.
+static ht_status check_packed(const ht_weights *weights, const ht_weights_entry *entry,
+                              ht_weight_layout layout, ht_format asked) {
+    const ht_format format = entry->info.desc.format;
+    if (layout == HT_WEIGHT_TABLE || layout == HT_WEIGHT_VECTOR) {
+        return ht_fail(weights->context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': tensor '%s' is packed as %s, expected a float format",
+                       entry->info.file, entry->info.name, ht_format_name(format));
+    }
+    if (ht_format_is_packed(asked) && asked != format) {
+        return ht_fail(
+            weights->context, HT_ERR_UNSUPPORTED,
+            "weights '%s': tensor '%s' is packed as %s and %s was asked for, which needs "
+            "the float checkpoint",
+            entry->info.file, entry->info.name, ht_format_name(format), ht_format_name(asked));
+    }
+    return HT_OK;
+}
+
+typedef struct device_sink {
+    ht_context *context;
+    const ht_vk_range *range;
+} device_sink;
+
+static ht_status write_device(void *user, uint64_t offset, const void *data, uint64_t bytes) {
+    const device_sink *to = user;
+    return ht_vk_write(to->context, to->range, offset, data, bytes);
+}
+
+// The parts of a packed file to where the device has them.
+static ht_status copy_packed(ht_weights *weights, const ht_weights_entry *entry,
+                             const ht_tensor_desc *desc, const ht_vk_range *range) {
+    ht_context *context = weights->context;
+    ht_packed_layout at;
+    ht_packed_layout_of(desc, &at);
+    const uint64_t scales = at.rows * at.groups;
+    ht_status status = ht_packed_file_check_scales(context, entry, &at);
+    if (status != HT_OK || at.rows == 0) {
+        return status;
+    }
+    HT_TRY(ht_vk_write(context, range, 0, entry->codes, at.rows * at.row_bytes));
+    HT_TRY(ht_vk_write(context, range, at.scales_offset, entry->scales, scales * at.scale_bytes));
+    if (entry->zeros) {
+        HT_TRY(ht_vk_write(context, range, at.zeros_offset, entry->zeros, scales));
+    }
+    if (entry->tensor_scale) {
+        HT_TRY(ht_vk_write(context, range, at.tensor_offset, entry->tensor_scale, sizeof(float)));
+    }
+fail:
+    return status;
+}
+
 // Copy or convert into `upload->range`.
 static ht_status fill(ht_weights *weights, const ht_weights_entry *entry,
                       const ht_tensor_desc *desc, uint64_t taps, bool same, ht_upload *upload) {
     const uint64_t channels = taps > 1 ? desc->dims[3] : 1;
+    if (entry->codes) {
+        return copy_packed(weights, entry, desc, &upload->range);
+    }
     if (ht_format_is_packed(desc->format)) {
-        return ht_weights_pack(weights, entry, desc, taps, &upload->range);
+        device_sink to = {weights->context, &upload->range};
+        const ht_pack_sink sink = {write_device, &to};
+        return ht_weights_pack(weights, entry, desc, taps, &sink, NULL);
     }
     return same ? ht_vk_write(weights->context, &upload->range, 0, entry->info.data, upload->bytes)
                 : convert(weights, entry, desc->format, channels, taps, &upload->range);
@@ -258,7 +318,7 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
                               const ht_tensor_desc *desc, ht_upload *upload) {
     ht_shard *shard = &weights->shards[entry->shard];
     const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)desc->dims[1] * desc->dims[2] : 1;
-    const bool same = entry->info.desc.format == desc->format && taps == 1;
+    const bool same = !entry->codes && entry->info.desc.format == desc->format && taps == 1;
     const uint64_t bytes = ht_desc_bytes(desc);
     *upload = (ht_upload){.format = desc->format, .bytes = bytes};
     const ht_import *import = same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0
@@ -324,6 +384,9 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
                        weights->path, name);
     }
     HT_TRY(find_checked(weights, name, layout, rank, dims, &entry));
+    if (entry->codes) {
+        HT_TRY(check_packed(weights, entry, layout, format));
+    }
     *desc = device_desc(layout, device_format(weights, entry, layout, format), rank, dims);
     ht_upload *upload = find_upload(weights, entry, layout, desc->format);
     if (!upload) {
@@ -378,7 +441,7 @@ ht_status ht_weights_read_f32(ht_weights *weights, const char *name, float *valu
         return ht_fail(weights->context, HT_ERR_IO, "weights '%s': no tensor '%s'", weights->path,
                        name);
     }
-    if (!is_computable(entry)) {
+    if (!ht_weights_is_float(entry)) {
         return fail_dtype(weights, entry);
     }
     if (!entry->fits || ht_desc_count(&entry->info.desc) != count) {

@@ -53,6 +53,8 @@ typedef struct ht_weights_entry {
     uint64_t offset; // in its file
     uint32_t shard;  // its file
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
+    // Parts of a packed tensor, in the mapped file; codes NULL: it is not packed.
+    const uint8_t *codes, *scales, *zeros, *tensor_scale;
     // First of its copies: index + 1 into ht_weights.uploads, 0: not on the device.
     uint32_t uploads[HT_UPLOAD_KINDS];
 } ht_weights_entry;
@@ -126,9 +128,12 @@ ht_weights_entry *ht_weights_lookup(ht_weights_entry *entries, uint32_t count, c
 void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count);
 // [O, I, taps] -> [O, taps, I]
 void ht_weights_permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps);
-// Pack a tensor into `range`, rows at a time; `taps` above 1: the file has [O, I, taps] (pack.c).
-ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
-                          const ht_tensor_desc *desc, uint64_t taps, const ht_vk_range *range);
+// Turn the tensors that the file's metadata calls packed into one entry each (packed_file.c).
+ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard);
+// Scales of a packed entry must be positive numbers (packed_file.c).
+ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entry *entry,
+                                      const ht_packed_layout *layout);
+bool ht_weights_is_float(const ht_weights_entry *entry); // F16, BF16, F32 or F64 (upload.c)
 // Release what the device holds (upload.c).
 void ht_weights_release_device(ht_weights *weights);
 

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_ROWS = 1000, MAX_TEXT = 256 };
@@ -20,6 +21,7 @@ struct ht_recipe {
     char name[MAX_TEXT], description[MAX_TEXT];
     row *rows;
     uint32_t n_rows;
+    char *text; // malloc'ed by jansson
 };
 
 bool ht_recipe_match(const char *pattern, const char *text) {
@@ -166,27 +168,45 @@ static ht_status read_all(ht_recipe *recipe, json_t *root) {
     return status;
 }
 
+static ht_status read_root(ht_context *context, const char *label, json_t *root, ht_recipe **out) {
+    ht_recipe *recipe = ht_alloc(context, sizeof(*recipe));
+    *out = recipe;
+    if (!recipe) {
+        return HT_ERR_NO_MEMORY;
+    }
+    *recipe = (ht_recipe){.context = context,
+                          .path = ht_strdup(context, label),
+                          .text = json_dumps(root, JSON_COMPACT)};
+    ht_status status = recipe->path && recipe->text ? read_all(recipe, root) : HT_ERR_NO_MEMORY;
+    if (status != HT_OK) {
+        ht_recipe_destroy(out);
+    }
+    return status;
+}
+
 ht_status ht_recipe_open(ht_context *context, const char *path, ht_recipe **out) {
     ht_config json;
     *out = NULL;
     ht_status status = ht_config_open(context, NULL, path, &json);
-    if (status != HT_OK) {
-        return status;
-    }
-    ht_recipe *recipe = ht_alloc(context, sizeof(*recipe));
-    if (recipe) {
-        *recipe = (ht_recipe){.context = context, .path = ht_alloc(context, strlen(path) + 1)};
-    }
-    status = recipe && recipe->path ? HT_OK : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
-        memcpy(recipe->path, path, strlen(path) + 1);
-        status = read_all(recipe, json.root);
+        status = read_root(context, path, json.root, out);
+        ht_config_close(&json);
     }
-    ht_config_close(&json);
-    if (status != HT_OK) {
-        ht_recipe_destroy(&recipe);
+    return status;
+}
+
+ht_status ht_recipe_parse(ht_context *context, const char *label, const char *text,
+                          ht_recipe **out) {
+    json_error_t error;
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    *out = NULL;
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return ht_fail(context, HT_ERR_IO, "recipe '%s': not a JSON object%s%s", label,
+                       root ? "" : ": ", root ? "" : error.text);
     }
-    *out = recipe;
+    const ht_status status = read_root(context, label, root, out);
+    json_decref(root);
     return status;
 }
 
@@ -194,6 +214,7 @@ void ht_recipe_destroy(ht_recipe **recipe) {
     ht_recipe *r = *recipe;
     if (r) {
         ht_context *context = r->context;
+        free(r->text);
         ht_free(context, r->rows);
         ht_free(context, r->path);
         ht_free(context, r);
@@ -203,6 +224,10 @@ void ht_recipe_destroy(ht_recipe **recipe) {
 
 const char *ht_recipe_name(const ht_recipe *recipe) {
     return recipe->name;
+}
+
+const char *ht_recipe_text(const ht_recipe *recipe) {
+    return recipe->text;
 }
 
 const char *ht_recipe_description(const ht_recipe *recipe) {

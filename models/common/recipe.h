@@ -15,9 +15,15 @@ typedef struct ht_layer_formats {
 
 // Read a file. Every failure names it and says in one sentence what is wrong.
 HT_API ht_status ht_recipe_open(ht_context *context, const char *path, ht_recipe **out);
+// The same from its text; `label` stands for the file in messages.
+HT_API ht_status ht_recipe_parse(ht_context *context, const char *label, const char *text,
+                                 ht_recipe **out);
 HT_API void ht_recipe_destroy(ht_recipe **recipe);
 HT_API const char *ht_recipe_name(const ht_recipe *recipe);
 HT_API const char *ht_recipe_description(const ht_recipe *recipe); // "" when there is none
+
+// The recipe as JSON, without spaces.
+HT_API const char *ht_recipe_text(const ht_recipe *recipe);
 
 // Formats of a layer, by the name of its weight without ".weight". False when no row matches (or
 // there is no recipe): both are NONE then.

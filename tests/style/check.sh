@@ -131,7 +131,7 @@ rule_docs() {
         grep -qE -- "--$flag([^a-z-]|\$)" docs/cli.md || offend "docs/cli.md: no --$flag"
         sed 's/\\-/-/g' "docs/man/$program.1" | grep -qE -- "--$flag([^a-z-]|\$)" ||
             offend "docs/man/$program.1: no --$flag"
-    done < <(for program in gen/options gen-bench/main; do
+    done < <(for program in gen/options gen-bench/main gen-quantize/options; do
         sed -nE "s|^ *\{\"([a-z0-9-]+)\",.*HT_FLAG_.*|${program%/*} \1|p" "apps/$program.c"
     done)
 }

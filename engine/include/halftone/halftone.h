@@ -6,6 +6,7 @@
 #include <halftone/context.h>
 #include <halftone/graph.h>
 #include <halftone/ops.h>
+#include <halftone/quantize.h>
 #include <halftone/status.h>
 #include <halftone/tensor.h>
 #include <halftone/weights.h>

@@ -23,10 +23,12 @@ typedef struct ht_weights_desc {
 // One tensor of the file, borrowed until ht_weights_destroy.
 typedef struct ht_weight_info {
     const char *name;
-    ht_tensor_desc desc; // format NONE when the file's dtype is one we do not compute with
-    const char *dtype;   // as the file says, e.g. "F16"
-    const void *data;    // mapped bytes, any alignment
-    uint64_t bytes;
+    // Shape, and format: NONE when the file's dtype is one we do not compute with, a packed format
+    // when the file has the tensor packed.
+    ht_tensor_desc desc;
+    const char *dtype; // as the file says, e.g. "F16"; of packed tensors the format's name
+    const void *data;  // mapped bytes, any alignment; of packed tensors the codes
+    uint64_t bytes;    // in the file, with scales
     const char *file; // path of the file that holds it
 } ht_weight_info;
 
@@ -42,6 +44,9 @@ HT_API const ht_weight_info *ht_weights_find(const ht_weights *weights, const ch
 HT_API const char *ht_weights_path(const ht_weights *weights);
 // Value of a __metadata__ key of the (first) file, or NULL.
 HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *key);
+
+// Under this key gen-quantize keeps the recipe of a packed file, as JSON text.
+#define HT_WEIGHTS_RECIPE_KEY "halftone.recipe"
 
 // Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
 HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported);

@@ -1,0 +1,27 @@
+// gen-quantize: a float checkpoint into a packed one. Signals, and what to do.
+#include "quantize.h"
+
+#include "common/stop.h"
+
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    quantize_options options;
+    if (!quantize_options_parse(argc, argv, &options)) {
+        return EXIT_USAGE;
+    }
+    if (options.help) {
+        quantize_options_help();
+        return EXIT_GOOD;
+    }
+    if (options.version) {
+        printf("halftone %s\n", HT_VERSION);
+        return EXIT_GOOD;
+    }
+    ht_app_log log = {.program = "gen-quantize",
+                      .level = options.quiet     ? HT_LOG_ERROR
+                               : options.verbose ? HT_LOG_INFO
+                                                 : HT_LOG_WARN};
+    ht_app_guard_signals("gen-quantize");
+    return quantize_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
+}

@@ -1,0 +1,206 @@
+// From a model or a file of weights to its packed form.
+#include "quantize.h"
+
+#include "common/files.h"
+#include "common/folder.h"
+#include "common/models.h"
+#include "common/progress.h"
+
+#include <common/recipe.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char DENOISER[] = "transformer";
+static const char WEIGHTS[] = "transformer/diffusion_pytorch_model.safetensors";
+
+typedef struct session {
+    const quantize_options *options;
+    ht_app_log *log;
+    const volatile int *stop;
+    ht_app_progress progress;
+    ht_context *context;
+    ht_recipe *recipe;
+    ht_weights *weights;
+    quantize_result result;
+    uint32_t matched; // layers with a packed format
+    bool failed;      // out of memory
+    double start;
+    char source[PATH_MAX];    // the model's folder or file
+    bool is_model;            // has a model_index.json
+    char temporary[PATH_MAX]; // of a new folder
+} session;
+
+static bool fail(const session *s, const char *sentence) {
+    ht_app_say(s->log, HT_LOG_ERROR, "%s", sentence);
+    return false;
+}
+
+// ---- what is asked for
+
+static bool ends_with(const char *text, const char *ending) {
+    const size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+static bool find_source(session *s) {
+    char why[PATH_MAX * 2], index[PATH_MAX + 32];
+    const char *model = s->options->model;
+    if (ends_with(model, ".safetensors") || ends_with(model, ".json")) {
+        snprintf(s->source, sizeof(s->source), "%s", model);
+        return true;
+    }
+    if (!ht_model_find(model, s->source, sizeof(s->source), why, sizeof(why))) {
+        return fail(s, why);
+    }
+    snprintf(index, sizeof(index), "%s/model_index.json", s->source);
+    s->is_model = ht_file_exists(index);
+    return true;
+}
+
+static bool check_output(session *s) {
+    char why[PATH_MAX * 2];
+    const char *output = s->options->output;
+    const bool file = ends_with(output, ".safetensors");
+    if (file) {
+        return ht_file_check(output, s->options->overwrite, why, sizeof(why)) || fail(s, why);
+    }
+    if (!s->is_model) {
+        return fail(s, "the weights alone go into one file: give --output FILE.safetensors");
+    }
+    if (ht_file_exists(output)) {
+        snprintf(why, sizeof(why), "'%s' exists already", output);
+        return fail(s, why);
+    }
+    const size_t length = strlen(output) - (ends_with(output, "/") ? 1 : 0);
+    return snprintf(s->temporary, sizeof(s->temporary), "%.*s.%ld.tmp", (int)length, output,
+                    (long)getpid()) < PATH_MAX ||
+           fail(s, "the output's name is too long");
+}
+
+static bool open_inputs(session *s) {
+    char path[PATH_MAX + 32], why[PATH_MAX * 2];
+    const ht_context_desc desc = {
+        .host_only = true,
+        .log = {.write = ht_app_log_write, .user = s->log, .level = s->log->level}};
+    const ht_weights_desc weights = {.path = path};
+    if (!ht_recipe_path(s->options->recipe, path, sizeof(path), why, sizeof(why))) {
+        return fail(s, why);
+    }
+    if (ht_context_create(&desc, &s->context) != HT_OK ||
+        ht_recipe_open(s->context, path, &s->recipe) != HT_OK) {
+        return false;
+    }
+    s->result.recipe = ht_recipe_name(s->recipe);
+    snprintf(path, sizeof(path), s->is_model ? "%s/%s" : "%s", s->source, DENOISER);
+    return ht_weights_open(s->context, &weights, &s->weights) == HT_OK;
+}
+
+// ---- work
+
+static ht_format layer_format(void *user, const char *layer) {
+    session *s = user;
+    ht_layer_formats formats;
+    ht_recipe_find(s->recipe, layer, &formats);
+    s->matched += formats.weights != HT_FORMAT_NONE;
+    return formats.weights;
+}
+
+static void keep_layer(session *s, const ht_quantized *done) {
+    quantize_result *r = &s->result;
+    packed_layer *larger = realloc(r->layers, (r->count + 1) * sizeof(*larger));
+    r->layers = larger ? larger : r->layers;
+    char *name = larger ? strdup(done->name) : NULL;
+    s->failed = s->failed || !name;
+    if (name) {
+        r->layers[r->count++] =
+            (packed_layer){name, done->format, done->from, done->bytes, done->sqnr_db};
+    }
+}
+
+static bool on_done(void *user, const ht_quantized *done) {
+    session *s = user;
+    s->result.from += done->from;
+    s->result.bytes += done->bytes;
+    if (done->format != HT_FORMAT_NONE) {
+        keep_layer(s, done);
+        ht_app_say(s->log, HT_LOG_INFO, "%s: %s, %.1f dB", done->name, ht_format_name(done->format),
+                   done->sqnr_db);
+    }
+    const ht_progress now = {.phase = HT_PHASE_LOAD,
+                             .step = done->index + 1,
+                             .steps = done->count,
+                             .seconds = ht_app_seconds() - s->start};
+    ht_app_progress_show(&s->progress, &now);
+    return *s->stop == 0 && !s->failed;
+}
+
+static bool pack(session *s, const char *path) {
+    const ht_quantize_desc desc = {.path = path,
+                                   .replace = s->options->overwrite,
+                                   .recipe = ht_recipe_text(s->recipe),
+                                   .search = s->options->search,
+                                   .format = layer_format,
+                                   .done = on_done,
+                                   .user = s};
+    const ht_status status = ht_weights_quantize(s->weights, &desc);
+    ht_app_progress_clear(&s->progress);
+    if (status == HT_OK && s->matched == 0) {
+        ht_app_say(s->log, HT_LOG_WARN, "recipe %s packs no layer of '%s'", s->result.recipe,
+                   ht_weights_path(s->weights));
+    }
+    return status == HT_OK;
+}
+
+// The denoiser's weights, which are packed instead.
+static bool is_packed_part(void *user, const char *path) {
+    (void)user;
+    return strncmp(path, DENOISER, sizeof(DENOISER) - 1) == 0 &&
+           (ends_with(path, ".safetensors") || ends_with(path, ".index.json"));
+}
+
+static bool pack_model(session *s) {
+    char path[PATH_MAX + 64], why[PATH_MAX * 2] = "";
+    snprintf(path, sizeof(path), "%s/%s", s->temporary, WEIGHTS);
+    bool good = ht_folder_copy(s->source, s->temporary, is_packed_part, s, why, sizeof(why));
+    if (!good) {
+        fail(s, why);
+    }
+    good = good && pack(s, path);
+    if (good && rename(s->temporary, s->options->output) != 0) {
+        snprintf(why, sizeof(why), "cannot make '%s': %s", s->options->output, strerror(errno));
+        good = fail(s, why);
+    }
+    if (!good) {
+        ht_folder_remove(s->temporary);
+    }
+    return good;
+}
+
+static bool work(session *s) {
+    if (!find_source(s) || !check_output(s) || !open_inputs(s)) {
+        return false;
+    }
+    if (!(*s->temporary ? pack_model(s) : pack(s, s->options->output))) {
+        return false;
+    }
+    s->result.seconds = ht_app_seconds() - s->start;
+    return quantize_report(s->options, &s->result, s->log);
+}
+
+int quantize_run(const quantize_options *options, ht_app_log *log, const volatile int *stop) {
+    session s = {.options = options, .log = log, .stop = stop, .start = ht_app_seconds()};
+    ht_app_progress_init(&s.progress, log, options->quiet);
+    const bool good = work(&s);
+    for (size_t i = 0; i < s.result.count; ++i) {
+        free(s.result.layers[i].name);
+    }
+    free(s.result.layers);
+    ht_weights_destroy(&s.weights);
+    ht_recipe_destroy(&s.recipe);
+    ht_context_destroy(&s.context);
+    return good ? EXIT_GOOD : *stop ? EXIT_CANCELLED : EXIT_FAILED;
+}

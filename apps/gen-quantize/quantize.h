@@ -1,0 +1,35 @@
+// What the files of gen-quantize share.
+#ifndef HT_QUANTIZE_H
+#define HT_QUANTIZE_H
+
+#include "options.h"
+
+#include "common/log.h"
+
+#include <halftone/quantize.h>
+
+enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CANCELLED = 130 };
+
+// One packed layer.
+typedef struct packed_layer {
+    char *name;
+    ht_format format;
+    uint64_t from, bytes;
+    double sqnr_db;
+} packed_layer;
+
+typedef struct quantize_result {
+    packed_layer *layers;
+    size_t count;
+    uint64_t from, bytes; // of all tensors, before and after
+    const char *recipe;
+    double seconds;
+} quantize_result;
+
+int quantize_run(const quantize_options *options, ht_app_log *log, const volatile int *stop);
+
+// report.c: the JSON of --report and a line for people. False after a message.
+bool quantize_report(const quantize_options *options, const quantize_result *result,
+                     ht_app_log *log);
+
+#endif

@@ -1,0 +1,43 @@
+// A float checkpoint into a file with packed tensors, layer by layer: host memory stays within a few
+// MiB however large the checkpoint is. Works on a host_only context. docs/checkpoint.md describes
+// the file; opened again, its tensors are used as they are.
+#ifndef HALFTONE_QUANTIZE_H
+#define HALFTONE_QUANTIZE_H
+
+#include <halftone/weights.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// One tensor that was written.
+typedef struct ht_quantized {
+    const char *name;      // of the tensor
+    ht_format format;      // packed, or NONE: copied as it was
+    uint64_t from, bytes;  // in the checkpoint, and now with its scales
+    double sqnr_db;        // signal to quantization noise; infinite when nothing was lost
+    uint32_t index, count; // this one of so many
+} ht_quantized;
+
+typedef struct ht_quantize_desc {
+    const char *path;   // the file to be made
+    bool replace;       // when it is there
+    const char *recipe; // kept in the file under "halftone.recipe"; NULL: nothing
+    // Of the layers' formats take the one with the least squared error among those of equal bits,
+    // groups and scales.
+    bool search;
+    // Packed format of a matrix [N, K] or convolution [O, I, kh, kw] called LAYER.weight, or NONE.
+    ht_format (*format)(void *user, const char *layer);
+    // After each tensor; false stops with HT_ERR_CANCELLED. May be NULL.
+    bool (*done)(void *user, const ht_quantized *tensor);
+    void *user;
+} ht_quantize_desc;
+
+// Nothing is left under desc->path when it fails. Refused: NaN and infinity in a tensor that is to
+// be packed, and checkpoints that are packed already.
+HT_API ht_status ht_weights_quantize(ht_weights *weights, const ht_quantize_desc *desc);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,269 @@
+// Reading packed tensors: the metadata names them, and each is put together of its parts.
+#include "packed_file.h"
+
+#include "json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_VALUES_LOG2 = 48, MAX_PART_NAME = HT_ST_MAX_NAME + 32 };
+
+bool ht_packed_part_of(const ht_fmt_row *format, const ht_packed_layout *at, ht_packed_part part,
+                       ht_packed_part_desc *out) {
+    static const char *const scale_dtypes[] = {"", "F32", "F16", "F8_E8M0", "F8_E4M3"};
+    const uint64_t scales = at->rows * at->groups;
+    switch (part) {
+    case HT_PART_CODES:
+        *out = (ht_packed_part_desc){
+            "", "U8", 2, {at->rows, at->row_bytes}, 0, at->rows * at->row_bytes};
+        return true;
+    case HT_PART_SCALES:
+        *out = (ht_packed_part_desc){
+            ".scales",         scale_dtypes[format->scale], 2, {at->rows, at->groups},
+            at->scales_offset, scales * at->scale_bytes};
+        return true;
+    case HT_PART_ZEROS:
+        *out = (ht_packed_part_desc){".zeros",         "U8",  2, {at->rows, at->groups},
+                                     at->zeros_offset, scales};
+        return format->kind == HT_FMT_ZERO_POINT;
+    case HT_PART_TENSOR_SCALE:
+        *out = (ht_packed_part_desc){".tensor_scale",   "F32",        1, {1, 0},
+                                     at->tensor_offset, sizeof(float)};
+        return format->scale == HT_FMT_SCALE_E4M3;
+    case HT_PACKED_PARTS: break;
+    }
+    return false;
+}
+
+bool ht_packed_shape(const ht_tensor_desc *file, ht_format format, ht_tensor_desc *device,
+                     uint64_t *taps) {
+    const uint32_t *d = file->dims;
+    *device = (ht_tensor_desc){.format = format, .rank = file->rank, .dims = {d[0], d[1]}};
+    *taps = 1;
+    if (file->rank == 4) {
+        const uint32_t channels_last[] = {d[0], d[2], d[3], d[1]};
+        memcpy(device->dims, channels_last, sizeof channels_last);
+        *taps = (uint64_t)d[2] * d[3];
+    }
+    const uint64_t count = ht_desc_count(device);
+    return (file->rank == 2 || file->rank == 4) && count > 0 && count >> MAX_VALUES_LOG2 == 0 &&
+           d[1] < UINT32_C(1) << 31;
+}
+
+// ---- reading
+
+typedef struct resolver {
+    ht_context *context;
+    ht_shard *shard;
+    ht_json json;
+    char name[HT_ST_MAX_NAME + 1];
+} resolver;
+
+static ht_status fail_tensor(const resolver *r, const char *what) {
+    return ht_fail(r->context, HT_ERR_IO, "weights '%s': packed tensor '%s': %s", r->shard->path,
+                   r->name, what);
+}
+
+static ht_status fail_list(const resolver *r) {
+    return ht_fail(r->context, HT_ERR_IO, "weights '%s': %s: %s at byte %llu", r->shard->path,
+                   HT_PACKED_KEY_TENSORS, r->json.error, (unsigned long long)r->json.at);
+}
+
+static const char *metadata(const ht_shard *shard, const char *key) {
+    for (uint32_t i = 0; i < shard->n_metadata; i++) {
+        if (strcmp(shard->metadata[i].key, key) == 0) {
+            return shard->metadata[i].value;
+        }
+    }
+    return NULL;
+}
+
+// {"format": .., "shape": [..]}; unknown keys are ignored, later versions may have more.
+static bool read_packed(ht_json *json, ht_tensor_desc *file, char *format, size_t format_bytes) {
+    char key[16];
+    size_t length = 0;
+    *file = (ht_tensor_desc){0};
+    format[0] = '\0';
+    ht_json_begin_object(json);
+    while (ht_json_next_key(json, key, sizeof key, &length)) {
+        if (strcmp(key, "format") == 0) {
+            ht_json_string(json, format, format_bytes, &length);
+        } else if (strcmp(key, "shape") == 0) {
+            uint64_t dim = 0;
+            ht_json_begin_array(json);
+            while (ht_json_next_item(json) && ht_json_u64(json, &dim)) {
+                if (file->rank == 4 || dim > UINT32_MAX) {
+                    return ht_json_fail(json, "shape of more than 4 dimensions, or too large");
+                }
+                file->dims[file->rank++] = (uint32_t)dim;
+            }
+        } else {
+            ht_json_skip(json);
+        }
+    }
+    return !json->error;
+}
+
+// The file's tensor that holds one part, held against what it must be.
+static ht_status find_part(const resolver *r, const ht_packed_part_desc *want,
+                           const uint8_t **data) {
+    char name[MAX_PART_NAME], what[256];
+    snprintf(name, sizeof name, "%s%s", r->name, want->suffix);
+    const ht_weights_entry *part = ht_weights_lookup(r->shard->entries, r->shard->n_entries, name);
+    if (!part) {
+        snprintf(what, sizeof what, "its %s are missing",
+                 *want->suffix ? want->suffix + 1 : "codes");
+        return fail_tensor(r, what);
+    }
+    const ht_tensor_desc *found = &part->info.desc;
+    const bool same = part->fits && strcmp(part->info.dtype, want->dtype) == 0 &&
+                      found->rank == want->rank && found->dims[0] == want->dims[0] &&
+                      (want->rank == 1 || found->dims[1] == want->dims[1]);
+    if (!same || part->codes) {
+        char shape[128];
+        ht_desc_text(found, shape, sizeof shape);
+        const char *bracket = strchr(shape, '[');
+        snprintf(what, sizeof what, "its %s are %s %s, expected %s [%llu, %llu]",
+                 *want->suffix ? want->suffix + 1 : "codes", part->info.dtype,
+                 bracket ? bracket : "", want->dtype, (unsigned long long)want->dims[0],
+                 (unsigned long long)want->dims[1]);
+        return fail_tensor(r, what);
+    }
+    *data = part->info.data;
+    return HT_OK;
+}
+
+static ht_status resolve_one(resolver *r) {
+    ht_tensor_desc file, device;
+    ht_packed_layout at;
+    char format_name[32], what[128];
+    uint64_t taps = 0;
+    if (!read_packed(&r->json, &file, format_name, sizeof format_name)) {
+        return fail_list(r);
+    }
+    const ht_format format = ht_format_find(format_name);
+    if (!ht_format_is_packed(format)) {
+        snprintf(what, sizeof what, "unknown packed format '%s'", format_name);
+        return fail_tensor(r, what);
+    }
+    if (!ht_packed_shape(&file, format, &device, &taps)) {
+        return fail_tensor(r, "its shape is neither [N, K] nor [O, I, kh, kw], or too large");
+    }
+    ht_packed_layout_of(&device, &at);
+    const uint8_t *data[HT_PACKED_PARTS] = {0};
+    uint64_t bytes = 0;
+    for (int part = 0; part < HT_PACKED_PARTS; part++) {
+        ht_packed_part_desc want;
+        if (ht_packed_part_of(ht_fmt_find(format), &at, (ht_packed_part)part, &want)) {
+            const ht_status status = find_part(r, &want, &data[part]);
+            if (status != HT_OK) {
+                return status;
+            }
+            bytes += want.bytes;
+        }
+    }
+    ht_weights_entry *entry = ht_weights_lookup(r->shard->entries, r->shard->n_entries, r->name);
+    file.format = format;
+    file.label = entry->info.name;
+    entry->info.desc = file;
+    entry->info.dtype = ht_format_name(format);
+    entry->info.bytes = bytes;
+    entry->codes = data[HT_PART_CODES];
+    entry->scales = data[HT_PART_SCALES];
+    entry->zeros = data[HT_PART_ZEROS];
+    entry->tensor_scale = data[HT_PART_TENSOR_SCALE];
+    return HT_OK;
+}
+
+// Is the entry a scale, zero or tensor scale of a packed one?
+static bool is_companion(const ht_shard *shard, const ht_weights_entry *entry) {
+    static const char *const suffixes[] = {".scales", ".zeros", ".tensor_scale"};
+    const size_t length = strlen(entry->info.name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const size_t tail = strlen(suffixes[i]);
+        if (length > tail && strcmp(entry->info.name + length - tail, suffixes[i]) == 0) {
+            char base[HT_ST_MAX_NAME + 1];
+            snprintf(base, sizeof base, "%.*s", (int)(length - tail), entry->info.name);
+            const ht_weights_entry *of = ht_weights_lookup(shard->entries, shard->n_entries, base);
+            const void *const parts[] = {of ? of->scales : NULL, of ? of->zeros : NULL,
+                                         of ? of->tensor_scale : NULL};
+            return entry->info.data && parts[i] == entry->info.data;
+        }
+    }
+    return false;
+}
+
+static void hide_companions(ht_context *context, ht_shard *shard) {
+    bool *hidden = ht_alloc(context, shard->n_entries + 1);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; hidden && i < shard->n_entries; i++) {
+        hidden[i] = is_companion(shard, &shard->entries[i]);
+    }
+    for (uint32_t i = 0; hidden && i < shard->n_entries; i++) {
+        if (!hidden[i]) {
+            shard->entries[kept++] = shard->entries[i];
+        }
+    }
+    shard->n_entries = hidden ? kept : shard->n_entries;
+    ht_free(context, hidden);
+}
+
+ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard) {
+    const char *version = metadata(shard, HT_PACKED_KEY_VERSION);
+    const char *tensors = metadata(shard, HT_PACKED_KEY_TENSORS);
+    if (!version && !tensors) {
+        return HT_OK;
+    }
+    char *end = NULL;
+    const long number = version ? strtol(version, &end, 10) : 0;
+    if (!version || !tensors || end == version || *end || number < 1) {
+        return ht_fail(context, HT_ERR_IO,
+                       "weights '%s': __metadata__ has not both of %s, a number, and %s",
+                       shard->path, HT_PACKED_KEY_VERSION, HT_PACKED_KEY_TENSORS);
+    }
+    if (number > HT_PACKED_VERSION) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': packed by a later program, container version %ld; this one "
+                       "reads version %d",
+                       shard->path, number, HT_PACKED_VERSION);
+    }
+    resolver r = {.context = context, .shard = shard};
+    size_t length = 0;
+    ht_json_init(&r.json, tensors, strlen(tensors), HT_ST_MAX_DEPTH);
+    ht_json_begin_object(&r.json);
+    while (ht_json_next_key(&r.json, r.name, sizeof r.name, &length)) {
+        const ht_status status = resolve_one(&r);
+        if (status != HT_OK) {
+            return status;
+        }
+    }
+    if (!ht_json_end(&r.json)) {
+        return fail_list(&r);
+    }
+    hide_companions(context, shard);
+    return HT_OK;
+}
+
+ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entry *entry,
+                                      const ht_packed_layout *at) {
+    const ht_fmt_row *format = ht_fmt_find(entry->info.desc.format);
+    const uint64_t count = at->rows * at->groups;
+    float tensor_scale = 1;
+    if (entry->tensor_scale) {
+        memcpy(&tensor_scale, entry->tensor_scale, sizeof tensor_scale);
+    }
+    const bool good = isfinite(tensor_scale) && tensor_scale > 0;
+    for (uint64_t i = 0; i < count || !good; i++) {
+        const float scale = good ? ht_fmt_scale_value(format, entry->scales, i) : tensor_scale;
+        if (!isfinite(scale) || scale <= 0 || !good) {
+            return ht_fail(context, HT_ERR_IO,
+                           "weights '%s': packed tensor '%s': %sscale %llu is %g, expected a "
+                           "positive number",
+                           entry->info.file, entry->info.name, good ? "" : "tensor ",
+                           (unsigned long long)i, (double)scale);
+        }
+    }
+    return HT_OK;
+}

@@ -1,0 +1,39 @@
+// Packed tensors in safetensors files; docs/checkpoint.md describes the container.
+#ifndef HT_WEIGHTS_PACKED_FILE_H
+#define HT_WEIGHTS_PACKED_FILE_H
+
+#include "formats.h"
+#include "weights_table.h"
+
+enum { HT_PACKED_VERSION = 1 };
+// Keys of __metadata__.
+#define HT_PACKED_KEY_VERSION "halftone.version"
+#define HT_PACKED_KEY_TENSORS "halftone.tensors"
+
+typedef enum ht_packed_part {
+    HT_PART_CODES,
+    HT_PART_SCALES,
+    HT_PART_ZEROS,
+    HT_PART_TENSOR_SCALE,
+    HT_PACKED_PARTS,
+} ht_packed_part;
+
+// One tensor of the file that holds a part of a packed tensor.
+typedef struct ht_packed_part_desc {
+    const char *suffix; // behind the tensor's name
+    const char *dtype;
+    uint32_t rank;
+    uint64_t dims[2];
+    uint64_t offset, bytes; // in the block on the device
+} ht_packed_part_desc;
+
+// What a packed tensor's part looks like in a file. False when its format has no such part.
+bool ht_packed_part_of(const ht_fmt_row *format, const ht_packed_layout *layout,
+                       ht_packed_part part, ht_packed_part_desc *out);
+
+// Shape on the device of a file's matrix [N, K] or convolution [O, I, kh, kw], and its taps. False
+// when it is neither, or too large.
+bool ht_packed_shape(const ht_tensor_desc *file, ht_format format, ht_tensor_desc *device,
+                     uint64_t *taps);
+
+#endif

@@ -1,0 +1,246 @@
+// From a checkpoint to a packed one. What goes where is planned first, so that the header can be
+// written; then the tensors follow one at a time.
+#include <halftone/quantize.h>
+
+#include "pack.h"
+#include "packed_file.h"
+#include "safetensors_writer.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What becomes of one tensor of the checkpoint.
+typedef struct plan {
+    const ht_weights_entry *entry;
+    ht_format format; // NONE: copied
+    ht_tensor_desc device;
+    uint64_t taps, bytes;
+    uint32_t parts[HT_PACKED_PARTS]; // numbers in the file
+} plan;
+
+typedef struct quantizer {
+    ht_weights *weights;
+    const ht_quantize_desc *desc;
+    ht_st_writer *writer;
+    plan *plans;
+    const plan *now; // being written
+} quantizer;
+
+// ---- plan
+
+// LAYER of LAYER.weight; false for other names.
+static bool layer_name(const char *name, char layer[HT_ST_MAX_NAME + 1]) {
+    const size_t length = strlen(name), tail = strlen(".weight");
+    if (length <= tail || strcmp(name + length - tail, ".weight") != 0) {
+        return false;
+    }
+    snprintf(layer, HT_ST_MAX_NAME + 1, "%.*s", (int)(length - tail), name);
+    return true;
+}
+
+static ht_status write_nowhere(void *user, uint64_t offset, const void *data, uint64_t bytes) {
+    (void)user, (void)offset, (void)data, (void)bytes;
+    return HT_OK;
+}
+
+// Of the formats that lie in memory alike, the one that loses least.
+static ht_status search_format(const quantizer *q, plan *p) {
+    const ht_fmt_row *asked = ht_fmt_find(p->format);
+    const ht_pack_sink nowhere = {write_nowhere, NULL};
+    double least = INFINITY;
+    ht_status status = HT_OK;
+    for (size_t i = 0; i < ht_fmt_row_count && status == HT_OK; i++) {
+        const ht_fmt_row *row = &ht_fmt_rows[i];
+        ht_tensor_desc desc = p->device;
+        ht_pack_error error = {0};
+        if (row->bits != asked->bits || row->group != asked->group || row->scale != asked->scale ||
+            (row->kind != HT_FMT_MINIFLOAT && row->kind != HT_FMT_SYMMETRIC)) {
+            continue;
+        }
+        desc.format = row->format;
+        status = ht_weights_pack(q->weights, p->entry, &desc, p->taps, &nowhere, &error);
+        if (status == HT_OK && error.noise < least) {
+            least = error.noise;
+            p->format = row->format;
+        }
+    }
+    p->device.format = p->format;
+    return status;
+}
+
+static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, plan *p) {
+    char layer[HT_ST_MAX_NAME + 1];
+    ht_context *context = q->weights->context;
+    *p = (plan){.entry = entry, .taps = 1, .bytes = entry->info.bytes};
+    if (entry->codes) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': tensor '%s' is packed as %s already; start from the float "
+                       "checkpoint",
+                       entry->info.file, entry->info.name, entry->info.dtype);
+    }
+    if (!entry->fits) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': tensor '%s' has more than %d dimensions, or too large ones",
+                       entry->info.file, entry->info.name, HT_MAX_RANK);
+    }
+    const ht_format format = layer_name(entry->info.name, layer) && entry->info.desc.rank >= 2
+                                 ? q->desc->format(q->desc->user, layer)
+                                 : HT_FORMAT_NONE;
+    if (format == HT_FORMAT_NONE) {
+        return HT_OK;
+    }
+    if (!ht_format_is_packed(format) || !ht_weights_is_float(entry) ||
+        !ht_packed_shape(&entry->info.desc, format, &p->device, &p->taps)) {
+        char shape[128];
+        ht_desc_text(&entry->info.desc, shape, sizeof shape);
+        const char *bracket = strchr(shape, '[');
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': tensor '%s' of %s %s cannot be packed as %s, which takes "
+                       "matrices [N, K] and convolutions [O, I, kh, kw] of floats",
+                       entry->info.file, entry->info.name, entry->info.dtype, bracket,
+                       ht_format_name(format));
+    }
+    p->format = format;
+    return q->desc->search ? search_format(q, p) : HT_OK;
+}
+
+// ---- header
+
+static void add_packed(const quantizer *q, plan *p, json_t *tensors) {
+    const ht_tensor_desc *file = &p->entry->info.desc;
+    json_t *shape = json_array();
+    ht_packed_layout at;
+    ht_packed_layout_of(&p->device, &at);
+    p->bytes = 0;
+    for (uint32_t i = 0; i < file->rank; i++) {
+        json_array_append_new(shape, json_integer(file->dims[i]));
+    }
+    json_object_set_new(
+        tensors, p->entry->info.name,
+        json_pack("{s:s, s:o}", "format", ht_format_name(p->format), "shape", shape));
+    for (int part = 0; part < HT_PACKED_PARTS; part++) {
+        ht_packed_part_desc d;
+        char name[HT_ST_MAX_NAME + 32];
+        if (ht_packed_part_of(ht_fmt_find(p->format), &at, (ht_packed_part)part, &d)) {
+            snprintf(name, sizeof name, "%s%s", p->entry->info.name, d.suffix);
+            p->parts[part] = ht_st_writer_add(q->writer, name, d.dtype, d.rank, d.dims, d.bytes);
+            p->bytes += d.bytes;
+        }
+    }
+}
+
+static void add_plain(const quantizer *q, plan *p) {
+    uint64_t dims[HT_MAX_RANK] = {0};
+    const ht_tensor_desc *desc = &p->entry->info.desc;
+    for (uint32_t i = 0; i < desc->rank; i++) {
+        dims[i] = desc->dims[i];
+    }
+    p->parts[0] = ht_st_writer_add(q->writer, p->entry->info.name, p->entry->info.dtype, desc->rank,
+                                   dims, p->bytes);
+}
+
+static ht_status write_header(const quantizer *q) {
+    json_t *tensors = json_object();
+    char version[16];
+    for (uint32_t i = 0; i < q->weights->n_entries; i++) {
+        if (q->plans[i].format != HT_FORMAT_NONE) {
+            add_packed(q, &q->plans[i], tensors);
+        } else {
+            add_plain(q, &q->plans[i]);
+        }
+    }
+    char *text = json_dumps(tensors, JSON_COMPACT);
+    json_decref(tensors);
+    if (!text) {
+        return ht_fail(q->weights->context, HT_ERR_NO_MEMORY,
+                       "out of memory for the header of '%s'", q->desc->path);
+    }
+    snprintf(version, sizeof version, "%d", HT_PACKED_VERSION);
+    ht_st_writer_metadata(q->writer, HT_PACKED_KEY_VERSION, version);
+    ht_st_writer_metadata(q->writer, HT_PACKED_KEY_TENSORS, text);
+    if (q->desc->recipe) {
+        ht_st_writer_metadata(q->writer, HT_WEIGHTS_RECIPE_KEY, q->desc->recipe);
+    }
+    free(text);
+    return ht_st_writer_begin(q->writer);
+}
+
+// ---- data
+
+// A piece of the block, which lies in one of the parts.
+static ht_status write_file(void *user, uint64_t offset, const void *data, uint64_t bytes) {
+    const quantizer *q = user;
+    ht_packed_layout at;
+    ht_packed_part_desc d;
+    ht_packed_layout_of(&q->now->device, &at);
+    for (int part = HT_PACKED_PARTS - 1; part >= 0; part--) {
+        if (ht_packed_part_of(ht_fmt_find(q->now->format), &at, (ht_packed_part)part, &d) &&
+            offset >= d.offset) {
+            return ht_st_writer_write(q->writer, q->now->parts[part], offset - d.offset, data,
+                                      bytes);
+        }
+    }
+    return HT_ERR_INVALID;
+}
+
+static ht_status write_tensor(quantizer *q, const plan *p, ht_pack_error *error) {
+    const ht_pack_sink sink = {write_file, q};
+    ht_status status;
+    q->now = p;
+    if (p->format != HT_FORMAT_NONE) {
+        status = ht_weights_pack(q->weights, p->entry, &p->device, p->taps, &sink, error);
+    } else {
+        status = ht_st_writer_write(q->writer, p->parts[0], 0, p->entry->info.data, p->bytes);
+    }
+    ht_file_map_forget(&q->weights->shards[p->entry->shard].map, p->entry->offset,
+                       p->entry->info.bytes);
+    return status;
+}
+
+static ht_status write_all(quantizer *q) {
+    ht_status status = HT_OK;
+    const uint32_t count = q->weights->n_entries;
+    for (uint32_t i = 0; i < count; i++) {
+        const plan *p = &q->plans[i];
+        ht_pack_error error = {0};
+        HT_TRY(write_tensor(q, p, &error));
+        const ht_quantized done = {
+            .name = p->entry->info.name,
+            .format = p->format,
+            .from = p->entry->info.bytes,
+            .bytes = p->bytes,
+            .sqnr_db = error.noise > 0 ? 10 * log10(error.signal / error.noise) : INFINITY,
+            .index = i,
+            .count = count};
+        if (q->desc->done && !q->desc->done(q->desc->user, &done)) {
+            return ht_fail(q->weights->context, HT_ERR_CANCELLED, "'%s' was not finished",
+                           q->desc->path);
+        }
+    }
+    status = ht_st_writer_finish(q->writer);
+fail:
+    return status;
+}
+
+ht_status ht_weights_quantize(ht_weights *weights, const ht_quantize_desc *desc) {
+    ht_context *context = weights->context;
+    quantizer q = {.weights = weights, .desc = desc};
+    ht_status status = HT_OK;
+    q.plans = ht_alloc(context, (weights->n_entries + 1) * sizeof *q.plans);
+    if (!q.plans) {
+        return HT_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < weights->n_entries; i++) {
+        HT_TRY(plan_tensor(&q, &weights->entries[i], &q.plans[i]));
+    }
+    HT_TRY(ht_st_writer_open(context, desc->path, desc->replace, &q.writer));
+    HT_TRY(write_header(&q));
+    HT_TRY(write_all(&q));
+fail:
+    ht_st_writer_close(&q.writer);
+    ht_free(context, q.plans);
+    return status;
+}
