@@ -117,7 +117,8 @@ typedef struct ht_report {
     char sampler[32], sampler_label[32], schedule[32];
     bool tiled;
     char recipe[64];            // of the denoiser; "" without
-    uint64_t peak_device_bytes; // measured
+    uint64_t planned_peak_bytes; // of this picture: what shapes and formats ask for
+    uint64_t peak_device_bytes;  // what the device had allocated at its highest
     ht_part_report parts[HT_REPORT_PARTS];
 } ht_report;
 

@@ -268,6 +268,7 @@ void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
                     .phase = HT_PHASE_LOAD};
     run->start = run->phase_start = ht_seconds();
     ht_random_seed(&run->random, params->seed);
+    ht_context_memory_restart(p->context);
 }
 
 ht_status ht_run_sample(ht_run *run) {
@@ -294,7 +295,7 @@ ht_status ht_run_sample(ht_run *run) {
 void ht_run_end(ht_run *run) {
     ht_report *report = run->report;
     double end = ht_seconds();
-    uint64_t now;
+    ht_memory_use use;
     ht_free(run->pipeline->context, run->latent);
     run->latent = NULL;
     report->phase_seconds[run->phase] += end - run->phase_start;
@@ -302,7 +303,9 @@ void ht_run_end(ht_run *run) {
     report->width = run->width;
     report->height = run->height;
     report->cfg_scale = run->cfg_scale;
-    ht_context_memory(run->pipeline->context, &now, &report->peak_device_bytes);
+    ht_context_memory(run->pipeline->context, &use);
+    report->peak_device_bytes = use.allocated_peak;
+    report->planned_peak_bytes = use.planned_peak;
 }
 
 ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,

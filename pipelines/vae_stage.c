@@ -85,13 +85,14 @@ ht_status ht_vae_whole(ht_pipeline *p, bool encoder, const float *in, uint32_t h
 
 // Would one run of that size fit beside what is on the device already?
 static bool fits(const ht_pipeline *p, uint32_t height, uint32_t width) {
-    uint64_t now, peak, limit = p->options.max_device_bytes;
-    ht_context_memory(p->context, &now, &peak);
+    uint64_t limit = p->options.max_device_bytes;
+    ht_memory_use use;
+    ht_context_memory(p->context, &use);
     if (limit == 0) {
         limit = ht_context_device(p->context)->memory_bytes / 2;
     }
     uint64_t needed = ht_vae_decode_bytes(&p->vae, height, width, p->vae_activations);
-    return now < limit && needed <= limit - now;
+    return use.allocated < limit && needed <= limit - use.allocated;
 }
 
 // In one run when it fits, else, or when memory runs out all the same, by tiles.

@@ -63,7 +63,6 @@ typedef struct eval_picture {
 typedef struct eval_part {
     char name[32];
     uint64_t weight_bytes, activation_bytes;
-    uint64_t planned_bytes; // on the device, without weights that are the mapped file itself
 } eval_part;
 
 // One recipe's results.

@@ -157,20 +157,19 @@ static ht_status make_picture(eval *e, ht_context *context, ht_pipeline *pipelin
 }
 
 static void note_parts(eval *e, eval_recipe *r, const ht_report *report) {
-    r->planned_peak = 0;
     for (size_t i = 0; i < HT_REPORT_PARTS; ++i) {
         const ht_part_report *part = &report->parts[i];
         snprintf(r->parts[i].name, sizeof(r->parts[i].name), "%s", part->name);
         // A picture with the prompt of the one before runs no text encoder.
         if (part->device_bytes > 0) {
-            uint64_t copied = part->device_bytes - part->imported_bytes;
             r->parts[i].weight_bytes = part->device_bytes;
             r->parts[i].activation_bytes = part->activation_bytes;
-            r->parts[i].planned_bytes = copied + part->activation_bytes;
         }
-        r->planned_peak += r->parts[i].planned_bytes; // all parts stay loaded between pictures
     }
-    r->measured_peak = report->peak_device_bytes;
+    if (report->peak_device_bytes > r->measured_peak) { // later pictures find everything loaded
+        r->planned_peak = report->planned_peak_bytes;
+        r->measured_peak = report->peak_device_bytes;
+    }
     e->steps = r->steps = report->steps;
     e->cfg_scale = report->cfg_scale;
 }

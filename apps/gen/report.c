@@ -24,13 +24,14 @@ static json_t *part_json(const ht_part_report *part) {
 
 static json_t *picture_json(const gen_picture *picture) {
     const ht_report *r = &picture->report;
-    json_t *json = json_pack(
-        "{s:s, s:I, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:b, s:f, s:I, s:s}", "path", picture->path,
-        "seed", (json_int_t)picture->seed, "width", (int)r->width, "height", (int)r->height,
-        "steps", (int)r->steps, "sampler", r->sampler, "schedule", r->schedule, "cfg_scale",
-        (double)r->cfg_scale, "prompt_tokens", (int)r->prompt_tokens, "tiled", (int)r->tiled,
-        "total_seconds", r->total_seconds, "peak_device_bytes", (json_int_t)r->peak_device_bytes,
-        "recipe", *r->recipe ? r->recipe : "none");
+    json_t *json =
+        json_pack("{s:s, s:I, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:b, s:f, s:I, s:I, s:s}", "path",
+                  picture->path, "seed", (json_int_t)picture->seed, "width", (int)r->width,
+                  "height", (int)r->height, "steps", (int)r->steps, "sampler", r->sampler,
+                  "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "prompt_tokens",
+                  (int)r->prompt_tokens, "tiled", (int)r->tiled, "total_seconds", r->total_seconds,
+                  "planned_peak_bytes", (json_int_t)r->planned_peak_bytes, "peak_device_bytes",
+                  (json_int_t)r->peak_device_bytes, "recipe", *r->recipe ? r->recipe : "none");
     json_t *phases = json_object(), *steps = json_array(), *parts = json_array();
     for (int i = 0; i < HT_PHASES; ++i) {
         json_object_set_new(phases, ht_phase_name((ht_phase)i), json_real(r->phase_seconds[i]));

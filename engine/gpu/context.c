@@ -35,10 +35,23 @@ ht_tier ht_context_tier(const ht_context *context) {
     return context->tier;
 }
 
-void ht_context_memory(const ht_context *context, uint64_t *now, uint64_t *peak) {
+void ht_context_memory(const ht_context *context, ht_memory_use *use) {
     const ht_vk_device *device = context->device;
-    *now = device != NULL ? device->bytes_now : 0;
-    *peak = device != NULL ? device->bytes_peak : 0;
+    *use = (ht_memory_use){0};
+    if (device != NULL) {
+        *use = (ht_memory_use){.planned = device->asked_now,
+                               .planned_peak = device->asked_peak,
+                               .allocated = device->bytes_now,
+                               .allocated_peak = device->bytes_peak};
+    }
+}
+
+void ht_context_memory_restart(ht_context *context) {
+    ht_vk_device *device = context->device;
+    if (device != NULL) {
+        device->bytes_peak = device->bytes_now;
+        device->asked_peak = device->asked_now;
+    }
 }
 
 const ht_vk_limits *ht_vk_get_limits(const ht_context *context) {

@@ -31,9 +31,8 @@ ht_status ht_vk_import(ht_context *context, const void *host, uint64_t bytes, co
 typedef struct ht_vk_arena {
     ht_context *context;
     const char *label;
-    struct ht_vk_range *blocks;
+    struct ht_vk_arena_block *blocks;
     uint32_t count;
-    uint64_t used; // bytes taken from the newest block
     uint64_t total;
 } ht_vk_arena;
 void ht_vk_arena_init(ht_vk_arena *arena, ht_context *context, const char *label);

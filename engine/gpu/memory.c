@@ -5,7 +5,15 @@
 #include <string.h>
 
 enum { RANGE_ALIGNMENT = 256 };
-static const uint64_t ARENA_BLOCK_BYTES = UINT64_C(32) << 20;
+// An arena's blocks grow with it, and what is large beside them gets a block of its own, so that what
+// is left over at their ends stays a small share.
+static const uint64_t ARENA_LEAST_BYTES = UINT64_C(16) << 10, ARENA_MOST_BYTES = UINT64_C(32) << 20;
+enum { ARENA_SHARE = 32, LARGE_SHARE = 8 };
+
+struct ht_vk_arena_block {
+    ht_vk_range range;
+    uint64_t used;
+};
 
 static ht_status no_memory(ht_context *context, const char *label, uint64_t bytes) {
     const ht_vk_device *device = context->device;
@@ -24,12 +32,22 @@ static void count_bytes(ht_vk_device *device, uint64_t bytes) {
     }
 }
 
+// What the caller has use for, from now on.
+static void ask(ht_vk_device *device, ht_vk_block *block, uint64_t bytes) {
+    block->asked += bytes;
+    device->asked_now += bytes;
+    if (device->asked_now > device->asked_peak) {
+        device->asked_peak = device->asked_now;
+    }
+}
+
 static void block_destroy(ht_context *context, ht_vk_block *block) {
     ht_vk_device *device = context->device;
     vkDestroyBuffer(device->device, block->buffer, NULL);
     vkFreeMemory(device->device, block->memory, NULL);
     if (!block->imported) {
         device->bytes_now -= block->bytes;
+        device->asked_now -= block->asked;
     }
     ht_free(context, block);
 }
@@ -75,8 +93,9 @@ static uint64_t buffer_address(ht_vk_device *device, VkBuffer buffer) {
     return vkGetBufferDeviceAddress(device->device, &info);
 }
 
-ht_status ht_vk_block_create(ht_context *context, uint64_t bytes, uint32_t memory_type, bool map,
-                             const char *label, ht_vk_range *out) {
+// A block of which nothing is asked for yet.
+static ht_status create_block(ht_context *context, uint64_t bytes, uint32_t memory_type, bool map,
+                              const char *label, ht_vk_range *out) {
     ht_vk_device *device = context->device;
     ht_status status = HT_OK;
     *out = (ht_vk_range){0};
@@ -115,6 +134,15 @@ ht_status ht_vk_block_create(ht_context *context, uint64_t bytes, uint32_t memor
     return HT_OK;
 fail:
     block_destroy(context, block);
+    return status;
+}
+
+ht_status ht_vk_block_create(ht_context *context, uint64_t bytes, uint32_t memory_type, bool map,
+                             const char *label, ht_vk_range *out) {
+    const ht_status status = create_block(context, bytes, memory_type, map, label, out);
+    if (status == HT_OK) {
+        ask(context->device, out->block, bytes);
+    }
     return status;
 }
 
@@ -194,44 +222,58 @@ void ht_vk_arena_init(ht_vk_arena *arena, ht_context *context, const char *label
     *arena = (ht_vk_arena){.context = context, .label = label};
 }
 
+static ht_status add_block(ht_vk_arena *arena, uint64_t needed) {
+    const ht_vk_device *device = arena->context->device;
+    ht_vk_range fresh;
+    uint64_t bytes = arena->total / ARENA_SHARE;
+    bytes = bytes > ARENA_MOST_BYTES ? ARENA_MOST_BYTES : bytes;
+    bytes = bytes < ARENA_LEAST_BYTES ? ARENA_LEAST_BYTES : bytes;
+    bytes = needed > bytes / LARGE_SHARE ? needed : bytes;
+    ht_status status = create_block(arena->context, bytes, device->device_memory_type,
+                                    device->unified, arena->label, &fresh);
+    if (status != HT_OK) {
+        return status;
+    }
+    struct ht_vk_arena_block *blocks =
+        ht_realloc(arena->context, arena->blocks, (arena->count + 1) * sizeof *blocks);
+    if (blocks == NULL) {
+        ht_vk_free(arena->context, &fresh);
+        return HT_ERR_NO_MEMORY;
+    }
+    arena->blocks = blocks;
+    blocks[arena->count++] = (struct ht_vk_arena_block){.range = fresh};
+    arena->total += fresh.bytes;
+    return HT_OK;
+}
+
 ht_status ht_vk_arena_take(ht_vk_arena *arena, uint64_t bytes, ht_vk_range *out) {
     uint64_t rounded = (bytes + RANGE_ALIGNMENT - 1) / RANGE_ALIGNMENT * RANGE_ALIGNMENT;
     rounded = rounded == 0 ? RANGE_ALIGNMENT : rounded;
-    ht_vk_range *block = arena->count != 0 ? &arena->blocks[arena->count - 1] : NULL;
-    if (block == NULL || block->bytes - arena->used < rounded) {
-        ht_vk_range fresh;
-        // Small arenas stay small: blocks double from 256 KiB up to their full size.
-        uint64_t wanted = arena->total < (UINT64_C(256) << 10) ? UINT64_C(256) << 10 : arena->total;
-        wanted = wanted > ARENA_BLOCK_BYTES ? ARENA_BLOCK_BYTES : wanted;
-        ht_status status =
-            ht_vk_alloc(arena->context, rounded > wanted ? rounded : wanted, arena->label, &fresh);
+    uint32_t i = 0;
+    while (i < arena->count && arena->blocks[i].range.bytes - arena->blocks[i].used < rounded) {
+        i++;
+    }
+    if (i == arena->count) {
+        ht_status status = add_block(arena, rounded);
         if (status != HT_OK) {
             return status;
         }
-        ht_vk_range *blocks =
-            ht_realloc(arena->context, arena->blocks, (arena->count + 1) * sizeof *blocks);
-        if (blocks == NULL) {
-            ht_vk_free(arena->context, &fresh);
-            return HT_ERR_NO_MEMORY;
-        }
-        arena->blocks = blocks;
-        block = &blocks[arena->count++];
-        *block = fresh;
-        arena->used = 0;
-        arena->total += fresh.bytes;
     }
-    *out = (ht_vk_range){.address = block->address + arena->used,
+    struct ht_vk_arena_block *from = &arena->blocks[i];
+    const ht_vk_range *block = &from->range;
+    *out = (ht_vk_range){.address = block->address + from->used,
                          .bytes = bytes,
-                         .host = block->host != NULL ? (char *)block->host + arena->used : NULL,
+                         .host = block->host != NULL ? (char *)block->host + from->used : NULL,
                          .block = block->block,
-                         .offset = arena->used};
-    arena->used += rounded;
+                         .offset = from->used};
+    from->used += rounded;
+    ask(arena->context->device, block->block, bytes);
     return HT_OK;
 }
 
 void ht_vk_arena_finish(ht_vk_arena *arena) {
     for (uint32_t i = 0; i < arena->count; i++) {
-        ht_vk_free(arena->context, &arena->blocks[i]);
+        ht_vk_free(arena->context, &arena->blocks[i].range);
     }
     if (arena->context != NULL) {
         ht_free(arena->context, arena->blocks);

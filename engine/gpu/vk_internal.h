@@ -10,7 +10,8 @@
 typedef struct ht_vk_block {
     VkBuffer buffer;
     VkDeviceMemory memory;
-    uint64_t bytes;
+    uint64_t bytes; // as the driver has it
+    uint64_t asked; // what is used of it: counted as planned
     bool imported;
 } ht_vk_block;
 
@@ -33,12 +34,13 @@ typedef struct ht_vk_device {
 
     ht_device_info info;
     ht_vk_limits limits;
-    uint32_t device_memory_type; // for weights and activations
-    uint32_t host_memory_type;   // for staging
-    bool unified;                // device memory is mapped and written directly
-    uint64_t import_alignment;   // 0: cannot import host memory
-    uint64_t max_bytes;          // 0: no limit set by the user
-    uint64_t bytes_now, bytes_peak;
+    uint32_t device_memory_type;    // for weights and activations
+    uint32_t host_memory_type;      // for staging
+    bool unified;                   // device memory is mapped and written directly
+    uint64_t import_alignment;      // 0: cannot import host memory
+    uint64_t max_bytes;             // 0: no limit set by the user
+    uint64_t bytes_now, bytes_peak; // allocated
+    uint64_t asked_now, asked_peak; // what was asked for, without the rest of blocks
 
     VkCommandPool pool;
     VkPipelineLayout layout;

@@ -38,6 +38,11 @@ static double weight_ratio(const char *recipe) {
     assert_non_null(json);
     assert_string_equal(json_string_value(json_object_get(json, "recipe")), recipe);
     json_t *picture = json_array_get(json_object_get(json, "pictures"), 0);
+    // What was allocated beyond the plan: ends of blocks.
+    const double planned = json_number_value(json_object_get(picture, "planned_peak_bytes"));
+    const double measured = json_number_value(json_object_get(picture, "peak_device_bytes"));
+    print_message("%s: %.0f bytes planned, %.0f measured\n", recipe, planned, measured);
+    assert_true(measured >= planned && measured < 1.05 * planned);
     json_t *part = json_array_get(json_object_get(picture, "parts"), 1);
     const double ratio = json_number_value(json_object_get(part, "device_bytes")) /
                          json_number_value(json_object_get(part, "float_bytes"));

@@ -107,8 +107,16 @@ HT_API ht_status ht_device_list(ht_context *context, ht_device_info *infos, uint
 HT_API const ht_device_info *ht_context_device(const ht_context *context);
 HT_API ht_tier ht_context_tier(const ht_context *context);
 
-// Device memory in use now and at its highest since creation, in bytes.
-HT_API void ht_context_memory(const ht_context *context, uint64_t *now, uint64_t *peak);
+// Device memory in bytes. Planned is what tensors, weights and the graphs' plans ask for, which their
+// shapes and formats say; allocated is what the driver gave for it, with the ends of blocks that are
+// not used. Peaks are since creation or the last ht_context_memory_restart.
+typedef struct ht_memory_use {
+    uint64_t planned, planned_peak;
+    uint64_t allocated, allocated_peak;
+} ht_memory_use;
+HT_API void ht_context_memory(const ht_context *context, ht_memory_use *use);
+// The peaks begin anew, at what is in use now.
+HT_API void ht_context_memory_restart(ht_context *context);
 
 #ifdef __cplusplus
 }

@@ -57,10 +57,12 @@ static void test_arena_ranges_are_aligned_and_apart(void **state) {
     ht_context *context = open_context(false, 0);
     ht_vk_arena arena;
     ht_vk_range ranges[COUNT];
+    uint64_t asked = 0;
     ht_vk_arena_init(&arena, context, "arena");
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(ht_vk_arena_take(&arena, (uint64_t)(i * 7919 % 300000), &ranges[i]),
                          HT_OK);
+        asked += (uint64_t)(i * 7919 % 300000);
         assert_int_equal(ranges[i].address % 256, 0);
         for (int j = 0; j < i; j++) {
             bool apart = ranges[i].address + ranges[i].bytes <= ranges[j].address ||
@@ -68,11 +70,20 @@ static void test_arena_ranges_are_aligned_and_apart(void **state) {
             assert_true(apart);
         }
     }
+    ht_memory_use use;
+    ht_context_memory(context, &use);
+    assert_int_equal(use.planned, asked);
+    // Blocks are at most 1/32 of what there was, and each item's rounding at most 255 bytes; a block
+    // that an item did not fit into keeps a rest, which small items fill.
+    assert_true(use.allocated >= use.planned);
+    assert_true((double)use.allocated < 1.05 * (double)use.planned + 255 * COUNT + 16384);
     ht_vk_arena_finish(&arena);
-    uint64_t now, peak;
-    ht_context_memory(context, &now, &peak);
-    assert_int_equal(now, 0);
-    assert_true(peak > 0);
+    ht_context_memory(context, &use);
+    assert_true(use.planned == 0 && use.allocated == 0);
+    assert_true(use.planned_peak == asked && use.allocated_peak > asked);
+    ht_context_memory_restart(context);
+    ht_context_memory(context, &use);
+    assert_true(use.planned_peak == 0 && use.allocated_peak == 0);
     ht_context_destroy(&context);
 }
 
