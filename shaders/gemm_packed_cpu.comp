@@ -39,33 +39,31 @@ vec4 x_quad(uvec4 codes, uint quad, Place at, uint part, uint step) {
     return ht_decode(raw & (k < quads ? at.keep[part] : 0u), FORMAT_X);
 }
 
-// sums += the products of steps first .. last - 1, which are of one group.
-void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
-    for (uint step = first; step < last; step++) {
-        uvec4 w_codes[TILE_N];
-        uvec4 x_codes[MAX_PARTS];
+// sums += the products of a step.
+void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
+    uvec4 w_codes[TILE_N];
+    uvec4 x_codes[MAX_PARTS];
+    [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
+        w_codes[j] = ht_load_codes(at.w[j], FORMAT_W, step);
+    }
+    [[unroll]] for (uint part = 0u; part < PARTS; part++) {
+        if (ht_is_packed(FORMAT_X)) {
+            x_codes[part] = ht_load_codes(at.x[part], FORMAT_X, step) & at.keep[part];
+        }
+    }
+    [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
+        vec4 w[TILE_N];
+        vec4 x[MAX_PARTS];
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w_codes[j] = ht_load_codes(at.w[j], FORMAT_W, step);
+            w[j] = ht_decode_codes(w_codes[j], quad, FORMAT_W);
+            if (ht_has_zeros(FORMAT_W)) {
+                w[j] -= zeros[j];
+            }
         }
         [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            if (ht_is_packed(FORMAT_X)) {
-                x_codes[part] = ht_load_codes(at.x[part], FORMAT_X, step) & at.keep[part];
-            }
+            x[part] = x_quad(x_codes[part], quad, at, part, step);
         }
-        [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
-            vec4 w[TILE_N];
-            vec4 x[MAX_PARTS];
-            [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-                w[j] = ht_decode_codes(w_codes[j], quad, FORMAT_W);
-                if (ht_has_zeros(FORMAT_W)) {
-                    w[j] -= zeros[j];
-                }
-            }
-            [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-                x[part] = x_quad(x_codes[part], quad, at, part, step);
-            }
-            multiply_values(x, w);
-        }
+        multiply_values(x, w);
     }
 }
 
@@ -76,6 +74,28 @@ void finish_group(const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
             totals[i][j] = ht_add_group(totals[i][j], a, w_scale[j], sums[i][j]);
         }
+    }
+}
+
+// Steps of the shorter group, when both operands' are not whole rows and it is short.
+const uint SHORT_STEPS = 2u;
+uint short_steps() {
+    uint steps = ht_steps_per_group(0u);
+    return steps <= SHORT_STEPS ? steps : 0u;
+}
+
+// sums = the products of steps first .. last - 1, which are of one group. Short groups without a
+// loop: the driver writes what a loop carries anew, under a mask, each time around.
+void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
+    clear_sums();
+    if (short_steps() != 0u) { // the rest of a row's last group is pad, which is 0
+        [[unroll]] for (uint i = 0u; i < short_steps(); i++) {
+            multiply_step(at, first + i, zeros);
+        }
+        return;
+    }
+    for (uint step = first; step < last; step++) {
+        multiply_step(at, step, zeros);
     }
 }
 
@@ -97,7 +117,6 @@ void multiply_groups(Place at) {
                 zeros[j] = ht_w_zero(at.w_row[j], first);
             }
         }
-        clear_sums();
         multiply_steps(at, first, min(first + per_group, steps), zeros);
         if (!LONG_SUMS) {
             finish_group(x_scale, w_scale);

@@ -122,12 +122,25 @@ static uint32_t ceil_div(uint32_t a, uint32_t b) {
     return a / b + (a % b != 0);
 }
 
+// Groups that gemm_packed_cpu sums without a loop.
+static bool has_short_groups(const ht_op_call *call) {
+    const uint32_t x = ht_fmt_find(call->in[GEMM_X].format)->group;
+    const uint32_t w = ht_fmt_find(call->in[GEMM_W].format)->group;
+    const uint32_t shorter = x == 0 || (w != 0 && w < x) ? w : x;
+    return shorter != 0 && shorter <= 32;
+}
+
 // Tile of gemm_cpu. Few columns would leave most lanes idle, few rows most of the tile.
 static void choose_cpu_tile(const ht_push_gemm *push, uint32_t lanes, bool packed_k,
-                            uint32_t *tile_m, uint32_t *tile_n) {
+                            bool short_groups, uint32_t *tile_m, uint32_t *tile_n) {
     const uint32_t least = lanes > 8 ? lanes : 8;
     *tile_n = push->columns <= lanes ? 1 : 4;
     *tile_m = push->rows <= least || !packed_k ? least : 16;
+    // What a lane decodes then serves more rows; a kernel for these takes longer to compile.
+    const uint64_t products = (uint64_t)push->rows * push->columns * push->depth;
+    if (short_groups && lanes >= 8 && push->rows >= 512 && products >= UINT64_C(1) << 28) {
+        *tile_m = 32;
+    }
 }
 
 // Where the scales of packed operands lie. Returns whether the sums of a row, all integers, are too
@@ -189,7 +202,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     uint32_t tile_n = HT_GEMM_TILE_N;
     uint32_t width = HT_GEMM_TILE_N;
     if (cpu) {
-        choose_cpu_tile(push, lanes, packed_k || packed, &tile_m, &tile_n);
+        choose_cpu_tile(push, lanes, packed_k || packed, has_short_groups(call), &tile_m, &tile_n);
         width = tile_n * lanes;
         packed_n = packed_n && tile_n == 4;
     }
