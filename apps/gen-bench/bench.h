@@ -23,7 +23,7 @@ typedef struct bench_case {
     bench_op op;
     uint32_t n[7];
     bool quick;     // measured with --quick too
-    ht_format x, w; // BENCH_LINEAR: packed operands; NONE: the activations' format, f16
+    ht_format x, w; // packed operands of linear and conv2d; NONE: the activations' format, f16
 } bench_case;
 
 extern const bench_case bench_cases[];

@@ -113,14 +113,14 @@ static double tensor_bytes(ht_format format, uint32_t rows, uint32_t width) {
 double bench_bytes(const bench_case *c, ht_format format) {
     const uint32_t *n = c->n;
     const double value = ht_format_bits(format) / 8.0;
-    const double weight = ht_format_bits(HT_FORMAT_F16) / 8.0;
+    const ht_format x = c->x ? c->x : format, w = c->w ? c->w : HT_FORMAT_F16;
     switch (c->op) {
     case BENCH_LINEAR:
-        return tensor_bytes(format, n[0], n[1]) + tensor_bytes(c->x ? c->x : format, n[0], n[2]) +
-               tensor_bytes(c->w ? c->w : HT_FORMAT_F16, n[1], n[2]);
+        return tensor_bytes(format, n[0], n[1]) + tensor_bytes(x, n[0], n[2]) +
+               tensor_bytes(w, n[1], n[2]);
     case BENCH_CONV2D:
-        return value * ((double)n[0] * n[1] * n[2] + conv_rows(n) * n[3]) +
-               weight * n[2] * n[3] * n[4] * n[4];
+        return value * conv_rows(n) * n[3] + tensor_bytes(x, n[0] * n[1], n[2]) +
+               tensor_bytes(w, n[3] * n[4] * n[4], n[2]);
     case BENCH_ATTENTION: return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return value * 2.0 * n[0] * n[1];

@@ -10,7 +10,7 @@
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct options {
-    const char *filter, *device, *json, *tier;
+    const char *filter, *device, *json, *tier, *weights, *activations;
     bool quick, fp32, list, help, version;
     int verbose;
     double seconds;
@@ -25,6 +25,10 @@ static const ht_flag flags[] = {
     {"seconds", NULL, 0, HT_FLAG_REAL, AT(seconds), 0, 3600, "X",
      "time to repeat each case for (1; 0.3 with --quick)"},
     {"fp32", NULL, 0, HT_FLAG_BOOL, AT(fp32), .help = "f32 activations instead of f16"},
+    {"weights", NULL, 'w', HT_FLAG_TEXT, AT(weights), .value = "FORMAT",
+     .help = "linear and conv2d only, with weights in this packed format (gen --list-formats)"},
+    {"activations", NULL, 'a', HT_FLAG_TEXT, AT(activations), .value = "FORMAT",
+     .help = "and activations in this one (with --weights)"},
     {"list", NULL, 0, HT_FLAG_BOOL, AT(list), .help = "name the cases"},
     {"json", NULL, 0, HT_FLAG_MAYBE, AT(json), .value = "[FILE]",
      .help = "JSON instead of the table, on stdout or into a file"},
@@ -43,6 +47,10 @@ static const ht_flag_set flag_set = {.program = "gen-bench",
                                      .count = sizeof flags / sizeof flags[0]};
 
 static bool wanted(const options *o, const bench_case *c) {
+    if (o->weights != NULL &&
+        (c->w != HT_FORMAT_NONE || (c->op != BENCH_LINEAR && c->op != BENCH_CONV2D))) {
+        return false;
+    }
     if (o->filter != NULL) {
         return strstr(c->name, o->filter) != NULL ||
                strstr(bench_op_name(c->op), o->filter) != NULL;
@@ -67,6 +75,17 @@ static void list_cases(void) {
     }
 }
 
+// A packed format by its name, NONE without a name. False after a message.
+static bool format_of(const char *name, const char *flag, ht_app_log *log, ht_format *format) {
+    *format = name != NULL ? ht_format_find(name) : HT_FORMAT_NONE;
+    if (name != NULL && !ht_format_is_packed(*format)) {
+        ht_app_say(log, HT_LOG_ERROR, "--%s: '%s' is no packed format; see gen --list-formats",
+                   flag, name);
+        return false;
+    }
+    return true;
+}
+
 static bool tier_of(const char *name, ht_tier *tier) {
     *tier = HT_TIER_AUTO;
     if (name == NULL) {
@@ -78,7 +97,7 @@ static bool tier_of(const char *name, ht_tier *tier) {
 
 // Measure into `results`; a case that does not fit the device is left out with a warning.
 static ht_status measure_all(ht_context *context, const options *o,
-                             const ht_bench_ceilings *ceilings, ht_app_log *log,
+                             const ht_bench_ceilings *ceilings, ht_app_log *log, bench_case *cases,
                              bench_result *results, size_t *count) {
     const bench_settings settings = {.format = o->fp32 ? HT_FORMAT_F32 : HT_FORMAT_F16,
                                      .seconds = o->seconds >= 0.0 ? o->seconds
@@ -89,7 +108,12 @@ static ht_status measure_all(ht_context *context, const options *o,
         if (!wanted(o, &bench_cases[i])) {
             continue;
         }
-        status = bench_measure(context, &bench_cases[i], &settings, &results[*count]);
+        cases[i] = bench_cases[i];
+        if (o->weights != NULL) {
+            cases[i].w = ht_format_find(o->weights);
+            cases[i].x = o->activations != NULL ? ht_format_find(o->activations) : HT_FORMAT_NONE;
+        }
+        status = bench_measure(context, &cases[i], &settings, &results[*count]);
         if (status == HT_OK && o->json == NULL) {
             bench_print(&results[*count], ceilings);
         }
@@ -133,8 +157,10 @@ static int run(const options *o, ht_app_log *log, ht_tier tier) {
     ht_context *context = NULL;
     ht_bench_ceilings ceilings;
     bench_result *results = calloc(bench_case_count, sizeof *results);
+    bench_case *cases = calloc(bench_case_count, sizeof *cases); // with the formats asked for
     size_t count = 0;
-    ht_status status = results != NULL ? ht_context_create(&desc, &context) : HT_ERR_NO_MEMORY;
+    ht_status status =
+        results != NULL && cases != NULL ? ht_context_create(&desc, &context) : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
         status = ht_bench_measure(context, &ceilings);
     }
@@ -143,7 +169,7 @@ static int run(const options *o, ht_app_log *log, ht_tier tier) {
         bench_print(NULL, &ceilings);
     }
     if (status == HT_OK) {
-        status = measure_all(context, o, &ceilings, log, results, &count);
+        status = measure_all(context, o, &ceilings, log, cases, results, &count);
     }
     if (status == HT_OK && o->json != NULL &&
         !write_json(o, context, &ceilings, results, count, log)) {
@@ -151,6 +177,7 @@ static int run(const options *o, ht_app_log *log, ht_tier tier) {
     }
     ht_context_destroy(&context);
     free(results);
+    free(cases);
     return status == HT_OK ? EXIT_GOOD : EXIT_FAILED;
 }
 
@@ -175,6 +202,15 @@ int main(int argc, char **argv) {
     ht_app_log log = {.program = "gen-bench", .level = o.verbose > 0 ? HT_LOG_DEBUG : HT_LOG_WARN};
     if (!tier_of(o.tier, &tier)) {
         ht_app_say(&log, HT_LOG_ERROR, "--tier is portable or cpu, not '%s'", o.tier);
+        return EXIT_USAGE;
+    }
+    ht_format packed;
+    if (!format_of(o.weights, "weights", &log, &packed) ||
+        !format_of(o.activations, "activations", &log, &packed)) {
+        return EXIT_USAGE;
+    }
+    if (o.activations != NULL && o.weights == NULL) {
+        ht_app_say(&log, HT_LOG_ERROR, "--activations need --weights: both are packed then");
         return EXIT_USAGE;
     }
     if (!any_wanted(&o)) {

@@ -45,7 +45,8 @@ static ht_value vector(fixture *f, uint32_t count) {
     return input(f, HT_FORMAT_F32, 1, count, 0, 0, 0);
 }
 
-static ht_value add_conv2d(fixture *f, const uint32_t *n, ht_format a) {
+static ht_value add_conv2d(fixture *f, const bench_case *c, ht_format a) {
+    const uint32_t *n = c->n;
     const uint32_t pad = n[4] / 2;
     ht_conv2d_args args = {.stride = n[5],
                            .pad_top = pad,
@@ -54,8 +55,8 @@ static ht_value add_conv2d(fixture *f, const uint32_t *n, ht_format a) {
                            .pad_right = pad,
                            .upsample = n[6],
                            .epilogue = HT_EPILOGUE_NONE};
-    const ht_value x = input(f, a, 4, 1, n[0], n[1], n[2]);
-    const ht_value w = input(f, HT_FORMAT_F16, 4, n[3], n[4], n[4], n[2]);
+    const ht_value x = input(f, c->x ? c->x : a, 4, 1, n[0], n[1], n[2]);
+    const ht_value w = input(f, c->w ? c->w : HT_FORMAT_F16, 4, n[3], n[4], n[4], n[2]);
     args.epilogue.bias = vector(f, n[3]);
     return ht_op_conv2d(f->graph, x, w, &args);
 }
@@ -95,7 +96,7 @@ static ht_value add_op(fixture *f, const bench_case *c) {
         w = input(f, c->w ? c->w : HT_FORMAT_F16, 2, n[1], n[2], 0, 0);
         epilogue.bias = vector(f, n[1]);
         return ht_op_linear(f->graph, x, w, &epilogue);
-    case BENCH_CONV2D: return add_conv2d(f, n, a);
+    case BENCH_CONV2D: return add_conv2d(f, c, a);
     case BENCH_ATTENTION: return add_attention(f, n, a);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return add_norm(f, c, a);

@@ -48,11 +48,13 @@ static void print_result(FILE *file, const bench_result *r, const ht_bench_ceili
     rate(r, ceilings, &giga, &share);
     fprintf(file,
             "    {\"case\": \"%s\", \"op\": \"%s\", \"shape\": \"%s\", \"activations\": \"%s\", "
-            "\"repeats\": %u, \"median_ms\": %.6f, \"best_ms\": %.6f, \"first_ms\": %.3f, "
+            "\"weights\": \"%s\", \"repeats\": %u, \"median_ms\": %.6f, \"best_ms\": %.6f, "
+            "\"first_ms\": %.3f, "
             "\"gflops\": %.3f, \"gbytes_per_s\": %.3f, \"ceiling_share\": %.4f}",
             r->what->name, bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
-            ht_format_name(r->format), r->repeats, r->median_s * 1e3, r->best_s * 1e3,
-            r->first_s * 1e3, flops / r->median_s * 1e-9,
+            ht_format_name(r->what->x ? r->what->x : r->format),
+            ht_format_name(r->what->w ? r->what->w : HT_FORMAT_F16), r->repeats, r->median_s * 1e3,
+            r->best_s * 1e3, r->first_s * 1e3, flops / r->median_s * 1e-9,
             bench_bytes(r->what, r->format) / r->median_s * 1e-9, share);
 }
 

@@ -136,6 +136,9 @@ static void choose_cpu_tile(const ht_push_gemm *push, uint32_t lanes, bool packe
     const uint32_t least = lanes > 8 ? lanes : 8;
     *tile_n = push->columns <= lanes ? 1 : 4;
     *tile_m = push->rows <= least || !packed_k ? least : 16;
+    if (push->rows <= 4) { // timesteps and the like: as matrix times vectors
+        *tile_m = push->rows == 3 ? 4 : push->rows;
+    }
     // What a lane decodes then serves more rows; a kernel for these takes longer to compile.
     const uint64_t products = (uint64_t)push->rows * push->columns * push->depth;
     if (short_groups && lanes >= 8 && push->rows >= 512 && products >= UINT64_C(1) << 28) {

@@ -26,6 +26,9 @@ static void test_flags(void **state) {
         {"--fliter x", 2, "did you mean --filter?"},
         {"--seconds -1", 2, "--seconds"},
         {"--tier fast", 2, "portable or cpu"},
+        {"--weights f16", 2, "no packed format"},
+        {"--activations int8", 2, "need --weights"},
+        {"--weights fp4 --activations int4z --filter sd15/time --seconds 0", 1, "zero points"},
         {"--device no-such-device", 1, "no-such-device"},
         {"--filter no-such-case", 2, "no-such-case"},
         {"--filter sd15/time --json /no/such/folder/x.json --seconds 0", 1, "/no/such/folder"},
@@ -46,6 +49,8 @@ static void test_report(void **state) {
     static const char *const commands[] = {
         "--tier cpu --filter sd15/time --seconds 0 --json",
         "--tier portable --filter sd15/time --seconds 0 --fp32 --json",
+        "--weights fp4 --activations int8 --filter sd15/time --seconds 0 --json",
+        "--weights int8 --filter 'sd15/conv 8' --seconds 0 --json",
         "--filter norm --seconds 0 --json",
         "--filter sd15/add --seconds 0 --json",
     };
