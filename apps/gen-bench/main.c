@@ -35,7 +35,7 @@ static const ht_flag flags[] = {
     {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
      .help = "by number or part of the name"},
     {"tier", NULL, 0, HT_FLAG_TEXT, AT(tier), .value = "NAME",
-     .help = "kernels to use: portable or cpu (chosen by the device)"},
+     .help = "kernels to use: portable, cpu or dot (chosen by the device)"},
     {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose), .help = "more messages"},
     {"help", NULL, 'h', HT_FLAG_BOOL, AT(help), .help = "this text"},
     {"version", NULL, 0, HT_FLAG_BOOL, AT(version), .help = "version"},
@@ -84,15 +84,6 @@ static bool format_of(const char *name, const char *flag, ht_app_log *log, ht_fo
         return false;
     }
     return true;
-}
-
-static bool tier_of(const char *name, ht_tier *tier) {
-    *tier = HT_TIER_AUTO;
-    if (name == NULL) {
-        return true;
-    }
-    *tier = strcmp(name, "cpu") == 0 ? HT_TIER_CPU : HT_TIER_PORTABLE;
-    return *tier == HT_TIER_CPU || strcmp(name, "portable") == 0;
 }
 
 // Measure into `results`; a case that does not fit the device is left out with a warning.
@@ -183,7 +174,7 @@ static int run(const options *o, ht_app_log *log, ht_tier tier) {
 
 int main(int argc, char **argv) {
     options o = {.seconds = -1.0};
-    ht_tier tier;
+    ht_tier tier = HT_TIER_AUTO;
     if (!ht_flags_parse(&flag_set, argc, argv, &o)) {
         return EXIT_USAGE;
     }
@@ -200,8 +191,8 @@ int main(int argc, char **argv) {
         return EXIT_GOOD;
     }
     ht_app_log log = {.program = "gen-bench", .level = o.verbose > 0 ? HT_LOG_DEBUG : HT_LOG_WARN};
-    if (!tier_of(o.tier, &tier)) {
-        ht_app_say(&log, HT_LOG_ERROR, "--tier is portable or cpu, not '%s'", o.tier);
+    if (o.tier != NULL && !ht_tier_find(o.tier, &tier)) {
+        ht_app_say(&log, HT_LOG_ERROR, "--tier is portable, cpu or dot, not '%s'", o.tier);
         return EXIT_USAGE;
     }
     ht_format packed;

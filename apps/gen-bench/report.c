@@ -65,8 +65,7 @@ void bench_print_json(FILE *file, ht_context *context, const ht_bench_ceilings *
     print_text(file, device->name);
     fprintf(file, ",\n  \"driver\": ");
     print_text(file, device->driver);
-    fprintf(file, ",\n  \"tier\": \"%s\",\n",
-            ht_context_tier(context) == HT_TIER_CPU ? "cpu" : "portable");
+    fprintf(file, ",\n  \"tier\": \"%s\",\n", ht_tier_name(ht_context_tier(context)));
     fprintf(file, "  \"ceilings\": {\"copy_gbytes_per_s\": %.3f, \"f32_gflops\": %.3f},\n",
             ceilings->copy_bytes_per_s * 1e-9, ceilings->f32_flops_per_s * 1e-9);
     fprintf(file, "  \"results\": [");

@@ -88,13 +88,11 @@ static bool read_init(session *s) {
     return true;
 }
 
-// HT_TIER=portable|cpu chooses the kernels, for tests.
+// HT_TIER=portable|cpu|dot chooses the kernels, for tests.
 static ht_tier asked_tier(void) {
     const char *text = getenv("HT_TIER");
-    return !text                           ? HT_TIER_AUTO
-           : strcmp(text, "portable") == 0 ? HT_TIER_PORTABLE
-           : strcmp(text, "cpu") == 0      ? HT_TIER_CPU
-                                           : HT_TIER_AUTO;
+    ht_tier tier;
+    return text && ht_tier_find(text, &tier) ? tier : HT_TIER_AUTO;
 }
 
 static bool open_device(session *s) {

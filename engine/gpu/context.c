@@ -1,6 +1,8 @@
 // Opening and closing a context, and the questions about its device.
 #include "vk_internal.h"
 
+#include <string.h>
+
 ht_status ht_context_create(const ht_context_desc *desc, ht_context **out) {
     ht_status status = ht_core_create(desc, out);
     if (status != HT_OK || desc->host_only) {
@@ -14,9 +16,30 @@ ht_status ht_context_create(const ht_context_desc *desc, ht_context **out) {
     context->tier = desc->tier;
     if (desc->tier == HT_TIER_AUTO) {
         bool cpu = context->device->info.type == HT_DEVICE_CPU;
-        context->tier = cpu ? HT_TIER_CPU : HT_TIER_PORTABLE;
+        context->tier = cpu                            ? HT_TIER_CPU
+                        : context->device->limits.dot4 ? HT_TIER_DOT
+                                                       : HT_TIER_PORTABLE;
     }
     return HT_OK;
+}
+
+static const char *const tier_names[] = {[HT_TIER_AUTO] = "auto",
+                                         [HT_TIER_PORTABLE] = "portable",
+                                         [HT_TIER_CPU] = "cpu",
+                                         [HT_TIER_DOT] = "dot"};
+
+const char *ht_tier_name(ht_tier tier) {
+    return tier_names[tier];
+}
+
+bool ht_tier_find(const char *name, ht_tier *tier) {
+    for (size_t i = 0; i < sizeof tier_names / sizeof tier_names[0]; i++) {
+        if (strcmp(tier_names[i], name) == 0) {
+            *tier = (ht_tier)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 void ht_context_destroy(ht_context **context) {

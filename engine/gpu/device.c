@@ -320,8 +320,11 @@ static void choose_memory(ht_vk_device *device, bool staging) {
 static void read_limits(ht_vk_device *device, bool import) {
     VkPhysicalDeviceExternalMemoryHostPropertiesEXT host = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};
+    VkPhysicalDeviceVulkan13Properties v13 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES,
+        .pNext = import ? &host : NULL};
     VkPhysicalDeviceProperties2 properties = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = import ? &host : NULL};
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &v13};
     vkGetPhysicalDeviceProperties2(device->physical, &properties);
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     device->timestamp_period_ns = limits->timestampPeriod;
@@ -331,6 +334,7 @@ static void read_limits(ht_vk_device *device, bool import) {
         .max_workgroup_invocations = limits->maxComputeWorkGroupInvocations,
         .max_shared_bytes = limits->maxComputeSharedMemorySize,
         .host_import = import && device->import_alignment != 0,
+        .dot4 = v13.integerDotProduct4x8BitPackedSignedAccelerated != VK_FALSE,
     };
     for (int i = 0; i < 3; i++) {
         device->limits.max_groups[i] = limits->maxComputeWorkGroupCount[i];

@@ -100,6 +100,7 @@ typedef struct ht_vk_limits {
     uint32_t max_workgroup_invocations;
     uint32_t max_shared_bytes;
     bool host_import;
+    bool dot4; // dot products of four signed bytes in a word are faster than four multiplications
 } ht_vk_limits;
 const ht_vk_limits *ht_vk_get_limits(const ht_context *context);
 

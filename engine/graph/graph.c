@@ -132,7 +132,8 @@ ht_value ht_graph_weight_as(ht_graph *g, ht_weights *weights, const char *name,
     if (!building(g)) {
         return FAILED;
     }
-    ht_status status = ht_weights_device(weights, name, layout, format, rank, dims, &desc, &address);
+    ht_status status =
+        ht_weights_device(weights, name, layout, format, rank, dims, &desc, &address);
     if (status != HT_OK) {
         ht_graph_fail(g, status);
         return FAILED;

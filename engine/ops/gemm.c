@@ -177,9 +177,20 @@ static uint64_t row_bytes(const ht_tensor_desc *desc) {
     return layout.row_bytes;
 }
 
-static ht_vk_kernel choose_kernel(bool cpu, bool packed) {
+// Are the codes, or twice the codes, integers of a byte?
+static bool has_integer_codes(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    const bool e2m1 = row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1;
+    return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT;
+}
+
+static ht_vk_kernel choose_kernel(const ht_op_call *call, bool cpu, bool packed) {
     if (cpu) {
         return packed ? HT_KERNEL_gemm_packed_cpu : HT_KERNEL_gemm_cpu;
+    }
+    if (ht_context_tier(call->context) == HT_TIER_DOT &&
+        has_integer_codes(call->in[GEMM_X].format) && has_integer_codes(call->in[GEMM_W].format)) {
+        return HT_KERNEL_gemm_dot_tiles;
     }
     return packed ? HT_KERNEL_gemm_packed_tiles : HT_KERNEL_gemm_tiles;
 }
@@ -216,7 +227,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
 
     const uint32_t n_constants = packed ? 12 : (cpu ? 11 : 9);
     ht_vk_dispatch_desc dispatch = {
-        .kernel = choose_kernel(cpu, packed),
+        .kernel = choose_kernel(call, cpu, packed),
         .constants = {cpu ? lanes : HT_GEMM_TILE_INVOCATIONS, call->in[GEMM_X].format,
                       call->in[GEMM_W].format, call->out.format, format(call, GEMM_GATE),
                       format(call, GEMM_RESIDUAL), act, packed_k, packed_n, tile_m, tile_n,

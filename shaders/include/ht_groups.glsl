@@ -29,6 +29,15 @@ uint ht_group_at(uint format, uint row, uint step) {
     return group == 0u ? row : row * ht_groups(format, push.depth) + step * HT_STEP / group;
 }
 
+// What the number 1 in the kernel's sums stands for, without the scale.
+float ht_sum_unit(uint format) {
+#ifdef HT_INTEGER_CODES // codes of E2M1 count halves
+    return ht_format_row(format).kind == HT_KIND_MINIFLOAT ? 0.5 : 1.0;
+#else
+    return ht_code_unit(format);
+#endif
+}
+
 // Scales with the units of the decoded codes in them.
 float ht_x_scale(uint row, uint step) {
     if (!ht_is_packed(FORMAT_X)) {
@@ -36,13 +45,13 @@ float ht_x_scale(uint row, uint step) {
     }
     return ht_load_scale(packUint2x32(push.x) + push.x_scales, FORMAT_X,
                          ht_group_at(FORMAT_X, row, step)) *
-           ht_code_unit(FORMAT_X);
+           ht_sum_unit(FORMAT_X);
 }
 
 float ht_w_scale(uint row, uint step) {
     float scale = ht_load_scale(packUint2x32(push.w) + push.w_scales, FORMAT_W,
                                 ht_group_at(FORMAT_W, row, step)) *
-                  ht_code_unit(FORMAT_W);
+                  ht_sum_unit(FORMAT_W);
     if (ht_format_row(FORMAT_W).scale == HT_SCALE_E4M3) {
         scale *= HtF32(packUint2x32(push.w) + push.w_extra).v[0];
     }

@@ -11,7 +11,7 @@ typedef struct slot {
 } slot;
 
 // Test programs have one thread and end with the process.
-static slot slots[HT_TIER_CPU + 1];
+static slot slots[HT_TIER_DOT + 1];
 static char device_number[16];
 
 // Environment variables are read here and nowhere else.
@@ -52,9 +52,8 @@ ht_context_desc ht_test_context_desc(void) {
 
 ht_context *ht_test_context(ht_tier tier) {
     const char *only = setting("HT_TEST_TIER");
-    const char *name = tier == HT_TIER_CPU ? "cpu" : "portable";
     slot *s = &slots[tier];
-    if (only != NULL && tier != HT_TIER_AUTO && strcmp(only, name) != 0) {
+    if (only != NULL && tier != HT_TIER_AUTO && strcmp(only, ht_tier_name(tier)) != 0) {
         return NULL;
     }
     if (s->context == NULL) {

@@ -43,7 +43,11 @@ typedef enum ht_tier {
     HT_TIER_AUTO,     // chosen from the device
     HT_TIER_PORTABLE, // shared-memory tiles, made for GPUs
     HT_TIER_CPU,      // subgroup-wide rows, made for Vulkan drivers that run on the CPU
+    HT_TIER_DOT,      // portable, and integer products by the device's dot product of four bytes
 } ht_tier;
+HT_API const char *ht_tier_name(ht_tier tier); // "auto", "portable", "cpu", "dot"
+// The tier of a name; false when there is none.
+HT_API bool ht_tier_find(const char *name, ht_tier *tier);
 
 typedef struct ht_context_desc {
     const char *device;        // index or part of a name; NULL: discrete > integrated > CPU

@@ -29,7 +29,7 @@ typedef struct ht_weight_info {
     const char *dtype; // as the file says, e.g. "F16"; of packed tensors the format's name
     const void *data;  // mapped bytes, any alignment; of packed tensors the codes
     uint64_t bytes;    // in the file, with scales
-    const char *file; // path of the file that holds it
+    const char *file;  // path of the file that holds it
 } ht_weight_info;
 
 HT_API ht_status ht_weights_open(ht_context *context, const ht_weights_desc *desc,

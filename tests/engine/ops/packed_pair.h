@@ -153,7 +153,7 @@ static inline void pair_compare(const char *what, const packed_pair *pair, const
 
 // `count` values of the result; the caller's `out` desc is not known before the first run.
 static inline void pair_check(packed_pair *pair, const char *shape, size_t count) {
-    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
+    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_DOT};
     float *x, *w;
     void *x_block = pair_pack(&pair->x, false, 1, &x);
     void *w_block = pair_pack(&pair->w, true, 2, &w);
@@ -173,12 +173,13 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
                     sizes);
     size_t runs = 0;
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {
-        if (ht_test_context(tiers[t]) == NULL) {
+        const bool floats = !ht_format_is_packed(pair->x.format);
+        if (ht_test_context(tiers[t]) == NULL || (floats && tiers[t] == HT_TIER_DOT)) {
             continue;
         }
         char what[160];
         snprintf(what, sizeof what, "%s, %s x %s (%s tier)", shape, ht_format_name(pair->w.format),
-                 ht_format_name(pair->x.format), t == 0 ? "portable" : "cpu");
+                 ht_format_name(pair->x.format), ht_tier_name(tiers[t]));
         float *got = pair_run(ht_test_context(tiers[t]), pair, x_block, w_block, bias);
         assert_int_equal(ht_desc_count(&pair->out), count);
         pair_compare(what, pair, got, want, sizes);
