@@ -15,7 +15,7 @@
 enum { HASH_TEXT = 33, PATH_BYTES = 4096 };
 static const char FILE_ENDING[] = ".safetensors";
 // Part of every name: another number when packing the same values gives other codes than before.
-static const char PACKING[] = "halftone packing 1";
+static const char PACKING[] = "halftone packing 2";
 
 static void hash_text(XXH3_state_t *state, char text[HASH_TEXT]) {
     const XXH128_hash_t hash = XXH3_128bits_digest(state);
@@ -71,7 +71,7 @@ static void write_note(const char *path, const char *text) {
     snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid());
     FILE *file = fopen(temporary, "we");
     if (file) {
-        const bool written = fputs(text, file) >= 0;
+        const bool written = fwrite(text, 1, strlen(text), file) == strlen(text);
         if (fclose(file) != 0 || !written || rename(temporary, path) != 0) {
             unlink(temporary);
         }

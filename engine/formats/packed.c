@@ -232,8 +232,22 @@ static void range(const group *g, float *low, float *high) {
     }
 }
 
-// Four bits gain from clipping the largest values, eight hardly.
-enum { SEARCH_4 = 16, SEARCH_8 = 4 };
+// What a search tries: `count` factors of the full scale, from the first one down. Four bits gain from
+// clipping the largest values; their floats also from staying below the largest code, whose gap to
+// the next is a third of it (Cook et al. 2025, "Four Over Six"). Eight bits gain hardly.
+typedef struct search {
+    float first, step;
+    uint32_t count;
+} search;
+
+static search search_of(const ht_fmt_row *row) {
+    if (row->scale == HT_FMT_SCALE_E8M0) { // the full power of two and the next
+        return (search){1, -1, 2};
+    }
+    return row->bits == 8                  ? (search){1, 0.03f, 4}
+           : row->kind == HT_FMT_MINIFLOAT ? (search){1.5f, 0.024f, 37}
+                                           : (search){1, 0.024f, 16};
+}
 
 // The scale at which the largest value becomes the largest code.
 static float full_scale(const group *g, float low, float high) {
@@ -252,27 +266,18 @@ static float zero_point(const group *g, float low, float scale) {
     return g->zero ? nearest(fminf((float)g->row->top, fmaxf(0, -low / scale))) : 0;
 }
 
-// Candidate `i`. Powers of two: the full one and the next. Others: down to 0.64 of it (4 bits) or
-// 0.91 (8 bits).
-static float candidate(const ht_fmt_row *row, float full, uint32_t i) {
-    if (row->scale == HT_FMT_SCALE_E8M0) {
-        return ldexpf(full, (int)i);
-    }
-    return full * (1 - (row->bits == 4 ? 0.024f : 0.03f) * (float)i);
-}
-
 static void pack_group(const group *g, ht_scale_rule rule) {
     const ht_fmt_row *row = g->row;
-    const uint32_t all = row->scale == HT_FMT_SCALE_E8M0 ? 2 : row->bits == 4 ? SEARCH_4 : SEARCH_8;
+    const search tried = search_of(row);
     float low, high;
     range(g, &low, &high);
     const bool empty = low == 0 && high == 0;
-    const uint32_t tries = rule == HT_SCALE_SEARCH && !empty ? all : 0;
+    const uint32_t tries = rule == HT_SCALE_SEARCH && !empty ? tried.count : 0;
     const float full = empty ? 1 : full_scale(g, low, high);
     float best = full;
     double least = INFINITY;
     for (uint32_t i = 0; i < tries; i++) {
-        const float scale = candidate(row, full, i);
+        const float scale = full * (tried.first - tried.step * (float)i);
         const double error = error_with(g, scale, zero_point(g, low, scale));
         if (error < least) {
             least = error;
