@@ -151,6 +151,12 @@ static inline void pair_compare(const char *what, const packed_pair *pair, const
     }
 }
 
+static inline bool pair_has_integers(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT ||
+           (row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1);
+}
+
 // `count` values of the result; the caller's `out` desc is not known before the first run.
 static inline void pair_check(packed_pair *pair, const char *shape, size_t count) {
     static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_DOT};
@@ -173,9 +179,9 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
                     sizes);
     size_t runs = 0;
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {
-        const bool floats = !ht_format_is_packed(pair->x.format);
-        if (ht_test_context(tiers[t]) == NULL || (floats && tiers[t] == HT_TIER_DOT)) {
-            continue;
+        const bool dot = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
+        if (ht_test_context(tiers[t]) == NULL || (!dot && tiers[t] == HT_TIER_DOT)) {
+            continue; // the dot tier has no kernel of its own for the rest
         }
         char what[160];
         snprintf(what, sizeof what, "%s, %s x %s (%s tier)", shape, ht_format_name(pair->w.format),
