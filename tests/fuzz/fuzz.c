@@ -1,6 +1,8 @@
 // Files for fuzz inputs, and the promises that opened checkpoints and tokenizers must keep.
 #include "fuzz.h"
 
+#include "packed_file.h"
+
 #include "text/unigram.h"
 
 #include <stdio.h>
@@ -74,11 +76,39 @@ ht_context *fuzz_context(void) {
     return context;
 }
 
+// All parts of a packed tensor are mapped, and together have the bytes that are told.
+static void check_packed(ht_weights *weights, const ht_weight_info *info) {
+    const ht_weights_entry *entry =
+        ht_weights_lookup(weights->entries, weights->n_entries, info->name);
+    const uint8_t *const parts[] = {entry->codes, entry->scales, entry->zeros, entry->tensor_scale};
+    ht_tensor_desc device;
+    ht_packed_layout at;
+    uint64_t taps, total = 0;
+    fuzz_require(ht_packed_shape(&info->desc, info->desc.format, &device, &taps), "packed shape");
+    ht_packed_layout_of(&device, &at);
+    for (int part = 0; part < HT_PACKED_PARTS; part++) {
+        ht_packed_part_desc d;
+        const bool has =
+            ht_packed_part_of(ht_fmt_find(info->desc.format), &at, (ht_packed_part)part, &d);
+        fuzz_require(has == (parts[part] != NULL), "the format's parts");
+        for (uint64_t i = 0; has && i < d.bytes; i++) {
+            (void)((const volatile uint8_t *)parts[part])[i];
+        }
+        total += has ? d.bytes : 0;
+    }
+    fuzz_require(total == info->bytes && total <= ht_desc_bytes(&device), "packed bytes");
+    (void)ht_packed_file_check_scales(weights->context, entry, &at);
+}
+
 static void check_tensor(ht_weights *weights, const ht_weight_info *info) {
     const volatile uint8_t *data = info->data;
     fuzz_require(info->name[0] != '\0' && strlen(info->name) <= 512, "names of 1 to 512 bytes");
     fuzz_require(ht_weights_find(weights, info->name) == info, "found by name");
     fuzz_require(info->desc.rank <= HT_MAX_RANK, "rank");
+    if (ht_format_is_packed(info->desc.format)) {
+        check_packed(weights, info);
+        return;
+    }
     for (uint64_t i = 0; i < info->bytes; i++) {
         (void)data[i]; // all of it is mapped
     }
