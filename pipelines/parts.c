@@ -3,7 +3,6 @@
 
 #include "common/layers.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -56,14 +55,11 @@ static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
     for (size_t i = 0; i < ht_weights_count(weights) && !p->own_recipe; ++i) {
         const ht_weight_info *info = ht_weights_get(weights, i);
         char layer[HT_NAME_BYTES];
-        ht_layer_formats formats;
-        snprintf(layer, sizeof(layer), "%s", info->name);
-        char *dot = strrchr(layer, '.');
-        if (dot) {
-            *dot = 0;
+        ht_layer_formats formats = {0};
+        if (ht_weight_layer(info->name, layer, sizeof(layer))) {
+            ht_recipe_find(p->recipe, layer, &formats);
         }
-        if (ht_format_is_packed(info->desc.format) &&
-            (!ht_recipe_find(p->recipe, layer, &formats) || formats.weights != info->desc.format)) {
+        if (ht_format_is_packed(info->desc.format) && formats.weights != info->desc.format) {
             return ht_fail(p->context, HT_ERR_UNSUPPORTED,
                            "weights '%s': '%s' is packed as %s, which recipe %s does not use; it "
                            "needs the float checkpoint",

@@ -179,19 +179,16 @@ static bool on_packed(void *user, const ht_quantized *done) {
     return !p->options.progress || p->options.progress(p->options.progress_user, &now);
 }
 
-static bool packs_anything(const ht_pipeline *p, const ht_weights *weights) {
+static bool packs_anything(ht_pipeline *p, const ht_weights *weights) {
     bool packs = false;
     for (size_t i = 0; i < ht_weights_count(weights); ++i) {
         const ht_weight_info *info = ht_weights_get(weights, i);
         char layer[PATH_BYTES];
-        const size_t length = strlen(info->name), tail = strlen(".weight");
         if (ht_format_is_packed(info->desc.format)) {
             return false;
         }
-        if (length > tail && strcmp(info->name + length - tail, ".weight") == 0) {
-            snprintf(layer, sizeof(layer), "%.*s", (int)(length - tail), info->name);
-            packs = packs || layer_format((void *)p, layer) != HT_FORMAT_NONE;
-        }
+        packs = packs || (ht_weight_layer(info->name, layer, sizeof(layer)) &&
+                          layer_format(p, layer) != HT_FORMAT_NONE);
     }
     return packs;
 }

@@ -5,36 +5,17 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_spirv_intrinsics : require
 #define HT_INTEGER_CODES
-#include "ht_formats.glsl"
-#include "gemm.shared.h"
-#include "ht_epilogue.glsl"
-#include "ht_pixel.glsl"
-#include "ht_groups.glsl"
-
-layout(local_size_x_id = 0) in; // HT_GEMM_TILE_INVOCATIONS
+#include "ht_packed_tiles.glsl"
 
 // OpSDot with PackedVectorFormat4x8Bit.
 spirv_instruction(capabilities = [6019, 6018], id = 4450)
 int ht_dot(int a, int b, spirv_literal int packed_format);
 
 const uint WORDS = HT_STEP / 4u;
-const uint PITCH = HT_GEMM_TILE_M / 4u + 1u;
 
-const uint OF_X = 0u;
-const uint OF_W = 1u;
 shared ivec4 tiles[2][WORDS][PITCH]; // [k / 4][row / 4][row % 4]
-shared vec4 scales[2][HT_GEMM_TILE_M / 4u];
 
-vec4 totals[8];
 ivec4 sums[8];
-
-struct Line { // a row of x and one of w that an invocation fetches
-    uint64_t x, w;
-    uint x_row, w_row;
-    bool x_valid, w_valid;
-    uint number; // in the tiles
-    uint part;   // of the step: 0 or 1
-};
 
 // Code `i` of the four lowest of a word, as an integer.
 int integer_code(uint word, uint i, HtFormatRow row) {
@@ -75,10 +56,7 @@ void fetch(Line line, uint step, int zero) {
 }
 
 void start_group(Line line, uint step) {
-    if (line.part == 0u) {
-        scales[OF_X][line.number / 4u][line.number % 4u] = ht_x_scale(line.x_row, step);
-        scales[OF_W][line.number / 4u][line.number % 4u] = ht_w_scale(line.w_row, step);
-    }
+    share_scales(line, step);
     [[unroll]] for (uint i = 0u; i < 8u; i++) {
         sums[i] = ivec4(0);
     }
@@ -96,17 +74,6 @@ void multiply_step(uint my_rows, uint my_columns) {
     }
 }
 
-// totals += sums times the scales.
-void finish_group(uint my_rows, uint my_columns) {
-    vec4 w = scales[OF_W][my_columns / 4u];
-    [[unroll]] for (uint i = 0u; i < 8u; i++) {
-        float x = scales[OF_X][my_rows / 4u + i / 4u][i % 4u];
-        [[unroll]] for (uint j = 0u; j < 4u; j++) {
-            totals[i][j] = ht_add_group(totals[i][j], x, w[j], float(sums[i][j]));
-        }
-    }
-}
-
 void multiply_groups(Line line, uint my_rows, uint my_columns) {
     uint steps = (push.depth + HT_STEP - 1u) / HT_STEP;
     uint per_group = LONG_SUMS ? steps : ht_steps_per_group(steps); // sums are int anyway
@@ -120,48 +87,10 @@ void multiply_groups(Line line, uint my_rows, uint my_columns) {
         barrier();
         multiply_step(my_rows, my_columns);
         if (step + 1u == steps || (step + 1u) % per_group == 0u) {
-            finish_group(my_rows, my_columns);
+            [[unroll]] for (uint i = 0u; i < 8u; i++) {
+                add_group(i, vec4(sums[i]), my_rows, my_columns);
+            }
         }
         barrier();
-    }
-}
-
-void main() {
-    uint group = HT_GROUP;
-    if (group >= push.tiles_m * push.tiles_n) {
-        return;
-    }
-    uint tile_m = group / push.tiles_n;
-    uint row0 = tile_m * HT_GEMM_TILE_M;
-    uint column0 = (group - tile_m * push.tiles_n) * HT_GEMM_TILE_N;
-
-    Line line;
-    line.number = gl_LocalInvocationID.x / 2u;
-    line.part = gl_LocalInvocationID.x % 2u;
-    line.w_valid = column0 + line.number < push.columns;
-    uint column = min(column0 + line.number, push.columns - 1u);
-    Pixel pixel = pixel_of(min(row0 + line.number, push.rows - 1u));
-
-    uint my_rows = gl_LocalInvocationID.x / 16u * 8u; // of the tile, when multiplying
-    uint my_columns = gl_LocalInvocationID.x % 16u * 4u;
-    [[unroll]] for (uint i = 0u; i < 8u; i++) {
-        totals[i] = vec4(0.0);
-    }
-    for (uint tap_y = 0u; tap_y < push.kernel_h; tap_y++) {
-        for (uint tap_x = 0u; tap_x < push.kernel_w; tap_x++) {
-            uint valid;
-            line.x_row = pixel_row(pixel, int(tap_y), int(tap_x), valid);
-            line.x = ht_x_row(line.x_row);
-            line.x_valid = valid != 0u && row0 + line.number < push.rows;
-            line.w_row = (column * push.kernel_h + tap_y) * push.kernel_w + tap_x;
-            line.w = ht_w_row(line.w_row);
-            multiply_groups(line, my_rows, my_columns);
-        }
-    }
-
-    vec4 bias = ht_load_bias(column0 + my_columns, 4u);
-    [[unroll]] for (uint i = 0u; i < 8u; i++) {
-        uint row = row0 + my_rows + i;
-        ht_finish(row, column0 + my_columns, 4u, row / push.rows_per_gate, totals[i], bias);
     }
 }

@@ -15,7 +15,7 @@ static bool give_up(char *why, size_t why_bytes, const char *what, const char *p
     return false;
 }
 
-static bool write_all(int fd, const void *data, size_t bytes) {
+bool ht_file_write_all(int fd, const void *data, size_t bytes) {
     const char *p = data;
     while (bytes > 0) {
         ssize_t n = write(fd, p, bytes);
@@ -83,7 +83,7 @@ static bool write_special(const char *path, const void *data, size_t bytes, char
                           size_t why_bytes) {
     bool to_stdout = strcmp(path, "-") == 0;
     int fd = to_stdout ? 1 : open(path, O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write_all(fd, data, bytes);
+    bool good = fd >= 0 && ht_file_write_all(fd, data, bytes);
     if (!good) {
         give_up(why, why_bytes, "cannot write", to_stdout ? "standard output" : path);
     }
@@ -134,7 +134,8 @@ bool ht_file_write(const char *path, const void *data, size_t bytes, bool overwr
     }
     mode_t mask = umask(0);
     umask(mask);
-    bool good = write_all(fd, data, bytes) && fchmod(fd, 0666 & ~mask) == 0 && fsync(fd) == 0;
+    bool good =
+        ht_file_write_all(fd, data, bytes) && fchmod(fd, 0666 & ~mask) == 0 && fsync(fd) == 0;
     int error = errno;
     good = close(fd) == 0 && good;
     if (good && publish(temporary, path, overwrite)) {

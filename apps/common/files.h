@@ -12,6 +12,8 @@ bool ht_file_write(const char *path, const void *data, size_t bytes, bool overwr
                    size_t why_bytes);
 // Could that work? Checks the folder, its permissions and what is there.
 bool ht_file_check(const char *path, bool overwrite, char *why, size_t why_bytes);
+// All of them to an open file; false with errno.
+bool ht_file_write_all(int fd, const void *data, size_t bytes);
 bool ht_file_exists(const char *path);
 // Whole text file, terminated, at most `limit` bytes; free(). NULL with the sentence in `why`.
 char *ht_file_read_text(const char *path, size_t limit, char *why, size_t why_bytes);

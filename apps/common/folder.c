@@ -1,6 +1,8 @@
 // Whole folders, copied and removed.
 #include "folder.h"
 
+#include "files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,14 +35,7 @@ static bool copy_bytes(int from, int to) {
     char buffer[BUFFER];
     ssize_t n;
     while ((n = read(from, buffer, sizeof(buffer))) != 0) {
-        for (ssize_t done = 0; n > 0 && done < n;) {
-            const ssize_t wrote = write(to, buffer + done, (size_t)(n - done));
-            if (wrote < 0 && errno != EINTR) {
-                return false;
-            }
-            done += wrote > 0 ? wrote : 0;
-        }
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 ? errno != EINTR : !ht_file_write_all(to, buffer, (size_t)n)) {
             return false;
         }
     }

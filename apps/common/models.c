@@ -1,6 +1,8 @@
 // Finding models and recipes by name.
 #include "models.h"
 
+#include "folder.h"
+
 #include <dirent.h>
 #include <jansson.h>
 #include <limits.h>
@@ -30,7 +32,6 @@ typedef struct kind {
     const char *ending;             // of the file or folder behind a name
     bool (*is_there)(const char *); // is it what a name may stand for?
 } kind;
-static bool is_folder(const char *path);
 static bool is_readable(const char *path);
 static const kind models = {"model",
                             "HALFTONE_MODELS",
@@ -38,7 +39,7 @@ static const kind models = {"model",
                             HT_INSTALL_DATA "/models",
                             HT_SOURCE_ASSETS "/models",
                             "",
-                            is_folder};
+                            ht_is_folder};
 static const kind recipes = {"recipe",
                              "HALFTONE_RECIPES",
                              "/halftone/recipes",
@@ -102,11 +103,6 @@ static bool is_model(const char *path) {
     return length > 0 && length < PATH_MAX && access(file, R_OK) == 0;
 }
 
-static bool is_folder(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 static bool is_readable(const char *path) {
     return access(path, R_OK) == 0;
 }
@@ -149,7 +145,7 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
         return false;
     }
     if (strchr(name, '/') || is_model(name)) {
-        if (!is_folder(name)) {
+        if (!ht_is_folder(name)) {
             snprintf(why, why_bytes, "there is no model folder '%s'", name);
             return false;
         }

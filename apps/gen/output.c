@@ -2,6 +2,7 @@
 #include "gen.h"
 
 #include "common/files.h"
+#include "common/folder.h"
 #include "common/png.h"
 
 #include <ctype.h>
@@ -10,11 +11,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-
-static bool is_folder(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 // Ending of the name without the dot; "" when there is none.
 static const char *ending(const char *path) {
@@ -75,7 +71,7 @@ static bool name_it(const gen_options *options, const gen_job *job, char path[PA
     char head[PATH_MAX];
     int width;
     size_t length;
-    if (!given || is_folder(given)) {
+    if (!given || ht_is_folder(given)) {
         bool slash = given && *given && given[strlen(given) - 1] == '/';
         int n = snprintf(head, sizeof(head), "%s%sgen-%llu", given ? given : "",
                          given && !slash ? "/" : "", (unsigned long long)job->seed);

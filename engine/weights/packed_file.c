@@ -71,15 +71,6 @@ static ht_status fail_list(const resolver *r) {
                    HT_PACKED_KEY_TENSORS, r->json.error, (unsigned long long)r->json.at);
 }
 
-static const char *metadata(const ht_shard *shard, const char *key) {
-    for (uint32_t i = 0; i < shard->n_metadata; i++) {
-        if (strcmp(shard->metadata[i].key, key) == 0) {
-            return shard->metadata[i].value;
-        }
-    }
-    return NULL;
-}
-
 // {"format": .., "shape": [..]}; unknown keys are ignored, later versions may have more.
 static bool read_packed(ht_json *json, ht_tensor_desc *file, char *format, size_t format_bytes) {
     char key[16];
@@ -108,10 +99,10 @@ static bool read_packed(ht_json *json, ht_tensor_desc *file, char *format, size_
 
 // The file's tensor that holds one part, held against what it must be.
 static ht_status find_part(const resolver *r, const ht_packed_part_desc *want,
-                           const uint8_t **data) {
+                           ht_weights_entry **out) {
     char name[MAX_PART_NAME], what[256];
     snprintf(name, sizeof name, "%s%s", r->name, want->suffix);
-    const ht_weights_entry *part = ht_weights_lookup(r->shard->entries, r->shard->n_entries, name);
+    ht_weights_entry *part = ht_weights_lookup(r->shard->entries, r->shard->n_entries, name);
     if (!part) {
         snprintf(what, sizeof what, "its %s are missing",
                  *want->suffix ? want->suffix + 1 : "codes");
@@ -121,7 +112,7 @@ static ht_status find_part(const resolver *r, const ht_packed_part_desc *want,
     const bool same = part->fits && strcmp(part->info.dtype, want->dtype) == 0 &&
                       found->rank == want->rank && found->dims[0] == want->dims[0] &&
                       (want->rank == 1 || found->dims[1] == want->dims[1]);
-    if (!same || part->codes) {
+    if (!same || part->parts[HT_PART_CODES]) {
         char shape[128];
         ht_desc_text(found, shape, sizeof shape);
         const char *bracket = strchr(shape, '[');
@@ -131,7 +122,7 @@ static ht_status find_part(const resolver *r, const ht_packed_part_desc *want,
                  (unsigned long long)want->dims[1]);
         return fail_tensor(r, what);
     }
-    *data = part->info.data;
+    *out = part;
     return HT_OK;
 }
 
@@ -152,67 +143,46 @@ static ht_status resolve_one(resolver *r) {
         return fail_tensor(r, "its shape is neither [N, K] nor [O, I, kh, kw], or too large");
     }
     ht_packed_layout_of(&device, &at);
-    const uint8_t *data[HT_PACKED_PARTS] = {0};
+    ht_weights_entry *parts[HT_PACKED_PARTS] = {NULL};
     uint64_t bytes = 0;
     for (int part = 0; part < HT_PACKED_PARTS; part++) {
         ht_packed_part_desc want;
         if (ht_packed_part_of(ht_fmt_find(format), &at, (ht_packed_part)part, &want)) {
-            const ht_status status = find_part(r, &want, &data[part]);
+            const ht_status status = find_part(r, &want, &parts[part]);
             if (status != HT_OK) {
                 return status;
             }
             bytes += want.bytes;
         }
     }
-    ht_weights_entry *entry = ht_weights_lookup(r->shard->entries, r->shard->n_entries, r->name);
+    ht_weights_entry *entry = parts[HT_PART_CODES];
+    for (int part = 0; part < HT_PACKED_PARTS; part++) {
+        if (parts[part]) {
+            parts[part]->is_part = part != HT_PART_CODES;
+            entry->parts[part] = parts[part]->info.data;
+        }
+    }
     file.format = format;
     file.label = entry->info.name;
     entry->info.desc = file;
     entry->info.dtype = ht_format_name(format);
     entry->info.bytes = bytes;
-    entry->codes = data[HT_PART_CODES];
-    entry->scales = data[HT_PART_SCALES];
-    entry->zeros = data[HT_PART_ZEROS];
-    entry->tensor_scale = data[HT_PART_TENSOR_SCALE];
     return HT_OK;
 }
 
-// Is the entry a scale, zero or tensor scale of a packed one?
-static bool is_companion(const ht_shard *shard, const ht_weights_entry *entry) {
-    static const char *const suffixes[] = {".scales", ".zeros", ".tensor_scale"};
-    const size_t length = strlen(entry->info.name);
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        const size_t tail = strlen(suffixes[i]);
-        if (length > tail && strcmp(entry->info.name + length - tail, suffixes[i]) == 0) {
-            char base[HT_ST_MAX_NAME + 1];
-            snprintf(base, sizeof base, "%.*s", (int)(length - tail), entry->info.name);
-            const ht_weights_entry *of = ht_weights_lookup(shard->entries, shard->n_entries, base);
-            const void *const parts[] = {of ? of->scales : NULL, of ? of->zeros : NULL,
-                                         of ? of->tensor_scale : NULL};
-            return entry->info.data && parts[i] == entry->info.data;
-        }
-    }
-    return false;
-}
-
-static void hide_companions(ht_context *context, ht_shard *shard) {
-    bool *hidden = ht_alloc(context, shard->n_entries + 1);
+static void hide_parts(ht_shard *shard) {
     uint32_t kept = 0;
-    for (uint32_t i = 0; hidden && i < shard->n_entries; i++) {
-        hidden[i] = is_companion(shard, &shard->entries[i]);
-    }
-    for (uint32_t i = 0; hidden && i < shard->n_entries; i++) {
-        if (!hidden[i]) {
+    for (uint32_t i = 0; i < shard->n_entries; i++) {
+        if (!shard->entries[i].is_part) {
             shard->entries[kept++] = shard->entries[i];
         }
     }
-    shard->n_entries = hidden ? kept : shard->n_entries;
-    ht_free(context, hidden);
+    shard->n_entries = kept;
 }
 
 ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard) {
-    const char *version = metadata(shard, HT_PACKED_KEY_VERSION);
-    const char *tensors = metadata(shard, HT_PACKED_KEY_TENSORS);
+    const char *version = ht_st_metadata(shard, HT_PACKED_KEY_VERSION);
+    const char *tensors = ht_st_metadata(shard, HT_PACKED_KEY_TENSORS);
     if (!version && !tensors) {
         return HT_OK;
     }
@@ -242,7 +212,7 @@ ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard) {
     if (!ht_json_end(&r.json)) {
         return fail_list(&r);
     }
-    hide_companions(context, shard);
+    hide_parts(shard);
     return HT_OK;
 }
 
@@ -251,12 +221,13 @@ ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entr
     const ht_fmt_row *format = ht_fmt_find(entry->info.desc.format);
     const uint64_t count = at->rows * at->groups;
     float tensor_scale = 1;
-    if (entry->tensor_scale) {
-        memcpy(&tensor_scale, entry->tensor_scale, sizeof tensor_scale);
+    if (entry->parts[HT_PART_TENSOR_SCALE]) {
+        memcpy(&tensor_scale, entry->parts[HT_PART_TENSOR_SCALE], sizeof tensor_scale);
     }
     const bool good = isfinite(tensor_scale) && tensor_scale > 0;
     for (uint64_t i = 0; i < count || !good; i++) {
-        const float scale = good ? ht_fmt_scale_value(format, entry->scales, i) : tensor_scale;
+        const float scale =
+            good ? ht_fmt_scale_value(format, entry->parts[HT_PART_SCALES], i) : tensor_scale;
         if (!isfinite(scale) || scale <= 0 || !good) {
             return ht_fail(context, HT_ERR_IO,
                            "weights '%s': packed tensor '%s': %sscale %llu is %g, expected a "

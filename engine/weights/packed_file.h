@@ -10,14 +10,6 @@ enum { HT_PACKED_VERSION = 1 };
 #define HT_PACKED_KEY_VERSION "halftone.version"
 #define HT_PACKED_KEY_TENSORS "halftone.tensors"
 
-typedef enum ht_packed_part {
-    HT_PART_CODES,
-    HT_PART_SCALES,
-    HT_PART_ZEROS,
-    HT_PART_TENSOR_SCALE,
-    HT_PACKED_PARTS,
-} ht_packed_part;
-
 // One tensor of the file that holds a part of a packed tensor.
 typedef struct ht_packed_part_desc {
     const char *suffix; // behind the tensor's name

@@ -31,16 +31,6 @@ typedef struct quantizer {
 
 // ---- plan
 
-// LAYER of LAYER.weight; false for other names.
-static bool layer_name(const char *name, char layer[HT_ST_MAX_NAME + 1]) {
-    const size_t length = strlen(name), tail = strlen(".weight");
-    if (length <= tail || strcmp(name + length - tail, ".weight") != 0) {
-        return false;
-    }
-    snprintf(layer, HT_ST_MAX_NAME + 1, "%.*s", (int)(length - tail), name);
-    return true;
-}
-
 static ht_status write_nowhere(void *user, uint64_t offset, const void *data, uint64_t bytes) {
     (void)user, (void)offset, (void)data, (void)bytes;
     return HT_OK;
@@ -75,7 +65,7 @@ static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, 
     char layer[HT_ST_MAX_NAME + 1];
     ht_context *context = q->weights->context;
     *p = (plan){.entry = entry, .taps = 1, .bytes = entry->info.bytes};
-    if (entry->codes) {
+    if (entry->parts[HT_PART_CODES]) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "weights '%s': tensor '%s' is packed as %s already; start from the float "
                        "checkpoint",
@@ -86,9 +76,10 @@ static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, 
                        "weights '%s': tensor '%s' has more than %d dimensions, or too large ones",
                        entry->info.file, entry->info.name, HT_MAX_RANK);
     }
-    const ht_format format = layer_name(entry->info.name, layer) && entry->info.desc.rank >= 2
-                                 ? q->desc->format(q->desc->user, layer)
-                                 : HT_FORMAT_NONE;
+    const ht_format format =
+        ht_weight_layer(entry->info.name, layer, sizeof layer) && entry->info.desc.rank >= 2
+            ? q->desc->format(q->desc->user, layer)
+            : HT_FORMAT_NONE;
     if (format == HT_FORMAT_NONE) {
         return HT_OK;
     }

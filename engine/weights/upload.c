@@ -1,6 +1,7 @@
 // Weights on the device: used in place where the mapped bytes already are what is wanted, else
 // converted piece by piece, so that host memory stays small however large the file is.
 #include "pack.h"
+#include "packed_file.h"
 
 #include <string.h>
 
@@ -90,7 +91,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
     if (!entry->fits || !dims_match(&entry->info.desc, layout, rank, dims)) {
         return fail_shape(weights, entry, rank, dims);
     }
-    if (!ht_weights_is_float(entry) && !entry->codes) {
+    if (!ht_weights_is_float(entry) && !entry->parts[HT_PART_CODES]) {
         return fail_dtype(weights, entry);
     }
     *out = entry;
@@ -99,7 +100,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
 
 static ht_format device_format(const ht_weights *weights, const ht_weights_entry *entry,
                                ht_weight_layout layout, ht_format asked) {
-    if (entry->codes) {
+    if (entry->parts[HT_PART_CODES]) {
         return entry->info.desc.format;
     }
     if (layout == HT_WEIGHT_VECTOR) {
@@ -281,20 +282,13 @@ static ht_status copy_packed(ht_weights *weights, const ht_weights_entry *entry,
     ht_context *context = weights->context;
     ht_packed_layout at;
     ht_packed_layout_of(desc, &at);
-    const uint64_t scales = at.rows * at.groups;
     ht_status status = ht_packed_file_check_scales(context, entry, &at);
-    if (status != HT_OK || at.rows == 0) {
-        return status;
+    for (int part = 0; part < HT_PACKED_PARTS && status == HT_OK; part++) {
+        ht_packed_part_desc d;
+        if (ht_packed_part_of(ht_fmt_find(desc->format), &at, (ht_packed_part)part, &d)) {
+            status = ht_vk_write(context, range, d.offset, entry->parts[part], d.bytes);
+        }
     }
-    HT_TRY(ht_vk_write(context, range, 0, entry->codes, at.rows * at.row_bytes));
-    HT_TRY(ht_vk_write(context, range, at.scales_offset, entry->scales, scales * at.scale_bytes));
-    if (entry->zeros) {
-        HT_TRY(ht_vk_write(context, range, at.zeros_offset, entry->zeros, scales));
-    }
-    if (entry->tensor_scale) {
-        HT_TRY(ht_vk_write(context, range, at.tensor_offset, entry->tensor_scale, sizeof(float)));
-    }
-fail:
     return status;
 }
 
@@ -302,7 +296,7 @@ fail:
 static ht_status fill(ht_weights *weights, const ht_weights_entry *entry,
                       const ht_tensor_desc *desc, uint64_t taps, bool same, ht_upload *upload) {
     const uint64_t channels = taps > 1 ? desc->dims[3] : 1;
-    if (entry->codes) {
+    if (entry->parts[HT_PART_CODES]) {
         return copy_packed(weights, entry, desc, &upload->range);
     }
     if (ht_format_is_packed(desc->format)) {
@@ -318,7 +312,8 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
                               const ht_tensor_desc *desc, ht_upload *upload) {
     ht_shard *shard = &weights->shards[entry->shard];
     const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)desc->dims[1] * desc->dims[2] : 1;
-    const bool same = !entry->codes && entry->info.desc.format == desc->format && taps == 1;
+    const bool same =
+        !entry->parts[HT_PART_CODES] && entry->info.desc.format == desc->format && taps == 1;
     const uint64_t bytes = ht_desc_bytes(desc);
     *upload = (ht_upload){.format = desc->format, .bytes = bytes};
     const ht_import *import = same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0
@@ -384,7 +379,7 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
                        weights->path, name);
     }
     HT_TRY(find_checked(weights, name, layout, rank, dims, &entry));
-    if (entry->codes) {
+    if (entry->parts[HT_PART_CODES]) {
         HT_TRY(check_packed(weights, entry, layout, format));
     }
     *desc = device_desc(layout, device_format(weights, entry, layout, format), rank, dims);

@@ -155,14 +155,27 @@ const char *ht_weights_path(const ht_weights *weights) {
     return weights->path;
 }
 
-const char *ht_weights_metadata(const ht_weights *weights, const char *key) {
-    const ht_shard *shard = &weights->shards[0];
+const char *ht_st_metadata(const ht_shard *shard, const char *key) {
     for (uint32_t i = 0; i < shard->n_metadata; i++) {
         if (strcmp(shard->metadata[i].key, key) == 0) {
             return shard->metadata[i].value;
         }
     }
     return NULL;
+}
+
+const char *ht_weights_metadata(const ht_weights *weights, const char *key) {
+    return ht_st_metadata(&weights->shards[0], key);
+}
+
+bool ht_weight_layer(const char *name, char *layer, size_t bytes) {
+    const size_t length = strlen(name), tail = strlen(".weight");
+    if (length <= tail || length - tail >= bytes || !ends_with(name, ".weight")) {
+        return false;
+    }
+    memcpy(layer, name, length - tail);
+    layer[length - tail] = '\0';
+    return true;
 }
 
 void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported) {

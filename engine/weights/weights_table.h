@@ -47,14 +47,24 @@ typedef enum ht_upload_kind {
     HT_UPLOAD_KINDS,
 } ht_upload_kind;
 
+// What a packed tensor consists of.
+typedef enum ht_packed_part {
+    HT_PART_CODES,
+    HT_PART_SCALES,
+    HT_PART_ZEROS,
+    HT_PART_TENSOR_SCALE,
+    HT_PACKED_PARTS,
+} ht_packed_part;
+
 typedef struct ht_weights_entry {
     ht_weight_info info;
     ht_st_dtype dtype;
     uint64_t offset; // in its file
     uint32_t shard;  // its file
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
-    // Parts of a packed tensor, in the mapped file; codes NULL: it is not packed.
-    const uint8_t *codes, *scales, *zeros, *tensor_scale;
+    bool is_part;    // scales or the like of a packed tensor: left out of the table
+    // In the mapped file; NULL those that the format has not. A packed tensor has codes.
+    const uint8_t *parts[HT_PACKED_PARTS];
     // First of its copies: index + 1 into ht_weights.uploads, 0: not on the device.
     uint32_t uploads[HT_UPLOAD_KINDS];
 } ht_weights_entry;
@@ -134,6 +144,8 @@ ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard);
 ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entry *entry,
                                       const ht_packed_layout *layout);
 bool ht_weights_is_float(const ht_weights_entry *entry); // F16, BF16, F32 or F64 (upload.c)
+// Value of a __metadata__ key of a file, or NULL (weights.c).
+const char *ht_st_metadata(const ht_shard *shard, const char *key);
 // Release what the device holds (upload.c).
 void ht_weights_release_device(ht_weights *weights);
 

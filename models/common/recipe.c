@@ -247,13 +247,7 @@ bool ht_recipe_find(const ht_recipe *recipe, const char *layer, ht_layer_formats
 
 // Name of the layer a weight belongs to; false for biases, norms and tables.
 static bool layer_of(const ht_weight_entry *entry, char layer[MAX_TEXT]) {
-    size_t length = strlen(entry->name), tail = strlen(".weight");
-    if (entry->rank < 2 || length <= tail || length - tail >= MAX_TEXT ||
-        strcmp(entry->name + length - tail, ".weight") != 0) {
-        return false;
-    }
-    snprintf(layer, MAX_TEXT, "%.*s", (int)(length - tail), entry->name);
-    return true;
+    return entry->rank >= 2 && ht_weight_layer(entry->name, layer, MAX_TEXT);
 }
 
 ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map) {

@@ -80,7 +80,6 @@ ht_context *fuzz_context(void) {
 static void check_packed(ht_weights *weights, const ht_weight_info *info) {
     const ht_weights_entry *entry =
         ht_weights_lookup(weights->entries, weights->n_entries, info->name);
-    const uint8_t *const parts[] = {entry->codes, entry->scales, entry->zeros, entry->tensor_scale};
     ht_tensor_desc device;
     ht_packed_layout at;
     uint64_t taps, total = 0;
@@ -90,9 +89,9 @@ static void check_packed(ht_weights *weights, const ht_weight_info *info) {
         ht_packed_part_desc d;
         const bool has =
             ht_packed_part_of(ht_fmt_find(info->desc.format), &at, (ht_packed_part)part, &d);
-        fuzz_require(has == (parts[part] != NULL), "the format's parts");
+        fuzz_require(has == (entry->parts[part] != NULL), "the format's parts");
         for (uint64_t i = 0; has && i < d.bytes; i++) {
-            (void)((const volatile uint8_t *)parts[part])[i];
+            (void)((const volatile uint8_t *)entry->parts[part])[i];
         }
         total += has ? d.bytes : 0;
     }

@@ -45,6 +45,9 @@ HT_API const char *ht_weights_path(const ht_weights *weights);
 // Value of a __metadata__ key of the (first) file, or NULL.
 HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *key);
 
+// LAYER of a tensor called LAYER.weight into `layer`; false for other names and too long ones.
+HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
+
 // Under this key gen-quantize keeps the recipe of a packed file, as JSON text.
 #define HT_WEIGHTS_RECIPE_KEY "halftone.recipe"
 

@@ -180,8 +180,8 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
     size_t runs = 0;
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {
         const bool dot = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
-        if (ht_test_context(tiers[t]) == NULL || (!dot && tiers[t] == HT_TIER_DOT)) {
-            continue; // the dot tier has no kernel of its own for the rest
+        if (ht_test_context(tiers[t]) == NULL || (!dot && tiers[t] == HT_TIER_DOT && runs > 0)) {
+            continue; // for the rest the dot tier has the kernels of the portable one
         }
         char what[160];
         snprintf(what, sizeof what, "%s, %s x %s (%s tier)", shape, ht_format_name(pair->w.format),
