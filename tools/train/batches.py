@@ -14,7 +14,6 @@ import torch
 
 import captions
 import data
-import text as text_stage
 
 HELD = 256 # the last ones of shard 0 serve as validation
 
@@ -22,9 +21,9 @@ HELD = 256 # the last ones of shard 0 serve as validation
 class Batches:
     """Batches with fresh captions; new shards are noticed while training runs."""
 
-    def __init__(self, folder, tokenizer, seed):
+    def __init__(self, folder, tokens, seed):
         self.folder, self.z, self.ids, self.scenes = folder, [], [], []
-        self.tokens = text_stage.Tokens(tokenizer)
+        self.tokens = tokens
         self.rng, self.calls = np.random.default_rng(seed), 0
         self.look()
 

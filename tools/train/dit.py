@@ -8,6 +8,7 @@
 core; gradients are averaged, so a step has one batch. The rate follows the time spent.
 """
 import argparse
+import copy
 import json
 import os
 import time
@@ -21,6 +22,7 @@ import batches
 import flow
 import models
 import muon
+import text as text_stage
 
 
 class Net(torch.nn.Module):
@@ -33,6 +35,11 @@ class Net(torch.nn.Module):
         with torch.no_grad(): # trained along, it forgot how to read: see docs/training.md
             h = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
         return models.denoise(self.dit, x, t, h, mask, tap)
+
+    @staticmethod
+    def mix(x, noise, t):
+        k = t.view(-1, 1, 1, 1)
+        return (1 - k) * x + k * noise, noise - x
 
 
 def from_folder(folder):
@@ -64,26 +71,38 @@ def rate_factor(done, decay):
 
 
 class Trainer:
+    is_matrix = staticmethod(is_matrix)
+
     def __init__(self, rank, args):
         self.rank, self.args, self.step, self.spent = rank, args, 0, 0.0
         torch.manual_seed(args.seed)
-        self.net, self.reader = from_folder(args.model), flow.Reader()
-        if args.fresh:
-            models.initialize(self.net.dit)
+        self.net, self.reader = self.make_net(), flow.Reader(self.tapped_width())
         if args.distil:
             load_into(self.net, torch.load(args.distil)["ema"])
             self.teacher = Net(self.net.text.config.vocab_size)
             load_into(self.teacher, torch.load(args.distil)["ema"])
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         named = list(self.net.named_parameters()) + list(self.reader.named_parameters())
-        self.opt = muon.make(named, args.muon_lr, args.adam_lr, is_matrix)
+        self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.is_matrix)
         self.trained = [p for g in self.opt.param_groups for p in g["params"]]
         self.rest = [p for g in self.opt.param_groups if not g["muon"] for p in g["params"]]
         self.shadow = [p.detach().clone() for p in self.net.parameters()]
         self.resume()
         torch.manual_seed(1000 * self.step + rank + args.seed)
-        self.batches = batches.Batches(args.data, args.model + "/tokenizer",
+        self.batches = batches.Batches(args.data, self.tokens(),
                                        1000 * self.step + rank + args.seed)
+
+    def make_net(self):
+        net = from_folder(self.args.model)
+        if self.args.fresh:
+            models.initialize(net.dit)
+        return net
+
+    def tapped_width(self):
+        return models.WIDTH
+
+    def tokens(self):
+        return text_stage.Tokens(self.args.model + "/tokenizer")
 
     def resume(self):
         if not os.path.exists(self.args.out):
@@ -105,7 +124,7 @@ class Trainer:
                    reader=self.reader.state_dict(), opt=self.opt.state_dict())
         torch.save(out, self.args.out + ".tmp")
         os.replace(self.args.out + ".tmp", self.args.out)
-        probe = Net(self.net.text.config.vocab_size)
+        probe = copy.deepcopy(self.net)
         load_into(probe, out["ema"])
         value = flow.validate(probe, self.batches)
         print(json.dumps(dict(step=self.step, validation=round(value, 5))), flush=True)
@@ -167,21 +186,20 @@ class Trainer:
             self.save()
 
 
-def worker(rank, args):
+def worker(rank, args, trainer):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{args.out}.meet", rank=rank,
                             world_size=args.processes)
-    Trainer(rank, args).run()
+    trainer(rank, args).run()
     dist.destroy_process_group()
 
 
-def main():
-    ap = argparse.ArgumentParser(description=__doc__)
-    for name in ("data", "model", "out"):
+def run(trainer, ap):
+    """Train by the arguments of the command line, `ap` having the trainer's own."""
+    for name in ("data", "out"):
         ap.add_argument("--" + name, required=True)
     ap.add_argument("--minutes", type=float, default=60)
-    ap.add_argument("--fresh", action="store_true")
-    ap.add_argument("--distil", help="flow checkpoint: train a four-step student of it")
+    ap.add_argument("--distil", help="checkpoint: train a four-step student of it")
     ap.add_argument("--guidance", type=float, default=1.5)
     ap.add_argument("--substeps", type=int, default=2)
     ap.add_argument("--reading", type=float, default=0.15, help="share of the reading task")
@@ -197,7 +215,14 @@ def main():
     args.out = os.path.abspath(args.out)
     if os.path.exists(args.out + ".meet"):
         os.remove(args.out + ".meet")
-    mp.spawn(worker, (args,), nprocs=args.processes)
+    mp.spawn(worker, (args, trainer), nprocs=args.processes)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--model", required=True)
+    ap.add_argument("--fresh", action="store_true")
+    run(Trainer, ap)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Losses of the denoiser: flow matching with a reading task beside it, and four-step distillation.
 
-x_t = (1 - t) x + t n, target n - x.
+A network's `mix` says what it is shown and what it has to say: for the transformer
+x_t = (1 - t) x + t n and n - x.
 """
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 import captions
-import models
 
 GRID = (1.0, 0.75, 0.5, 0.25, 0.0)
 TAP = 5 # blocks before the reading heads
@@ -18,9 +18,9 @@ class Reader(nn.Module):
     shape and colour of the nearer one. At high noise that can only come from the text, so words
     are bound to places long before the pixels' loss would do it. Training only."""
 
-    def __init__(self):
+    def __init__(self, width):
         super().__init__()
-        self.out = nn.Linear(models.WIDTH, 2 + len(captions.SHAPES) + len(captions.COLORS))
+        self.out = nn.Linear(width, 2 + len(captions.SHAPES) + len(captions.COLORS))
 
     def forward(self, tokens, ids, labels):
         out = self.out(F.layer_norm(tokens.float(), tokens.shape[-1:]))
@@ -56,10 +56,10 @@ def pixel_weight(ids):
 
 def flow_loss(net, x, ids, mask, maps):
     t, noise = draw_times(len(x)), torch.randn_like(x)
-    k = t.view(-1, 1, 1, 1)
+    noisy, target = net.mix(x, noise, t)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        v, tokens = net((1 - k) * x + k * noise, t, ids, mask, TAP)
-    error = (v - (noise - x)).square()
+        v, tokens = net(noisy, t, ids, mask, TAP)
+    error = (v - target).square()
     weight = pixel_weight(maps)
     return (error * weight).mean() / weight.mean(), error.mean(), tokens
 
@@ -96,8 +96,8 @@ def validate(net, batches):
     for x, ids, mask in batches.validation():
         t = (torch.arange(len(x)) + 0.5) / len(x)
         noise = torch.randn(x.shape, generator=gen)
-        k = t.view(-1, 1, 1, 1)
+        noisy, target = net.mix(x, noise, t)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            v = net((1 - k) * x + k * noise, t, ids, mask)
-        losses.append((v - (noise - x)).square().mean().item())
+            v = net(noisy, t, ids, mask)
+        losses.append((v - target).square().mean().item())
     return sum(losses) / len(losses)

@@ -1,0 +1,45 @@
+"""Train the denoiser of scenes-unet: v-prediction on the discrete schedule, text encoder frozen.
+
+    python unet.py --data DIR --tokenizer DIR --text FILE.pt --minutes 60 --out FILE.pt
+
+The trainer is the transformer's (dit.py); only the network and what it says differ.
+"""
+import argparse
+
+import torch
+
+import dit
+import unet_models
+
+OUTSIDE = ("conv_in", "conv_out", "time_embedding") # of the weights that Muon steps
+
+
+class Trainer(dit.Trainer):
+    @staticmethod
+    def is_matrix(name, p):
+        return p.dim() in (2, 4) and name.startswith("unet.") and not any(
+            part in name for part in OUTSIDE)
+
+    def make_net(self):
+        kept = torch.load(self.args.text)
+        text = unet_models.text_encoder(kept["vocab"])
+        text.load_state_dict(kept["text"])
+        text.requires_grad_(False)
+        return unet_models.Denoiser(text)
+
+    def tapped_width(self):
+        return unet_models.CHANNELS[-1]
+
+    def tokens(self):
+        return unet_models.Tokens(self.args.tokenizer)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--tokenizer", required=True)
+    ap.add_argument("--text", required=True)
+    dit.run(Trainer, ap)
+
+
+if __name__ == "__main__":
+    main()
