@@ -5,7 +5,14 @@ ht_status ht_op_record_elementwise(const ht_op_call *call, const ht_op_elementwi
                                    ht_vk_commands *commands) {
     const bool two = ht_op_has(call, 1);
     const uint64_t count = ht_desc_count(&call->out);
-    const uint64_t b_count = two ? ht_desc_count(&call->in[1]) : count;
+    const bool gated = what->kind == HT_ELEMENTWISE_GATED;
+    const uint64_t items = two && what->per_item ? call->in[1].dims[0] : 1;
+    const uint64_t b_count = two     ? ht_desc_count(&call->in[1]) / items
+                             : gated ? ht_op_width(&call->out)
+                                     : count;
+    const uint32_t walk = items > 1         ? HT_ELEMENTWISE_ITEMS
+                          : b_count < count ? HT_ELEMENTWISE_REPEAT
+                                            : HT_ELEMENTWISE_SAME;
     // b_count divides count, so that one test serves both.
     const bool wide = ht_op_wide(call, b_count);
     const uint32_t step = wide ? 4 : 1;
@@ -15,6 +22,7 @@ ht_status ht_op_record_elementwise(const ht_op_call *call, const ht_op_elementwi
         .result = call->out_address,
         .count = (uint32_t)(count / step),
         .b_count = (uint32_t)(b_count / step),
+        .item = (uint32_t)(count / items / step),
         .scale = what->scale,
         .shift = what->shift,
     };
@@ -26,7 +34,7 @@ ht_status ht_op_record_elementwise(const ht_op_call *call, const ht_op_elementwi
                       two ? call->in[1].format : HT_FORMAT_F32,
                       call->out.format,
                       wide,
-                      b_count < count},
+                      walk},
         .n_constants = 8,
         .push = &push,
         .push_bytes = sizeof push,

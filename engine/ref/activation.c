@@ -22,3 +22,13 @@ void ht_ref_activation(const float *x, uint64_t count, ht_activation act, float 
         out[i] = ht_ref_activate(x[i], act);
     }
 }
+
+void ht_ref_gated_activation(const float *x, uint64_t rows, uint32_t width, ht_activation act,
+                             float *out) {
+    for (uint64_t r = 0; r < rows; r++) {
+        const float *row = x + r * 2 * width;
+        for (uint32_t i = 0; i < width; i++) {
+            out[r * width + i] = row[i] * ht_ref_activate(row[width + i], act);
+        }
+    }
+}

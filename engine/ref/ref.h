@@ -7,6 +7,9 @@
 
 float ht_ref_activate(float x, ht_activation act);
 void ht_ref_activation(const float *x, uint64_t count, ht_activation act, float *out);
+// x [rows, 2 width] -> [rows, width]: first half * act(second half)
+void ht_ref_gated_activation(const float *x, uint64_t rows, uint32_t width, ht_activation act,
+                             float *out);
 void ht_ref_affine(const float *x, uint64_t count, float scale, float shift, float *out);
 
 // b repeats every b_count values.

@@ -147,6 +147,10 @@ static bool whole(const json_t *value, uint32_t min, uint32_t max, uint32_t *out
     return true;
 }
 
+bool ht_config_is_list(const ht_config *json, const char *key) {
+    return json->root && json_is_array(json_object_get(json->root, key));
+}
+
 uint32_t ht_config_u32(ht_config *json, const char *key, uint32_t fallback, uint32_t min,
                        uint32_t max) {
     const json_t *value = find(json, key);

@@ -25,6 +25,7 @@ bool ht_config_exists(const char *folder, const char *file);
 bool ht_config_has(const ht_config *json, const char *key);
 // True when the key is there and null.
 bool ht_config_is_null(const ht_config *json, const char *key);
+bool ht_config_is_list(const ht_config *json, const char *key);
 uint32_t ht_config_u32(ht_config *json, const char *key, uint32_t fallback, uint32_t min,
                        uint32_t max);
 double ht_config_real(ht_config *json, const char *key, double fallback, double min, double max);

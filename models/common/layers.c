@@ -66,15 +66,22 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
     return ht_op_linear(nn->graph, x, w, &epilogue);
 }
 
-ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
-                    uint32_t kernel, ht_conv2d_args args) {
+ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                          uint32_t kernel, ht_conv2d_args args) {
     uint32_t dims[4] = {outputs, ht_nn_width(nn, x), kernel, kernel};
     if (dims[1] == 0) {
         return (ht_value){0};
     }
     ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
-    args.epilogue.bias = optional_bias(nn, prefix, outputs);
     return ht_op_conv2d(nn->graph, x, w, &args);
+}
+
+ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                    uint32_t kernel, ht_conv2d_args args) {
+    if (args.epilogue.bias.id == HT_NO_VALUE.id) {
+        args.epilogue.bias = optional_bias(nn, prefix, outputs);
+    }
+    return ht_nn_conv_plain(nn, prefix, x, outputs, kernel, args);
 }
 
 ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
@@ -90,6 +97,21 @@ ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint3
                                 .weight = ht_nn_vector(nn, prefix, "weight", width),
                                 .bias = ht_nn_vector(nn, prefix, "bias", width),
                                 .act = act,
+                            });
+}
+
+ht_value ht_nn_layer_norm(const ht_nn *nn, const char *prefix, ht_value x, float eps) {
+    uint32_t width = ht_nn_width(nn, x);
+    if (width == 0) {
+        return (ht_value){0};
+    }
+    return ht_op_layer_norm(nn->graph, x,
+                            &(ht_layer_norm_args){
+                                .eps = eps,
+                                .weight = ht_nn_vector(nn, prefix, "weight", width),
+                                .bias = ht_nn_vector(nn, prefix, "bias", width),
+                                .scale = HT_NO_VALUE,
+                                .shift = HT_NO_VALUE,
                             });
 }
 

@@ -28,14 +28,20 @@ ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uin
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest);
 
-// prefix.weight [outputs, I, kernel, kernel] and prefix.bias; `args` without the bias.
+// prefix.weight [outputs, I, kernel, kernel] and, unless `args` has one, prefix.bias.
 ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                     uint32_t kernel, ht_conv2d_args args);
+
+// The same without any bias.
+ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                          uint32_t kernel, ht_conv2d_args args);
 
 // prefix.weight and prefix.bias over the last dimension of x.
 ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
                           float eps, ht_activation act);
 
+// prefix.weight and prefix.bias over the last dimension of x.
+ht_value ht_nn_layer_norm(const ht_nn *nn, const char *prefix, ht_value x, float eps);
 // prefix.weight over the last dimension of x.
 ht_value ht_nn_rms_norm(const ht_nn *nn, const char *prefix, ht_value x, float eps);
 

@@ -29,8 +29,22 @@ static ht_weight_entry *grow(ht_weight_map *map) {
     return entry;
 }
 
+// The name of older files, or NULL without one.
+static char *older_name(const ht_weight_map *map, const char *prefix, const char *old_prefix,
+                        const ht_weight_row *row) {
+    if (row->old_name) {
+        return join(map->context, prefix, row->old_name);
+    }
+    return old_prefix ? join(map->context, old_prefix, row->name) : NULL;
+}
+
 void ht_weight_map_add(ht_weight_map *map, const char *prefix, const ht_weight_row *rows,
                        uint32_t n_rows, const uint32_t *sizes) {
+    ht_weight_map_add_renamed(map, prefix, NULL, rows, n_rows, sizes);
+}
+
+void ht_weight_map_add_renamed(ht_weight_map *map, const char *prefix, const char *old_prefix,
+                               const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes) {
     for (uint32_t i = 0; i < n_rows && map->status == HT_OK; ++i) {
         const ht_weight_row *row = &rows[i];
         if (sizes[row->need] == 0) {
@@ -42,12 +56,12 @@ void ht_weight_map_add(ht_weight_map *map, const char *prefix, const ht_weight_r
             return;
         }
         entry->name = join(map->context, prefix, row->name);
-        entry->old_name = row->old_name ? join(map->context, prefix, row->old_name) : NULL;
+        entry->old_name = older_name(map, prefix, old_prefix, row);
         entry->rank = row->rank;
         for (uint32_t d = 0; d < row->rank; ++d) {
             entry->dims[d] = sizes[row->dims[d]];
         }
-        if (!entry->name || (row->old_name && !entry->old_name)) {
+        if (!entry->name || ((row->old_name || old_prefix) && !entry->old_name)) {
             map->status = HT_ERR_NO_MEMORY;
         }
     }

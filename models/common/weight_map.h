@@ -31,6 +31,9 @@ typedef struct ht_weight_map {
 
 void ht_weight_map_add(ht_weight_map *map, const char *prefix, const ht_weight_row *rows,
                        uint32_t n_rows, const uint32_t *sizes);
+// The same, each name being accepted behind `old_prefix` too.
+void ht_weight_map_add_renamed(ht_weight_map *map, const char *prefix, const char *old_prefix,
+                               const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes);
 void ht_weight_map_clear(ht_weight_map *map);
 
 // Every entry must be there in its shape (a trailing 1, 1 of an old convolution is accepted); the

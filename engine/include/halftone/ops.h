@@ -78,8 +78,10 @@ typedef struct ht_group_norm_args {
 HT_API ht_value ht_op_group_norm(ht_graph *g, ht_value x, const ht_group_norm_args *args);
 
 HT_API ht_value ht_op_activation(ht_graph *g, ht_value x, ht_activation act);
+// x [.., 2N] -> [.., N]: first half * act(second half), as in GEGLU (Shazeer 2020).
+HT_API ht_value ht_op_gated_activation(ht_graph *g, ht_value x, ht_activation act);
 // b is broadcast over a's leading dimensions (its count divides a's and its dims are a's last
-// dims), or has a's shape.
+// dims), or has a's shape, or is [B, 1, .., C] for a [B, .., C].
 HT_API ht_value ht_op_add(ht_graph *g, ht_value a, ht_value b);
 HT_API ht_value ht_op_mul(ht_graph *g, ht_value a, ht_value b);
 // y = x * scale + shift with scalars

@@ -12,6 +12,10 @@ static ht_value build(ht_graph *g, const ht_value *in, const void *act) {
     return ht_op_activation(g, in[0], *(const ht_activation *)act);
 }
 
+static ht_value build_gated(ht_graph *g, const ht_value *in, const void *act) {
+    return ht_op_gated_activation(g, in[0], *(const ht_activation *)act);
+}
+
 static const ht_activation ALL[] = {HT_ACT_NONE,     HT_ACT_SILU,       HT_ACT_GELU_TANH,
                                     HT_ACT_GELU_ERF, HT_ACT_QUICK_GELU, HT_ACT_RELU};
 static const char *const NAMES[] = {"none", "silu", "gelu_tanh", "gelu_erf", "quick_gelu", "relu"};
@@ -111,6 +115,33 @@ static void test_golden(void **state) {
     ht_test_golden_close(&golden);
 }
 
+// The first half of a row is the value, the second goes through the function.
+static void test_gated(void **state) {
+    (void)state;
+    static const float row[] = {2, -3, 1, 1};
+    float out[2];
+    ht_ref_gated_activation(row, 1, 2, HT_ACT_GELU_ERF, out);
+    assert_true(fabsf(out[0] - 2 * 0.841344746f) < 1e-6f);
+    assert_true(fabsf(out[1] + 3 * 0.841344746f) < 1e-6f);
+    static const ht_test_input shapes[] = {{HT_TEST_ACTIVATIONS, 3, {2, 33, 64}, NULL},
+                                           {HT_TEST_ACTIVATIONS, 2, {5, 6}, NULL},
+                                           {HT_TEST_ACTIVATIONS, 2, {7, 2}, NULL}};
+    for (size_t i = 0; i < HT_COUNT(ALL) * HT_COUNT(shapes); i++) {
+        const ht_test_op op = {.name = "gated",
+                               .build = build_gated,
+                               .args = &ALL[i % HT_COUNT(ALL)],
+                               .n_inputs = 1,
+                               .inputs = {shapes[i / HT_COUNT(ALL)]}};
+        ht_test_op_check(&op, F32_BOUND, HT_TEST_F16_ROUNDING + F32_BOUND);
+    }
+    const ht_test_op odd = {.name = "gated",
+                            .build = build_gated,
+                            .args = &ALL[1],
+                            .n_inputs = 1,
+                            .inputs = {{HT_FORMAT_F32, 2, {2, 5}, NULL}}};
+    ht_test_op_refuse(&odd, HT_ERR_INVALID, "rows of 5 values have no halves");
+}
+
 static void test_rules(void **state) {
     (void)state;
     static const ht_activation silly = (ht_activation)6;
@@ -135,6 +166,7 @@ int main(void) {
         cmocka_unit_test(test_odd_counts),
         cmocka_unit_test(test_ends_of_the_range),
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_gated),
         cmocka_unit_test(test_rules),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

@@ -54,6 +54,10 @@ static void test_two_tensors(void **state) {
         {{HT_TEST_ACTIVATIONS, 3, {3, 16, 8}, NULL}, {HT_TEST_ACTIVATIONS, 3, {1, 16, 8}, NULL}},
         {{HT_TEST_ACTIVATIONS, 2, {9, 5}, NULL}, {HT_FORMAT_F32, 1, {1}, NULL}},
         {{HT_TEST_ACTIVATIONS, 2, {9, 8}, NULL}, {HT_FORMAT_BF16, 1, {8}, NULL}},
+        // a row per item
+        {{HT_TEST_ACTIVATIONS, 3, {2, 33, 48}, NULL}, {HT_FORMAT_F32, 3, {2, 1, 48}, NULL}},
+        {{HT_TEST_ACTIVATIONS, 4, {3, 4, 5, 6}, NULL},
+         {HT_TEST_ACTIVATIONS, 4, {3, 1, 1, 6}, NULL}},
     };
     for (size_t i = 0; i < HT_COUNT(rows); i++) {
         char name[64];
@@ -96,6 +100,7 @@ static void test_rules(void **state) {
         {x,
          {HT_FORMAT_F32, 1, {3}, NULL},
          "b, f32 [3], must have a's last dimensions; a is f32 [2"},
+        {x, {HT_FORMAT_F32, 3, {3, 1, 4}, NULL}, "b, f32 [3, 1, 4], must have a's last"},
         {x, {HT_FORMAT_F32, 2, {2, 4}, NULL}, "b, f32 [2, 4], must have a's last dimensions"},
         {{HT_FORMAT_F32, 1, {4}, NULL}, x, "b, f32 [2, 3, 4], must have a's last dimensions"},
     };

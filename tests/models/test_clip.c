@@ -1,0 +1,98 @@
+// CLIP text encoders against transformers: last and penultimate layer, pooled, weights, refusals.
+#include "model_test.h"
+
+#include "clip.h"
+
+#define TINY "tests/data/models/tiny-sd/text_encoder"
+#define PROJECTION "tests/data/models/tiny-xl/text_encoder_2"
+
+static ht_clip_config config_of(ht_context *context, const char *folder) {
+    ht_clip_config config;
+    ht_test_must(context, ht_clip_config_read(context, folder, &config));
+    return config;
+}
+
+static ht_value ints(ht_test_net *net, const char *name) {
+    ht_tensor_desc desc;
+    const int32_t *values = ht_test_net_ints(net, name, &desc);
+    ht_tensor *tensor = ht_test_net_tensor(net, desc);
+    ht_test_must(net->context, ht_tensor_write(tensor, values, ht_desc_bytes(&desc)));
+    return ht_graph_tensor(net->graph, tensor);
+}
+
+static void compare(ht_tier tier, const char *folder, const char *golden, uint32_t skip,
+                    bool final_norm, const char *want) {
+    ht_test_net net;
+    ht_test_net_open(&net, tier, folder, golden, false);
+    ht_clip_config config = config_of(net.context, folder);
+    ht_clip_inputs inputs = {.ids = ints(&net, "ids"),
+                             .ends = ints(&net, "ends"),
+                             .skip = skip,
+                             .final_norm = final_norm};
+    ht_clip_outputs out = ht_clip_build(net.graph, &config, net.weights, &inputs);
+    ht_tensor *hidden = ht_test_net_output(&net, out.hidden);
+    ht_tensor *pooled = ht_test_net_output(&net, out.pooled);
+    ht_test_net_run(&net);
+    ht_test_net_expect(&net, hidden, want, false);
+    ht_test_net_expect(&net, pooled, "pooled", false);
+    ht_test_net_close(&net);
+}
+
+static void test_outputs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < HT_COUNT(ht_test_tiers); ++i) {
+        ht_tier tier = ht_test_tiers[i];
+        if (!ht_test_context(tier)) {
+            continue;
+        }
+        compare(tier, TINY, "clip_tiny", 0, true, "hidden.last");
+        compare(tier, TINY, "clip_tiny", 1, false, "hidden.penultimate");
+        compare(tier, TINY, "clip_tiny", 1, true, "hidden.penultimate_normed");
+        compare(tier, PROJECTION, "clip_projection", 0, true, "hidden.last");
+        compare(tier, PROJECTION, "clip_projection", 1, false, "hidden.penultimate");
+    }
+}
+
+static void test_weights(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_weight_map map;
+    ht_clip_config config = config_of(context, TINY);
+    ht_test_must(context, ht_clip_weight_map(context, &config, &map));
+    ht_test_full_map(context, &map, TINY, 4 + 3 * 16);
+    config = config_of(context, PROJECTION);
+    assert_int_equal(config.projection, 24);
+    ht_test_must(context, ht_clip_weight_map(context, &config, &map));
+    ht_test_full_map(context, &map, PROJECTION, 5 + 3 * 16);
+    // Published size of CLIP-L.
+    ht_clip_config large = {.layers = 12};
+    ht_test_must(context, ht_clip_weight_map(context, &large, &map));
+    assert_int_equal(map.count, 196);
+    ht_weight_map_clear(&map);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    ht_test_net net;
+    ht_test_net_open(&net, HT_TIER_AUTO, TINY, "clip_tiny", false);
+    ht_clip_config config = config_of(net.context, TINY);
+    config.positions = 19;
+    ht_clip_inputs inputs = {.ids = ints(&net, "ids"), .ends = HT_NO_VALUE};
+    ht_clip_build(net.graph, &config, net.weights, &inputs);
+    assert_int_equal(ht_graph_status(net.graph), HT_ERR_INVALID);
+    assert_non_null(strstr(ht_context_message(net.context), "20 tokens of 19"));
+    ht_test_net_close(&net);
+    assert_int_equal(
+        ht_clip_config_read(net.context, "tests/data/models/tiny-pixart/text_encoder", &config),
+        HT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(ht_context_message(net.context), "T5EncoderModel"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_refusals),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
