@@ -1,4 +1,4 @@
-// The denoiser: modulation of all timesteps, context of the prompt, and the step that is replayed.
+// The denoiser: a table of all timesteps, context of the prompt, and the step that is replayed.
 #include "pipeline_internal.h"
 
 static void destroy_graphs(ht_denoise_stage *s) {
@@ -11,10 +11,11 @@ void ht_denoise_release(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
     destroy_graphs(s);
     ht_tensor_destroy(&s->timesteps);
-    ht_tensor_destroy(&s->resolution);
-    ht_tensor_destroy(&s->aspect);
-    ht_tensor_destroy(&s->modulation);
-    for (uint32_t i = 0; i < HT_PIXART_MAX_LAYERS; ++i) {
+    for (uint32_t i = 0; i < HT_TIME_EXTRAS; ++i) {
+        ht_tensor_destroy(&s->extras[i]);
+    }
+    ht_tensor_destroy(&s->table);
+    for (uint32_t i = 0; i < HT_MAX_TEXT_LAYERS; ++i) {
         ht_tensor_destroy(&s->keys[i]);
         ht_tensor_destroy(&s->values[i]);
     }
@@ -26,103 +27,143 @@ void ht_denoise_release(ht_pipeline *p) {
     *s = (ht_denoise_stage){0};
 }
 
-// All timesteps of the schedule -> modulation table. The picture's size is the same for all.
-static ht_status run_time(ht_run *run, const float *timesteps, uint32_t rows) {
-    ht_pipeline *p = run->pipeline;
-    ht_denoise_stage *s = &p->denoise;
-    bool first = s->time_graph == NULL;
-    ht_status status = HT_OK;
-    if (first) {
-        bool more = p->dit.additional_conditions;
-        status = ht_stage_graph(p, "timesteps", HT_FORMAT_F32, &s->time_graph);
-        if (status == HT_OK) {
-            ht_graph *g = s->time_graph;
-            ht_value table = ht_pixart_time(g, &p->dit, p->parts[PART_DENOISER].weights,
-                                            ht_graph_tensor(g, s->timesteps),
-                                            more ? ht_graph_tensor(g, s->resolution) : HT_NO_VALUE,
-                                            more ? ht_graph_tensor(g, s->aspect) : HT_NO_VALUE);
-            ht_graph_output(g, table, s->modulation);
-            status = ht_graph_finish(g);
-        }
-    }
-    float *numbers = status == HT_OK ? ht_alloc(p->context, 3 * rows * sizeof(*numbers)) : NULL;
-    if (status == HT_OK && !numbers) {
-        status = HT_ERR_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < rows && numbers; ++i) {
-        numbers[2 * i] = (float)run->height;
-        numbers[2 * i + 1] = (float)run->width;
-        numbers[2 * rows + i] = (float)run->height / (float)run->width;
-    }
-    if (status == HT_OK) {
-        status = ht_tensor_write_f32(s->timesteps, timesteps, rows);
-    }
-    if (status == HT_OK && p->dit.additional_conditions) {
-        status = ht_tensor_write_f32(s->resolution, numbers, 2 * rows);
-        if (status == HT_OK) {
-            status = ht_tensor_write_f32(s->aspect, numbers + 2 * rows, rows);
-        }
-    }
-    ht_free(p->context, numbers);
-    return status == HT_OK ? ht_stage_run(p, s->time_graph, first) : status;
+// Rows of the time table: one per timestep, or one per timestep and item.
+static uint32_t table_rows(const ht_pipeline *p) {
+    return p->denoise.rows * (p->shape.table_per_item ? p->denoise.batch : 1);
 }
 
-// Text -> keys and values of every block, and the mask that hides the padding.
-static ht_status run_context(ht_run *run) {
+static ht_value optional(ht_graph *g, ht_tensor *tensor) {
+    return tensor ? ht_graph_tensor(g, tensor) : HT_NO_VALUE;
+}
+
+static ht_status build_time(ht_pipeline *p) {
+    ht_denoise_stage *s = &p->denoise;
+    ht_status status = ht_stage_graph(p, "timesteps", HT_FORMAT_F32, &s->time_graph);
+    if (status != HT_OK) {
+        return status;
+    }
+    ht_graph *g = s->time_graph;
+    ht_time_values in = {.timesteps = ht_graph_tensor(g, s->timesteps),
+                         .pooled = optional(g, p->shape.pooled_width > 0 ? p->text.pooled : NULL)};
+    for (uint32_t i = 0; i < HT_TIME_EXTRAS; ++i) {
+        in.extras[i] = optional(g, s->extras[i]);
+    }
+    ht_graph_output(g, p->family->denoiser->time(p, g, &in), s->table);
+    return ht_graph_finish(g);
+}
+
+static ht_status write_times(ht_run *run, const float *timesteps) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
-    uint32_t length = p->info.max_tokens;
-    size_t count = (size_t)s->batch * length;
-    bool first = s->context_graph == NULL;
-    ht_status status = HT_OK;
-    if (first) {
-        status = ht_stage_graph(p, "context", p->activations, &s->context_graph);
-        if (status == HT_OK) {
-            ht_value keys[HT_PIXART_MAX_LAYERS], values[HT_PIXART_MAX_LAYERS];
-            ht_graph *g = s->context_graph;
-            ht_pixart_context(g, &p->dit, p->parts[PART_DENOISER].weights,
-                              ht_graph_tensor(g, p->text.embeds), keys, values);
-            for (uint32_t i = 0; i < p->dit.layers; ++i) {
-                ht_graph_output(g, keys[i], s->keys[i]);
-                ht_graph_output(g, values[i], s->values[i]);
-            }
-            status = ht_graph_finish(g);
-        }
+    uint32_t rows = table_rows(p), items = rows / s->rows;
+    size_t most = rows;
+    for (uint32_t i = 0; i < HT_TIME_EXTRAS; ++i) {
+        size_t count = p->family->denoiser->extras(run, i, rows, NULL);
+        most = count > most ? count : most;
     }
-    float *mask = status == HT_OK ? ht_alloc(p->context, count * sizeof(*mask)) : NULL;
-    if (status == HT_OK && !mask) {
-        status = HT_ERR_NO_MEMORY;
+    float *numbers = ht_alloc(p->context, most * sizeof(*numbers));
+    if (!numbers) {
+        return HT_ERR_NO_MEMORY;
     }
-    for (uint32_t b = 0; b < s->batch && mask; ++b) {
-        for (uint32_t i = 0; i < length; ++i) {
-            mask[(size_t)b * length + i] = i < p->text.tokens[b] ? 0.0f : -10000.0f;
-        }
+    for (uint32_t i = 0; i < rows; ++i) {
+        numbers[i] = timesteps[i / items];
     }
+    ht_status status = ht_tensor_write_f32(s->timesteps, numbers, rows);
+    for (uint32_t i = 0; i < HT_TIME_EXTRAS && status == HT_OK; ++i) {
+        size_t count = p->family->denoiser->extras(run, i, rows, numbers);
+        status = count > 0 ? ht_tensor_write_f32(s->extras[i], numbers, count) : HT_OK;
+    }
+    ht_free(p->context, numbers);
+    return status;
+}
+
+// All timesteps of the schedule -> the table. The picture's size is the same for all.
+static ht_status run_time(ht_run *run, const float *timesteps) {
+    ht_pipeline *p = run->pipeline;
+    bool first = p->denoise.time_graph == NULL;
+    ht_status status = first ? build_time(p) : HT_OK;
     if (status == HT_OK) {
-        status = ht_tensor_write_f32(s->mask, mask, count);
+        status = write_times(run, timesteps);
     }
+    return status == HT_OK ? ht_stage_run(p, p->denoise.time_graph, first) : status;
+}
+
+static ht_status build_context(ht_pipeline *p) {
+    ht_denoise_stage *s = &p->denoise;
+    ht_status status = ht_stage_graph(p, "context", p->activations, &s->context_graph);
+    if (status != HT_OK) {
+        return status;
+    }
+    ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
+    ht_graph *g = s->context_graph;
+    p->family->denoiser->context(p, g, ht_graph_tensor(g, p->text.embeds), keys, values);
+    for (uint32_t i = 0; i < p->shape.text_layers; ++i) {
+        ht_graph_output(g, keys[i], s->keys[i]);
+        ht_graph_output(g, values[i], s->values[i]);
+    }
+    return ht_graph_finish(g);
+}
+
+static ht_status write_mask(ht_pipeline *p) {
+    ht_denoise_stage *s = &p->denoise;
+    size_t count = (size_t)s->batch * s->length;
+    float *mask = ht_alloc(p->context, count * sizeof(*mask));
+    if (!mask) {
+        return HT_ERR_NO_MEMORY;
+    }
+    for (uint32_t b = 0; b < s->batch; ++b) {
+        for (uint32_t i = 0; i < s->length; ++i) {
+            mask[(size_t)b * s->length + i] = i < p->text.tokens[b] ? 0.0f : -10000.0f;
+        }
+    }
+    ht_status status = ht_tensor_write_f32(s->mask, mask, count);
     ht_free(p->context, mask);
-    return status == HT_OK ? ht_stage_run(p, s->context_graph, first) : status;
+    return status;
+}
+
+// Text -> keys and values of every layer, and the mask that hides the padding.
+static ht_status run_context(ht_run *run) {
+    ht_pipeline *p = run->pipeline;
+    bool first = p->denoise.context_graph == NULL;
+    ht_status status = first ? build_context(p) : HT_OK;
+    if (status == HT_OK && p->denoise.mask) {
+        status = write_mask(p);
+    }
+    return status == HT_OK ? ht_stage_run(p, p->denoise.context_graph, first) : status;
 }
 
 static ht_status make_text_tensors(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
-    uint32_t length = p->info.max_tokens, width = p->dit.heads * p->dit.head_dim;
-    uint32_t wide[6] = {s->batch, length, width}, flat[6] = {s->batch, length};
+    uint32_t flat[6] = {s->batch, s->length};
     ht_status status = HT_OK;
-    for (uint32_t i = 0; i < p->dit.layers && status == HT_OK; ++i) {
+    for (uint32_t i = 0; i < p->shape.text_layers && status == HT_OK; ++i) {
+        uint32_t wide[6] = {s->batch, s->length, p->family->denoiser->layer_width(p, i)};
         status = ht_stage_tensor(p, p->activations, wide, "keys", &s->keys[i]);
         if (status == HT_OK) {
             status = ht_stage_tensor(p, p->activations, wide, "values", &s->values[i]);
         }
     }
-    return status == HT_OK ? ht_stage_tensor(p, HT_FORMAT_F32, flat, "padding mask", &s->mask)
-                           : status;
+    return status == HT_OK && p->shape.masked
+               ? ht_stage_tensor(p, HT_FORMAT_F32, flat, "padding mask", &s->mask)
+               : status;
+}
+
+static ht_status make_extras(const ht_run *run) {
+    ht_pipeline *p = run->pipeline;
+    ht_status status = HT_OK;
+    for (uint32_t i = 0; i < HT_TIME_EXTRAS && status == HT_OK; ++i) {
+        uint32_t dims[6] = {(uint32_t)p->family->denoiser->extras(run, i, table_rows(p), NULL)};
+        if (dims[0] > 0) {
+            status = ht_stage_tensor(p, HT_FORMAT_F32, dims, "condition", &p->denoise.extras[i]);
+        }
+    }
+    return status;
 }
 
 static ht_status make_step_tensors(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
-    uint32_t width = p->dit.heads * p->dit.head_dim, rows = s->rows;
+    uint32_t rows = table_rows(p), h = s->height, w = s->width;
+    uint32_t in = p->shape.in_channels, out = p->shape.out_channels;
     const struct {
         ht_format format;
         uint32_t dims[HT_MAX_RANK];
@@ -130,26 +171,17 @@ static ht_status make_step_tensors(ht_pipeline *p) {
         ht_tensor **out;
     } list[] = {
         {HT_FORMAT_F32, {rows}, "timesteps", &s->timesteps},
-        {HT_FORMAT_F32, {2 * rows}, "resolution", &s->resolution},
-        {HT_FORMAT_F32, {rows}, "aspect ratio", &s->aspect},
-        {HT_FORMAT_F32,
-         {rows, ht_pixart_modulations(&p->dit), width},
-         "modulation",
-         &s->modulation},
-        {HT_FORMAT_F32, {s->batch, s->height, s->width, p->dit.in_channels}, "latent", &s->latent},
-        {HT_FORMAT_I32, {1}, "step", &s->step},
-        {HT_FORMAT_F32,
-         {s->batch, s->height, s->width, p->dit.out_channels},
-         "prediction",
-         &s->prediction},
+        {HT_FORMAT_F32, {rows, p->shape.table[0], p->shape.table[1]}, "time table", &s->table},
+        {HT_FORMAT_F32, {s->batch, h, w, in}, "latent", &s->latent},
+        {HT_FORMAT_I32, {p->shape.table_per_item ? s->batch : 1}, "step", &s->step},
+        {HT_FORMAT_F32, {s->batch, h, w, out}, "prediction", &s->prediction},
     };
     ht_status status = HT_OK;
     for (size_t i = 0; i < sizeof(list) / sizeof(*list) && status == HT_OK; ++i) {
         status = ht_stage_tensor(p, list[i].format, list[i].dims, list[i].label, list[i].out);
     }
-    size_t channels =
-        p->dit.in_channels > p->dit.out_channels ? p->dit.in_channels : p->dit.out_channels;
-    s->host = ht_alloc(p->context, s->batch * channels * s->height * s->width * sizeof(*s->host));
+    size_t channels = in > out ? in : out;
+    s->host = ht_alloc(p->context, s->batch * channels * h * w * sizeof(*s->host));
     return status == HT_OK && !s->host ? HT_ERR_NO_MEMORY : status;
 }
 
@@ -160,43 +192,50 @@ static ht_status build_step(ht_pipeline *p) {
         return status;
     }
     ht_graph *g = s->step_graph;
-    ht_value keys[HT_PIXART_MAX_LAYERS], values[HT_PIXART_MAX_LAYERS];
-    for (uint32_t i = 0; i < p->dit.layers; ++i) {
+    ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
+    for (uint32_t i = 0; i < p->shape.text_layers; ++i) {
         keys[i] = ht_graph_tensor(g, s->keys[i]);
         values[i] = ht_graph_tensor(g, s->values[i]);
     }
-    ht_pixart_inputs inputs = {
+    ht_step_values in = {
         .latent = ht_graph_tensor(g, s->latent),
-        .modulation = ht_graph_tensor(g, s->modulation),
+        .table = ht_graph_tensor(g, s->table),
         .step = ht_graph_tensor(g, s->step),
         .keys = keys,
         .values = values,
-        .mask = ht_graph_tensor(g, s->mask),
+        .mask = optional(g, s->mask),
     };
-    ht_value out = ht_pixart_step(g, &p->dit, p->parts[PART_DENOISER].weights, &inputs);
-    ht_graph_output(g, out, s->prediction);
+    ht_graph_output(g, p->family->denoiser->step(p, g, &in), s->prediction);
     return ht_graph_finish(g);
+}
+
+static ht_status make_tensors(ht_run *run, uint32_t count) {
+    ht_pipeline *p = run->pipeline;
+    ht_denoise_stage *s = &p->denoise;
+    s->batch = p->text.batch;
+    s->length = p->text.length;
+    s->rows = count;
+    s->height = run->latent_height;
+    s->width = run->latent_width;
+    ht_status status = make_text_tensors(p);
+    if (status == HT_OK) {
+        status = make_step_tensors(p);
+    }
+    return status == HT_OK ? make_extras(run) : status;
 }
 
 ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_part_open(p, PART_DENOISER);
-    bool same = s->batch == p->text.batch && s->rows == count && s->height == run->latent_height &&
-                s->width == run->latent_width;
+    bool same = s->batch == p->text.batch && s->length == p->text.length && s->rows == count &&
+                s->height == run->latent_height && s->width == run->latent_width;
     if (status == HT_OK && !same) {
         ht_denoise_release(p);
-        s->batch = p->text.batch;
-        s->rows = count;
-        s->height = run->latent_height;
-        s->width = run->latent_width;
-        status = make_text_tensors(p);
-        if (status == HT_OK) {
-            status = make_step_tensors(p);
-        }
+        status = make_tensors(run, count);
     }
     if (status == HT_OK) {
-        status = run_time(run, timesteps, count);
+        status = run_time(run, timesteps);
     }
     if (status == HT_OK && !s->context_ready) {
         status = run_context(run);
@@ -213,18 +252,23 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     return status;
 }
 
+static ht_status write_step(ht_pipeline *p, uint32_t step) {
+    uint32_t items = p->shape.table_per_item ? p->denoise.batch : 1;
+    int32_t rows[2] = {(int32_t)(step * items), (int32_t)(step * items + 1)};
+    return ht_tensor_write(p->denoise.step, rows, items * sizeof(*rows));
+}
+
 ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, float *prediction) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
-    uint32_t in = p->dit.in_channels, out = p->dit.out_channels;
+    uint32_t in = p->shape.in_channels, out = p->shape.out_channels;
     size_t positions = (size_t)s->height * s->width, item = positions * in;
-    int32_t row = (int32_t)step;
     for (uint32_t b = 0; b < s->batch; ++b) {
         ht_planes_to_pixels(input, in, positions, s->host + b * item);
     }
     ht_status status = ht_tensor_write_f32(s->latent, s->host, s->batch * item);
     if (status == HT_OK) {
-        status = ht_tensor_write(s->step, &row, sizeof(row));
+        status = write_step(p, step);
     }
     if (status == HT_OK) {
         status = ht_stage_run(p, s->step_graph, step == 0);

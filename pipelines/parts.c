@@ -44,9 +44,9 @@ ht_status ht_run_step(ht_run *run, uint32_t step, uint32_t steps, const ht_image
 
 static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
     switch (part) {
-    case PART_TEXT: return ht_t5_weight_map(p->context, &p->t5, map);
-    case PART_DENOISER: return ht_pixart_weight_map(p->context, &p->dit, map);
-    default: return ht_vae_weight_map(p->context, &p->vae, HT_VAE_BOTH, map);
+    case PART_DENOISER: return p->family->denoiser->map(p, map);
+    case PART_VAE: return ht_vae_weight_map(p->context, &p->vae, HT_VAE_BOTH, map);
+    default: return p->family->text->map(p, part, map);
     }
 }
 

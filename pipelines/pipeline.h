@@ -58,6 +58,7 @@ typedef struct ht_generate_params {
     const ht_image *init;           // start from this picture; any size
     float strength;                 // of the change, 0..1, with init
     bool strict;                    // a prompt that is too long is an error, not a warning
+    uint32_t clip_skip;             // layers of a CLIP encoder left out at the end; 0: the model's
     uint32_t preview_every;         // steps between previews; 0: none
 } ht_generate_params;
 #define HT_GENERATE_DEFAULTS ((ht_generate_params){.cfg_scale = -1.0f, .strength = 0.75f})
@@ -104,7 +105,7 @@ typedef struct ht_part_report {
     uint32_t dispatches;       // of one run
 } ht_part_report;
 
-enum { HT_REPORT_PARTS = 3 }; // text encoder, transformer, vae
+enum { HT_REPORT_PARTS = 4 }; // text encoder, denoiser, vae, second text encoder; "": not there
 
 typedef struct ht_report {
     double phase_seconds[HT_PHASES];
@@ -116,7 +117,7 @@ typedef struct ht_report {
     uint32_t prompt_tokens;
     char sampler[32], sampler_label[32], schedule[32];
     bool tiled;
-    char recipe[64];            // of the denoiser; "" without
+    char recipe[64];             // of the denoiser; "" without
     uint64_t planned_peak_bytes; // of this picture: what shapes and formats ask for
     uint64_t peak_device_bytes;  // what the device had allocated at its highest
     ht_part_report parts[HT_REPORT_PARTS];

@@ -7,9 +7,12 @@
 #include "samplers/sampler.h"
 
 #include "autoencoder_kl.h"
+#include "clip.h"
 #include "pixart.h"
 #include "t5.h"
+#include "text/clip_bpe.h"
 #include "text/unigram.h"
+#include "unet.h"
 
 // A network's files, open while it is needed.
 typedef struct ht_part {
@@ -20,29 +23,113 @@ typedef struct ht_part {
     ht_format format;
 } ht_part;
 
-enum { PART_TEXT, PART_DENOISER, PART_VAE };
+enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2 };
+enum { HT_MAX_TEXT_LAYERS = 128, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
 
 // Prompts as the denoiser needs them, kept while they do not change.
 typedef struct ht_text_stage {
     char *prompt, *negative; // encoded now; NULL: nothing
+    uint32_t clip_skip;      // with which they were
     uint32_t batch;          // 2: [negative, positive]
+    uint32_t length;         // T, rows per batch item
     uint32_t tokens[2];      // in use, per batch item
     ht_tensor *ids, *mask;   // [B, T] of the encoder
     ht_tensor *embeds;       // [B, T, D]
+    ht_tensor *pooled;       // [B, P] of SDXL, or NULL
     ht_graph *graph;
 } ht_text_stage;
 
 // Everything of the denoising loop, per shape.
 typedef struct ht_denoise_stage {
-    uint32_t batch, rows, height, width; // rows: timesteps; latent sizes
+    uint32_t batch, length, rows, height, width; // length: of the text; rows: timesteps
     ht_graph *time_graph, *context_graph, *step_graph;
-    ht_tensor *timesteps, *resolution, *aspect, *modulation;
-    ht_tensor *keys[HT_PIXART_MAX_LAYERS], *values[HT_PIXART_MAX_LAYERS];
-    ht_tensor *mask; // [B, T] of the cross-attention
+    ht_tensor *timesteps, *extras[HT_TIME_EXTRAS], *table;
+    ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
+    ht_tensor *mask; // [B, T] of the cross-attention, or NULL
     ht_tensor *latent, *step, *prediction;
     float *host; // pixels of the batch, both ways
     bool context_ready;
 } ht_denoise_stage;
+
+// What the stages need to know of a denoiser.
+typedef struct ht_denoiser_shape {
+    uint32_t in_channels, out_channels;
+    uint32_t sample_size;  // usual latent edge
+    uint32_t multiple;     // latent edges are multiples of it
+    uint32_t token_area;   // latent positions per token
+    uint32_t text_width;   // D
+    uint32_t pooled_width; // P; 0: no pooled text
+    uint32_t text_layers;  // that have keys and values of the text
+    uint32_t table[2];     // dims of a timestep's row of the table; the second may be 0
+    bool masked;           // the text's padding is hidden
+    bool table_per_item;   // each item of the batch has rows of its own
+    bool embeds_guidance;  // the guidance scale is an input: no second prediction
+} ht_denoiser_shape;
+
+// Values of the graph that makes the table of all timesteps.
+typedef struct ht_time_values {
+    ht_value timesteps;              // [R]
+    ht_value extras[HT_TIME_EXTRAS]; // as `extras` of the denoiser fills them; or HT_NO_VALUE
+    ht_value pooled;                 // [B, P], or HT_NO_VALUE
+} ht_time_values;
+
+// Values of the step's graph.
+typedef struct ht_step_values {
+    ht_value latent; // [B, h, w, in_channels]
+    ht_value table, step;
+    const ht_value *keys, *values;
+    ht_value mask; // or HT_NO_VALUE
+} ht_step_values;
+
+struct ht_pipeline;
+struct ht_run;
+
+// A kind of denoiser.
+typedef struct ht_denoiser {
+    const char *folder;
+    ht_status (*read)(struct ht_pipeline *p, const char *folder, const ht_weights *weights);
+    void (*shape)(const struct ht_pipeline *p, ht_denoiser_shape *shape);
+    ht_status (*map)(const struct ht_pipeline *p, ht_weight_map *map);
+    uint32_t (*layer_width)(const struct ht_pipeline *p, uint32_t layer);
+    // Values that time depends on besides the timesteps: *count of `values`, [count] of extra
+    // `index` for R rows; `values` may be NULL. 0: no such extra.
+    size_t (*extras)(const struct ht_run *run, uint32_t index, uint32_t rows, float *values);
+    ht_value (*time)(struct ht_pipeline *p, ht_graph *g, const ht_time_values *in);
+    void (*context)(struct ht_pipeline *p, ht_graph *g, ht_value text, ht_value *keys,
+                    ht_value *values);
+    ht_value (*step)(struct ht_pipeline *p, ht_graph *g, const ht_step_values *in);
+    uint64_t (*bytes)(const struct ht_pipeline *p, uint64_t height, uint64_t width); // of a step
+} ht_denoiser;
+
+// A kind of text encoding.
+typedef struct ht_text_encoding {
+    ht_status (*read)(struct ht_pipeline *p);                     // configurations
+    ht_status (*open)(struct ht_pipeline *p, const char *folder); // tokenizers, and do they fit?
+    void (*close)(struct ht_pipeline *p);
+    ht_status (*map)(const struct ht_pipeline *p, uint32_t part, ht_weight_map *map);
+    // texts[batch] -> p->text: length, tokens, embeds, pooled.
+    ht_status (*encode)(struct ht_run *run, const char *const *texts, uint32_t batch);
+} ht_text_encoding;
+
+// A class of model_index.json and what we have for it.
+typedef struct ht_component {
+    const char *key;
+    const char *classes[4];
+} ht_component;
+
+// What a pipeline class is made of.
+typedef struct ht_family {
+    const char *classes[8]; // of model_index.json
+    ht_component components[8];
+    const char *parts[4]; // folders by PART_..; NULL: there is none
+    const ht_text_encoding *text;
+    const ht_denoiser *denoiser;
+    uint32_t steps; // usual
+    float cfg_scale;
+} ht_family;
+extern const ht_family *const ht_families[]; // ends with NULL
+extern const ht_text_encoding ht_text_t5, ht_text_clip;
+extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet;
 
 // One VAE graph per tile shape.
 enum { VAE_GRAPHS = 4 };
@@ -57,14 +144,21 @@ struct ht_pipeline {
     ht_context *context;
     ht_pipeline_options options;
     ht_pipeline_info info;
+    const ht_family *family;
+    ht_denoiser_shape shape;
     ht_t5_config t5;
+    ht_clip_config clip[HT_MAX_TEXT_ENCODERS];
     ht_pixart_config dit;
+    ht_unet_config unet;
+    ht_unet_plan *unet_plan;
     ht_vae_config vae;
     ht_sampler_config sampler;
     ht_tokenizer *tokenizer;
-    ht_recipe *recipe; // or NULL
-    char *cache;       // folder, or NULL
-    bool own_recipe;   // the one that the packed checkpoint carries
+    ht_clip_tokenizer *clip_tokenizers[HT_MAX_TEXT_ENCODERS];
+    bool zero_negative; // an empty negative prompt is zeros, not a text
+    ht_recipe *recipe;  // or NULL
+    char *cache;        // folder, or NULL
+    bool own_recipe;    // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
     ht_text_stage text;
     ht_denoise_stage denoise;
@@ -87,10 +181,13 @@ typedef struct ht_run {
     size_t latent_count; // values of one latent
     uint32_t steps;
     float cfg_scale;
+    bool guided;   // two predictions per step
     float *latent; // [C, h, w]
 } ht_run;
 
 double ht_seconds(void);
+// "folder/name" in memory of the context, or NULL.
+char *ht_path_join(ht_context *context, const char *folder, const char *name);
 
 // text_to_image.c: the parts of ht_pipeline_generate. sample leaves the clean latent in run->latent;
 // end belongs to every begin.
@@ -120,6 +217,10 @@ ht_status ht_weight_cache_open(ht_pipeline *p, const ht_part *part, ht_weights *
 // text_stage.c: prompts -> p->text.
 ht_status ht_text_encode(ht_run *run);
 void ht_text_release(ht_pipeline *p);
+// For text_t5.c and text_clip.c: the stage's tensors and graph for another length are made anew.
+ht_status ht_text_resize(ht_pipeline *p, uint32_t batch, uint32_t length);
+void ht_text_destroy_graph(ht_text_stage *s);
+ht_status ht_text_report_cut(ht_run *run, const char *left_out, size_t count, size_t room);
 
 // denoise_stage.c
 ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count);

@@ -7,21 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// A class of model_index.json and what we have for it.
-typedef struct component {
-    const char *key;
-    const char *classes[4];
-} component;
-
-static const component components[] = {
-    {"transformer", {"PixArtTransformer2DModel", "Transformer2DModel"}},
-    {"text_encoder", {"T5EncoderModel", "T5ForConditionalGeneration"}},
-    {"vae", {"AutoencoderKL"}},
-    {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}},
-};
-static const char *const pipelines[] = {"PixArtSigmaPipeline", "PixArtAlphaPipeline"};
-
-static ht_status check_component(ht_pipeline *p, ht_config *json, const component *c) {
+static ht_status check_component(ht_pipeline *p, ht_config *json, const ht_component *c) {
     const char *found = ht_config_text_item(json, c->key, 1);
     for (uint32_t i = 0; i < 4 && found && c->classes[i]; ++i) {
         if (strcmp(c->classes[i], found) == 0) {
@@ -34,6 +20,30 @@ static ht_status check_component(ht_pipeline *p, ht_config *json, const componen
     return ht_fail(p->context, HT_ERR_UNSUPPORTED, "'%s': the %s is %s%s; supported: %s",
                    json->path, c->key, found ? "a " : "", found ? found : "not named",
                    c->classes[0]);
+}
+
+static const ht_family *find_family(const char *name) {
+    for (uint32_t i = 0; ht_families[i]; ++i) {
+        for (uint32_t c = 0; ht_families[i]->classes[c]; ++c) {
+            if (strcmp(ht_families[i]->classes[c], name) == 0) {
+                return ht_families[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static ht_status refuse_class(ht_pipeline *p, const char *folder) {
+    char known[512] = "";
+    for (uint32_t i = 0; ht_families[i]; ++i) {
+        for (uint32_t c = 0; ht_families[i]->classes[c]; ++c) {
+            size_t used = strlen(known);
+            snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
+                     ht_families[i]->classes[c]);
+        }
+    }
+    return ht_fail(p->context, HT_ERR_UNSUPPORTED, "'%s' is a '%s'; supported: %s", folder,
+                   p->info.class_name, known);
 }
 
 static ht_status read_index(ht_pipeline *p, const char *folder) {
@@ -52,25 +62,22 @@ static ht_status read_index(ht_pipeline *p, const char *folder) {
         return status;
     }
     const char *name = ht_config_text(&json, "_class_name", "");
-    bool known = false;
-    for (size_t i = 0; i < sizeof(pipelines) / sizeof(*pipelines); ++i) {
-        known = known || strcmp(pipelines[i], name) == 0;
-    }
     snprintf(p->info.class_name, sizeof(p->info.class_name), "%s", name);
+    p->family = find_family(name);
+    p->zero_negative = ht_config_bool(&json, "force_zeros_for_empty_prompt", false);
     status = json.status;
-    if (status == HT_OK && !known) {
-        status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
-                         "'%s' is a '%s'; supported: PixArtSigmaPipeline, PixArtAlphaPipeline",
-                         folder, name);
+    if (status == HT_OK && !p->family) {
+        status = refuse_class(p, folder);
     }
-    for (size_t i = 0; status == HT_OK && i < sizeof(components) / sizeof(*components); ++i) {
-        status = check_component(p, &json, &components[i]);
+    for (const ht_component *c = p->family ? p->family->components : NULL;
+         status == HT_OK && c->key; ++c) {
+        status = check_component(p, &json, c);
     }
     ht_config_close(&json);
     return status;
 }
 
-static char *child(ht_context *context, const char *folder, const char *name) {
+char *ht_path_join(ht_context *context, const char *folder, const char *name) {
     size_t bytes = strlen(folder) + strlen(name) + 2;
     char *path = ht_alloc(context, bytes);
     if (path) {
@@ -80,12 +87,14 @@ static char *child(ht_context *context, const char *folder, const char *name) {
 }
 
 static ht_status name_parts(ht_pipeline *p, const char *folder) {
-    static const char *const names[HT_REPORT_PARTS] = {"text_encoder", "transformer", "vae"};
     ht_format format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
-        p->parts[i].name = names[i];
+        p->parts[i].name = p->family->parts[i];
+        if (!p->parts[i].name) {
+            continue;
+        }
         p->parts[i].format = format;
-        p->parts[i].path = child(p->context, folder, names[i]);
+        p->parts[i].path = ht_path_join(p->context, folder, p->parts[i].name);
         if (!p->parts[i].path) {
             return HT_ERR_NO_MEMORY;
         }
@@ -100,7 +109,7 @@ static ht_status name_parts(ht_pipeline *p, const char *folder) {
 
 // Configurations, and the tables of all weights against the files.
 static ht_status read_parts(ht_pipeline *p) {
-    ht_status status = ht_t5_config_read(p->context, p->parts[PART_TEXT].path, &p->t5);
+    ht_status status = p->family->text->read(p);
     if (status == HT_OK) {
         status = ht_vae_config_read(p->context, p->parts[PART_VAE].path, &p->vae);
     }
@@ -116,12 +125,17 @@ static ht_status read_parts(ht_pipeline *p) {
                 ht_recipe_parse(p->context, ht_weights_path(dit->weights), carried, &p->recipe);
         }
         if (status == HT_OK) {
-            status = ht_pixart_config_read(p->context, dit->path, dit->weights, &p->dit);
-            p->dit.recipe = p->recipe;
+            status = p->family->denoiser->read(p, dit->path, dit->weights);
         }
         ht_part_close(p, PART_DENOISER);
     }
+    if (status == HT_OK) {
+        p->family->denoiser->shape(p, &p->shape);
+    }
     for (uint32_t i = 0; status == HT_OK && i < HT_REPORT_PARTS; ++i) {
+        if (!p->parts[i].name) {
+            continue;
+        }
         status = ht_part_open(p, i);
         for (size_t w = 0; status == HT_OK && w < ht_weights_count(p->parts[i].weights); ++w) {
             p->info.file_bytes += ht_weights_get(p->parts[i].weights, w)->bytes;
@@ -131,35 +145,31 @@ static ht_status read_parts(ht_pipeline *p) {
 }
 
 static ht_status check_fit(ht_pipeline *p) {
-    if (p->vae.latent_channels != p->dit.in_channels) {
-        return ht_fail(p->context, HT_ERR_IO, "the vae has %u latent channels, the transformer %u",
-                       p->vae.latent_channels, p->dit.in_channels);
+    const char *name = p->parts[PART_DENOISER].name;
+    if (p->vae.latent_channels != p->shape.in_channels) {
+        return ht_fail(p->context, p->shape.in_channels == 9 ? HT_ERR_UNSUPPORTED : HT_ERR_IO,
+                       "the vae has %u latent channels, the %s %u%s", p->vae.latent_channels, name,
+                       p->shape.in_channels,
+                       p->shape.in_channels == 9 ? "; inpainting models are not supported" : "");
     }
-    uint32_t caption =
-        p->dit.caption_channels > 0 ? p->dit.caption_channels : p->dit.heads * p->dit.head_dim;
-    if (p->t5.d_model != caption) {
-        return ht_fail(p->context, HT_ERR_IO,
-                       "the text encoder gives %u values per token, the transformer takes %u",
-                       p->t5.d_model, caption);
+    if (p->shape.out_channels < p->shape.in_channels) {
+        return ht_fail(p->context, HT_ERR_IO, "the %s takes %u channels and gives %u", name,
+                       p->shape.in_channels, p->shape.out_channels);
     }
-    uint32_t vocab = ht_tokenizer_get_info(p->tokenizer)->vocab;
-    if (vocab > p->t5.vocab_size) {
-        return ht_fail(p->context, HT_ERR_IO,
-                       "the tokenizer has %u entries, the text encoder only %u", vocab,
-                       p->t5.vocab_size);
+    if (p->shape.text_layers > HT_MAX_TEXT_LAYERS) {
+        return ht_fail(p->context, HT_ERR_UNSUPPORTED, "the %s has %u layers, at most %d", name,
+                       p->shape.text_layers, HT_MAX_TEXT_LAYERS);
     }
     return HT_OK;
 }
 
 static ht_status read_defaults(ht_pipeline *p, const char *folder) {
     ht_pipeline_info *info = &p->info;
-    bool alpha = strcmp(info->class_name, "PixArtAlphaPipeline") == 0;
-    uint32_t edge = p->dit.sample_size * ht_vae_factor(&p->vae);
-    info->grid = ht_vae_factor(&p->vae) * p->dit.patch;
+    uint32_t edge = p->shape.sample_size * ht_vae_factor(&p->vae);
+    info->grid = ht_vae_factor(&p->vae) * p->shape.multiple;
     info->width = info->height = edge;
-    info->steps = 20;
-    info->cfg_scale = 4.5f;
-    info->max_tokens = alpha ? 120 : 300;
+    info->steps = p->family->steps;
+    info->cfg_scale = p->family->cfg_scale;
     if (!ht_config_exists(folder, "halftone.json")) {
         return HT_OK;
     }
@@ -218,7 +228,7 @@ static ht_status open_all(ht_pipeline *p, const char *folder) {
         status = name_parts(p, folder);
     }
     if (status == HT_OK) {
-        char *path = child(p->context, folder, "scheduler");
+        char *path = ht_path_join(p->context, folder, "scheduler");
         status = path ? ht_sampler_config_read(p->context, path, &p->sampler) : HT_ERR_NO_MEMORY;
         ht_free(p->context, path);
     }
@@ -226,9 +236,7 @@ static ht_status open_all(ht_pipeline *p, const char *folder) {
         status = read_parts(p);
     }
     if (status == HT_OK) {
-        char *path = child(p->context, folder, "tokenizer");
-        status = path ? ht_tokenizer_open(p->context, path, &p->tokenizer) : HT_ERR_NO_MEMORY;
-        ht_free(p->context, path);
+        status = p->family->text->open(p, folder);
     }
     if (status == HT_OK) {
         status = check_fit(p);
@@ -286,7 +294,10 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
         ht_free(context, p->parts[i].path);
         ht_free(context, p->parts[i].file);
     }
-    ht_tokenizer_destroy(&p->tokenizer);
+    if (p->family) {
+        p->family->text->close(p);
+    }
+    ht_free(context, p->unet_plan);
     ht_recipe_destroy(&p->recipe);
     ht_free(context, p->cache);
     ht_free(context, p);

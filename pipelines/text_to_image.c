@@ -7,9 +7,7 @@
 static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t height) {
     uint64_t factor = ht_vae_factor(&p->vae), tile = p->vae.sample_size / factor;
     uint64_t h = height / factor, w = width / factor;
-    uint64_t tokens = h * w / (p->dit.patch * p->dit.patch);
-    // hidden layer of the feed-forward and a few residuals, for two prompts
-    uint64_t denoise = 2 * tokens * p->dit.heads * p->dit.head_dim * 8 * 2;
+    uint64_t denoise = p->family->denoiser->bytes(p, h, w);
     uint64_t decode = ht_vae_decode_bytes(&p->vae, (uint32_t)(h < tile ? h : tile),
                                           (uint32_t)(w < tile ? w : tile), HT_FORMAT_F32);
     return denoise + decode + width * height * 3 * sizeof(float);
@@ -45,6 +43,7 @@ static ht_status check(ht_run *run) {
     const ht_generate_params *params = run->params;
     run->steps = params->steps ? params->steps : p->info.steps;
     run->cfg_scale = params->cfg_scale < 0 ? p->info.cfg_scale : params->cfg_scale;
+    run->guided = ht_guidance_needed(run->cfg_scale) && !p->shape.embeds_guidance;
     run->width = params->width;
     run->height = params->height;
     if (!params->prompt) {
@@ -66,7 +65,7 @@ static ht_status check(ht_run *run) {
     uint32_t factor = ht_vae_factor(&p->vae);
     run->latent_height = run->height / factor;
     run->latent_width = run->width / factor;
-    run->latent_count = (size_t)p->dit.in_channels * run->latent_height * run->latent_width;
+    run->latent_count = (size_t)p->vae.latent_channels * run->latent_height * run->latent_width;
     return status;
 }
 
@@ -83,11 +82,11 @@ static ht_status make_sampler(ht_run *run, ht_sampler **out) {
     snprintf(report->sampler_label, sizeof(report->sampler_label), "%s",
              ht_sampler_label(config.kind));
     snprintf(report->schedule, sizeof(report->schedule), "%s", ht_schedule_name(&config));
-    uint32_t area = p->dit.patch * p->dit.patch;
     ht_sampler_desc desc = {.config = &config,
                             .steps = run->steps,
                             .count = run->latent_count,
-                            .image_tokens = run->latent_height * run->latent_width / area,
+                            .image_tokens =
+                                run->latent_height * run->latent_width / p->shape.token_area,
                             .random = &run->random};
     return ht_sampler_create(p->context, &desc, out);
 }
@@ -257,7 +256,8 @@ void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
                   const ht_callbacks *callbacks, ht_report *report) {
     *report = (ht_report){0};
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
-        snprintf(report->parts[i].name, sizeof(report->parts[i].name), "%s", p->parts[i].name);
+        snprintf(report->parts[i].name, sizeof(report->parts[i].name), "%s",
+                 p->parts[i].name ? p->parts[i].name : "");
     }
     snprintf(report->recipe, sizeof(report->recipe), "%s",
              p->recipe ? ht_recipe_name(p->recipe) : "");
@@ -322,7 +322,7 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
         status = ht_run_phase(&run, HT_PHASE_DECODE, 0);
     }
     if (status == HT_OK && callbacks && callbacks->latent) {
-        uint32_t dims[3] = {pipeline->dit.in_channels, run.latent_height, run.latent_width};
+        uint32_t dims[3] = {pipeline->vae.latent_channels, run.latent_height, run.latent_width};
         callbacks->latent(callbacks->user, run.latent, dims);
     }
     if (status == HT_OK) {

@@ -167,6 +167,9 @@ static json_t *recipe_json(const eval *e, const eval_recipe *r) {
     json_object_set_new(json, "open_seconds", real(r->open_seconds));
     json_object_set_new(json, "total_seconds", real(r->total_seconds));
     for (size_t i = 0; i < HT_REPORT_PARTS; ++i) {
+        if (!r->parts[i].name[0]) {
+            continue;
+        }
         json_array_append_new(parts,
                               json_pack("{s:s, s:I, s:I}", "name", r->parts[i].name, "weight_bytes",
                                         (json_int_t)r->parts[i].weight_bytes, "activation_bytes",

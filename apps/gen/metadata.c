@@ -24,6 +24,10 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
     if (options->init_image) {
         snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
     }
+    if (options->clip_skip > 1) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Clip skip: %u", options->clip_skip);
+    }
     static const char format[] =
         "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
         "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
@@ -51,6 +55,9 @@ char *gen_metadata_json(const gen_options *options, const gen_picture *picture) 
                              gen_metadata_recipe(options, picture), "rng", "torch-cpu");
     if (!json) {
         return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
+    }
+    if (options->clip_skip > 0) {
+        json_object_set_new(json, "clip_skip", json_integer(options->clip_skip));
     }
     if (options->negative_prompt) {
         json_object_set_new(json, "negative_prompt", json_string(options->negative_prompt));

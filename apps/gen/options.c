@@ -51,6 +51,8 @@ static const ht_flag flags[] = {
      .help = "take the denoiser's weights from this safetensors file"},
     {"attention", NULL, 0, HT_FLAG_TEXT, AT(attention), .value = "dense",
      .help = "attention method (dense)"},
+    {"clip-skip", NULL, 0, HT_FLAG_U32, AT(clip_skip), 1, 64, "N",
+     "use the N-th last layer of the CLIP text encoder; 1 is the last (the model's default)"},
     {"strict", NULL, 0, HT_FLAG_BOOL, AT(strict),
      .help = "a prompt that is too long is an error, not a warning"},
 

@@ -15,6 +15,7 @@ typedef struct gen_options {
     int64_t seed;
     const char *sampler, *schedule;
     const char *output, *preview, *json;
+    uint32_t clip_skip;
     bool overwrite, no_metadata, strict;
     bool fp16, fp32, w8a8, w4a8, w4a4;
     const char *recipe;   // name or file; also set by --w8a8 and the like

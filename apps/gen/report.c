@@ -40,7 +40,9 @@ static json_t *picture_json(const gen_picture *picture) {
         json_array_append_new(steps, json_real(r->step_seconds[i]));
     }
     for (int i = 0; i < HT_REPORT_PARTS; ++i) {
-        json_array_append_new(parts, part_json(&r->parts[i]));
+        if (r->parts[i].name[0]) {
+            json_array_append_new(parts, part_json(&r->parts[i]));
+        }
     }
     json_object_set_new(json, "prompt", json_string(picture->prompt));
     json_object_set_new(json, "phase_seconds", phases);

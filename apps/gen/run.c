@@ -152,6 +152,7 @@ static ht_status make_picture(session *s, const gen_job *job) {
         .schedule = o->schedule,
         .init = o->init_image ? &s->init : NULL,
         .strength = (float)o->strength,
+        .clip_skip = o->clip_skip,
         .strict = o->strict,
         .preview_every = o->preview ? 1 : 0,
     };

@@ -128,7 +128,7 @@ static void test_text(void **state) {
     open_model(&m, &exact, false);
     ht_test_golden_open(&golden, "pipeline_tiny");
     ht_run_begin(&run, m.pipeline, &params, NULL, &report);
-    run.cfg_scale = 4.5f;
+    run.guided = true;
     must(m.context, ht_text_encode(&run));
     must(m.context, ht_tensor_read_f32(m.pipeline->text.embeds, embeds, 2 * COUNT));
     expect_embeds(&golden, "negative.embeds", embeds); // first of the batch

@@ -1,0 +1,62 @@
+// The pipeline classes of diffusers that can be run, and what each is made of.
+#include "pipeline_internal.h"
+
+#define VAE                                                                                        \
+    {                                                                                              \
+        "vae", {                                                                                   \
+            "AutoencoderKL"                                                                        \
+        }                                                                                          \
+    }
+#define TOKENIZER(key)                                                                             \
+    {                                                                                              \
+        key, {                                                                                     \
+            "CLIPTokenizer", "CLIPTokenizerFast"                                                   \
+        }                                                                                          \
+    }
+
+static const ht_family pixart = {
+    .classes = {"PixArtSigmaPipeline", "PixArtAlphaPipeline"},
+    .components = {{"transformer", {"PixArtTransformer2DModel", "Transformer2DModel"}},
+                   {"text_encoder", {"T5EncoderModel", "T5ForConditionalGeneration"}},
+                   VAE,
+                   {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}}},
+    .parts = {[PART_TEXT] = "text_encoder", [PART_DENOISER] = "transformer", [PART_VAE] = "vae"},
+    .text = &ht_text_t5,
+    .denoiser = &ht_denoiser_pixart,
+    .steps = 20,
+    .cfg_scale = 4.5f,
+};
+
+static const ht_family stable_diffusion = {
+    .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
+                "LatentConsistencyModelPipeline"},
+    .components = {{"unet", {"UNet2DConditionModel"}},
+                   {"text_encoder", {"CLIPTextModel"}},
+                   VAE,
+                   TOKENIZER("tokenizer")},
+    .parts = {[PART_TEXT] = "text_encoder", [PART_DENOISER] = "unet", [PART_VAE] = "vae"},
+    .text = &ht_text_clip,
+    .denoiser = &ht_denoiser_unet,
+    .steps = 20,
+    .cfg_scale = 7.5f,
+};
+
+static const ht_family stable_diffusion_xl = {
+    .classes = {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"},
+    .components = {{"unet", {"UNet2DConditionModel"}},
+                   {"text_encoder", {"CLIPTextModel"}},
+                   {"text_encoder_2", {"CLIPTextModelWithProjection"}},
+                   VAE,
+                   TOKENIZER("tokenizer"),
+                   TOKENIZER("tokenizer_2")},
+    .parts = {[PART_TEXT] = "text_encoder",
+              [PART_DENOISER] = "unet",
+              [PART_VAE] = "vae",
+              [PART_TEXT_2] = "text_encoder_2"},
+    .text = &ht_text_clip,
+    .denoiser = &ht_denoiser_unet,
+    .steps = 20,
+    .cfg_scale = 5.0f,
+};
+
+const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl, NULL};
