@@ -17,6 +17,10 @@ static const choice classes[] = {
     {"EulerDiscreteScheduler", HT_SAMPLER_EULER},
     {"DDIMScheduler", HT_SAMPLER_DDIM},
     {"DPMSolverMultistepScheduler", HT_SAMPLER_DPMPP_2M},
+    {"EulerAncestralDiscreteScheduler", HT_SAMPLER_EULER_A},
+    {"LCMScheduler", HT_SAMPLER_LCM},
+    // The usual companion of Stable Diffusion 1: its tables are kept, its multistep rule is not.
+    {"PNDMScheduler", HT_SAMPLER_DPMPP_2M},
     {NULL, 0},
 };
 static const choice predictions[] = {
@@ -144,7 +148,9 @@ static void read_all(ht_config *json, ht_sampler_config *c) {
     read_tables(json, c);
     if (c->kind == HT_SAMPLER_DPMPP_2M) {
         read_multistep(json, c);
-    } else if (c->kind == HT_SAMPLER_DDIM) {
+    } else if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_LCM) {
+        c->original_steps = ht_config_u32(json, "original_inference_steps", 50, 1, c->train_steps);
+        c->timestep_scaling = ht_config_real(json, "timestep_scaling", 10.0, 1e-3, 1e6);
         c->alpha_to_one = ht_config_bool(json, "set_alpha_to_one", true);
         c->clip_sample = ht_config_bool(json, "clip_sample", true);
         c->clip_range = ht_config_real(json, "clip_sample_range", 1.0, 0, 1e6);
@@ -166,6 +172,10 @@ ht_status ht_sampler_config_read(ht_context *context, const char *folder, ht_sam
         return status;
     }
     *out = (ht_sampler_config){.order = 2, .lower_order_final = true, .shift = 1.0};
+    const char *kind = ht_config_text(&json, "_class_name", "");
+    if (strcmp(kind, "PNDMScheduler") == 0) {
+        ht_log(context, HT_LOG_INFO, "'%s': PNDM is replaced by DPM++ 2M", json.path);
+    }
     read_all(&json, out);
     status = json.status;
     ht_config_close(&json);

@@ -31,9 +31,8 @@ static float level_after(const ht_sampler *s, uint32_t step) {
     return s->config.alpha_to_one ? 1.0f : s->alphas_cumprod[0];
 }
 
-// clean = a x + b prediction; epsilon = c x + d prediction, from the unclipped values
-static void factors(const ht_sampler *s, uint32_t step, float clean[2], float epsilon[2]) {
-    float signal = sqrtf(level(s, step)), noise = sqrtf(1.0f - level(s, step));
+void ht_ddim_factors(const ht_sampler *s, float level, float clean[2], float epsilon[2]) {
+    float signal = sqrtf(level), noise = sqrtf(1.0f - level);
     switch (s->config.prediction) {
     case HT_PREDICT_V:
         clean[0] = signal;
@@ -59,7 +58,7 @@ static void factors(const ht_sampler *s, uint32_t step, float clean[2], float ep
 static void denoised(const ht_sampler *s, uint32_t step, const float *x, const float *prediction,
                      float *clean) {
     float a[2], unused[2], range = (float)s->config.clip_range;
-    factors(s, step, a, unused);
+    ht_ddim_factors(s, level(s, step), a, unused);
     for (size_t i = 0; i < s->count; ++i) {
         clean[i] = a[0] * x[i] + a[1] * prediction[i];
         if (s->config.clip_sample) {
@@ -70,7 +69,7 @@ static void denoised(const ht_sampler *s, uint32_t step, const float *x, const f
 
 static void advance(ht_sampler *s, uint32_t step, const float *prediction, float *x) {
     float unused[2], e[2], after = level_after(s, step);
-    factors(s, step, unused, e);
+    ht_ddim_factors(s, level(s, step), unused, e);
     denoised(s, step, x, prediction, s->clean);
     float signal = sqrtf(after), noise = sqrtf(1.0f - after);
     for (size_t i = 0; i < s->count; ++i) {

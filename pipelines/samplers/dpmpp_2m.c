@@ -136,4 +136,4 @@ static void add_noise(const ht_sampler *s, uint32_t step, const float *noise, fl
 }
 
 const ht_sampler_ops ht_sampler_dpmpp_2m = {
-    .plan = plan, .denoised = denoised, .step = advance, .add_noise = add_noise};
+    .levels = true, .plan = plan, .denoised = denoised, .step = advance, .add_noise = add_noise};

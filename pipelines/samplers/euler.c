@@ -1,4 +1,4 @@
-// EulerDiscreteScheduler: steps along the noise level, x = data + sigma * noise.
+// EulerDiscreteScheduler and EulerAncestralDiscreteScheduler: steps along the noise level, x = data + sigma * noise.
 #include "sampler_internal.h"
 
 #include <math.h>
@@ -80,11 +80,36 @@ static void advance(ht_sampler *s, uint32_t step, const float *prediction, float
     }
 }
 
+// Down to a lower level than the next one, then noise up to it.
+static void advance_ancestral(ht_sampler *s, uint32_t step, const float *prediction, float *x) {
+    float from = s->sigmas[step], to = s->sigmas[step + 1];
+    float up = sqrtf(to * to * (from * from - to * to) / (from * from));
+    float change = sqrtf(to * to - up * up) - from;
+    denoised(s, step, x, prediction, s->clean);
+    ht_random_normal(s->random, s->noise,
+                     s->count); // in the last step, too, where nothing comes of it
+    for (size_t i = 0; i < s->count; ++i) {
+        x[i] += (x[i] - s->clean[i]) / from * change;
+        x[i] += s->noise[i] * up;
+    }
+}
+
 static void add_noise(const ht_sampler *s, uint32_t step, const float *noise, float *x) {
     for (size_t i = 0; i < s->count; ++i) {
         x[i] += s->sigmas[step] * noise[i];
     }
 }
 
-const ht_sampler_ops ht_sampler_euler = {
-    .plan = plan, .input = input, .denoised = denoised, .step = advance, .add_noise = add_noise};
+const ht_sampler_ops ht_sampler_euler = {.levels = true,
+                                         .plan = plan,
+                                         .input = input,
+                                         .denoised = denoised,
+                                         .step = advance,
+                                         .add_noise = add_noise};
+const ht_sampler_ops ht_sampler_euler_a = {.draws = true,
+                                           .levels = true,
+                                           .plan = plan,
+                                           .input = input,
+                                           .denoised = denoised,
+                                           .step = advance_ancestral,
+                                           .add_noise = add_noise};

@@ -21,6 +21,11 @@ static const sampler_names samplers[HT_SAMPLER_KINDS] = {
                              "DPM++ 2M",
                              "dpmpp_2m    DPM++ 2M; also dpm++2m",
                              {"dpm2m", "dpmsolver", "dpmsolvermultistep", "dpmsolver2m"}},
+    [HT_SAMPLER_EULER_A] = {"euler_a",
+                            "Euler a",
+                            "euler_a     Euler ancestral: fresh noise at every step",
+                            {"eulerancestral", "eulerancestraldiscrete"}},
+    [HT_SAMPLER_LCM] = {"lcm", "LCM", "lcm         for models distilled by LCM, few steps", {NULL}},
 };
 
 typedef struct schedule_names {
@@ -121,6 +126,11 @@ static void apply_sampler(ht_sampler_kind kind, ht_sampler_config *c) {
     c->lower_order_final = true;
     c->euler_at_final = c->heun = c->clip_sample = c->stochastic = false;
     c->lambda_min = -HUGE_VAL;
+    c->original_steps = c->original_steps > 0 ? c->original_steps : 50;
+    c->timestep_scaling = c->timestep_scaling > 0 ? c->timestep_scaling : 10;
+    if (kind == HT_SAMPLER_EULER_A || kind == HT_SAMPLER_LCM) {
+        c->sigma_curve = HT_SIGMA_DEFAULT;
+    }
     c->flow_sigmas = flow && kind == HT_SAMPLER_DPMPP_2M;
     if (flow && c->beta_end == 0) { // the table is only there for the smallest level
         c->beta_start = 0.0001;
@@ -158,7 +168,8 @@ ht_status ht_sampler_config_choose(ht_context *context, const char *sampler, con
         }
         if (kind < 0) {
             return ht_fail(context, HT_ERR_INVALID,
-                           "unknown sampler '%s'; there are flow_euler, euler, ddim and dpmpp_2m",
+                           "unknown sampler '%s'; there are flow_euler, euler, euler_a, ddim, "
+                           "dpmpp_2m and lcm",
                            sampler);
         }
         apply_sampler((ht_sampler_kind)kind, config);

@@ -8,6 +8,8 @@ static const ht_sampler_ops *const table[HT_SAMPLER_KINDS] = {
     [HT_SAMPLER_EULER] = &ht_sampler_euler,
     [HT_SAMPLER_DDIM] = &ht_sampler_ddim,
     [HT_SAMPLER_DPMPP_2M] = &ht_sampler_dpmpp_2m,
+    [HT_SAMPLER_EULER_A] = &ht_sampler_euler_a,
+    [HT_SAMPLER_LCM] = &ht_sampler_lcm,
 };
 
 static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
@@ -31,11 +33,16 @@ static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
         return ht_fail(context, HT_ERR_UNSUPPORTED, "schedule %s needs sampler %s",
                        ht_schedule_name(c), ht_sampler_name(HT_SAMPLER_FLOW_EULER));
     }
-    if (c->kind == HT_SAMPLER_DDIM && c->sigma_curve != HT_SIGMA_DEFAULT) {
-        return ht_fail(context, HT_ERR_UNSUPPORTED, "sampler ddim has no schedule %s",
-                       ht_schedule_name(c));
+    bool curved = table[c->kind]->levels && c->kind != HT_SAMPLER_EULER_A;
+    if (!curved && c->sigma_curve != HT_SIGMA_DEFAULT) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED, "sampler %s has no schedule %s",
+                       ht_sampler_name(c->kind), ht_schedule_name(c));
     }
-    if (c->stochastic && !desc->random) {
+    if (c->kind == HT_SAMPLER_LCM && desc->steps > c->original_steps) {
+        return ht_fail(context, HT_ERR_INVALID, "%u steps, expected 1 to %u with sampler lcm",
+                       desc->steps, c->original_steps);
+    }
+    if ((c->stochastic || table[c->kind]->draws) && !desc->random) {
         return ht_fail(context, HT_ERR_INVALID, "a stochastic sampler needs a generator");
     }
     return HT_OK;
@@ -56,7 +63,7 @@ static ht_status allocate(ht_sampler *s) {
 
 // Two equal levels in a row would divide by zero; only the last step may stand still.
 static ht_status check_levels(const ht_sampler *s) {
-    for (uint32_t i = 0; i < s->steps && s->config.kind != HT_SAMPLER_DDIM; ++i) {
+    for (uint32_t i = 0; i < s->steps && s->ops->levels; ++i) {
         bool still = i + 1 == s->steps && s->sigmas[i + 1] == s->sigmas[i];
         if (!(s->sigmas[i + 1] < s->sigmas[i]) && !still) {
             return ht_fail(s->context, HT_ERR_INVALID,
@@ -128,7 +135,7 @@ const float *ht_sampler_timesteps(const ht_sampler *s) {
 }
 
 const float *ht_sampler_sigmas(const ht_sampler *s) {
-    return s->config.kind == HT_SAMPLER_DDIM ? NULL : s->sigmas;
+    return s->ops->levels ? s->sigmas : NULL;
 }
 
 float ht_sampler_initial_scale(const ht_sampler *s) {

@@ -12,6 +12,8 @@ typedef enum ht_sampler_kind {
     HT_SAMPLER_EULER,      // EulerDiscreteScheduler
     HT_SAMPLER_DDIM,       // DDIMScheduler
     HT_SAMPLER_DPMPP_2M,   // DPMSolverMultistepScheduler, dpmsolver++
+    HT_SAMPLER_EULER_A,    // EulerAncestralDiscreteScheduler
+    HT_SAMPLER_LCM,        // LCMScheduler
     HT_SAMPLER_KINDS,
 } ht_sampler_kind;
 
@@ -62,8 +64,10 @@ typedef struct ht_sampler_config {
     double shift_terminal; // 0: none
     bool stochastic;
 
-    bool alpha_to_one, clip_sample; // ddim
+    bool alpha_to_one, clip_sample; // ddim, lcm
     double clip_range;
+    uint32_t original_steps; // lcm: of the schedule it was distilled on
+    double timestep_scaling; // lcm
 
     uint32_t order; // dpmpp_2m: 1 or 2
     bool heun, lower_order_final, euler_at_final, flow_sigmas;
@@ -103,7 +107,7 @@ HT_API void ht_sampler_destroy(ht_sampler **sampler);
 HT_API uint32_t ht_sampler_steps(const ht_sampler *sampler);
 // What the network is told, [steps].
 HT_API const float *ht_sampler_timesteps(const ht_sampler *sampler);
-// Noise levels, [steps + 1]; NULL for ddim.
+// Noise levels, [steps + 1]; NULL for ddim and lcm.
 HT_API const float *ht_sampler_sigmas(const ht_sampler *sampler);
 // Factor on the initial standard normal noise.
 HT_API float ht_sampler_initial_scale(const ht_sampler *sampler);

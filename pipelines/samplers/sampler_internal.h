@@ -5,6 +5,8 @@
 #include "sampler.h"
 
 typedef struct ht_sampler_ops {
+    bool draws;                       // noise, at every step
+    bool levels;                      // has noise levels (sigmas)
     ht_status (*plan)(ht_sampler *s); // timesteps, sigmas, initial_scale
     void (*input)(const ht_sampler *s, uint32_t step, const float *x, float *input); // or NULL
     void (*denoised)(const ht_sampler *s, uint32_t step, const float *x, const float *prediction,
@@ -36,6 +38,12 @@ extern const ht_sampler_ops ht_sampler_flow_euler;
 extern const ht_sampler_ops ht_sampler_euler;
 extern const ht_sampler_ops ht_sampler_ddim;
 extern const ht_sampler_ops ht_sampler_dpmpp_2m;
+extern const ht_sampler_ops ht_sampler_euler_a;
+extern const ht_sampler_ops ht_sampler_lcm;
+
+// ddim.c: of a sample at the level alphas_cumprod = `level`: clean = clean[0] x + clean[1] prediction,
+// and the noise likewise, before clipping.
+void ht_ddim_factors(const ht_sampler *s, float level, float clean[2], float epsilon[2]);
 
 // schedule.c: products of 1 - beta, in the precision the reference has them.
 void ht_schedule_alphas_cumprod(const ht_sampler_config *config, float *alphas_cumprod);

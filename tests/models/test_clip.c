@@ -53,6 +53,15 @@ static void test_outputs(void **state) {
     }
 }
 
+// CLIP-L, once on demand: see ht_test_fullsize.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("text_encoder", "golden_clip", folder, golden);
+    compare(HT_TIER_AUTO, folder, golden, 0, true, "hidden.last");
+    compare(HT_TIER_AUTO, folder, golden, 1, false, "hidden.penultimate");
+}
+
 static void test_weights(void **state) {
     (void)state;
     ht_context *context = ht_test_context(HT_TIER_AUTO);
@@ -91,6 +100,7 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_full_size),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_refusals),
     };

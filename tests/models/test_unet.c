@@ -72,6 +72,14 @@ static void test_outputs(void **state) {
     }
 }
 
+// SD 1.5, once on demand: see ht_test_fullsize.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("unet", "golden_unet", folder, golden);
+    compare(HT_TIER_AUTO, folder, golden);
+}
+
 static void expect_node(void *user, const ht_node_check *check) {
     ++*(uint32_t *)user;
     if (!check->finite || !(check->rel_l2 <= HT_TEST_NETWORK_BOUND)) {
@@ -149,6 +157,7 @@ static void test_weights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_full_size),
         cmocka_unit_test(test_every_node),
         cmocka_unit_test(test_weights),
     };

@@ -77,8 +77,13 @@ static ht_sampler *make(fixture *f, const ht_sampler_config *config, uint32_t st
         sigmas[i] = (float)(1.0 - (double)i / steps);
     }
     ht_sampler *sampler;
-    ht_sampler_desc desc = {
-        .config = config, .steps = steps, .count = count, .sigmas = given ? sigmas : NULL};
+    static ht_random random; // the golden file's noise
+    ht_random_seed(&random, 7);
+    ht_sampler_desc desc = {.config = config,
+                            .steps = steps,
+                            .count = count,
+                            .sigmas = given ? sigmas : NULL,
+                            .random = &random};
     if (ht_sampler_create(f->golden.context, &desc, &sampler) != HT_OK) {
         fail_msg("%s", ht_context_message(f->golden.context));
     }

@@ -4,15 +4,17 @@ The network is replaced by a formula, so a test needs nothing but the sampler:
     m = 0.6 * x_in + 0.3 * sin(2 * x_in + t / 1000)
 with x_in what scale_model_input returns and t the timestep the network is given.
 """
+import inspect
+import itertools
 import json
 import tempfile
 
-from common import randn, save_golden, save_json
+from common import generator, randn, save_golden, save_json
 
 import numpy as np
 import torch
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
-                       FlowMatchEulerDiscreteScheduler)
+from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
+                       EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, LCMScheduler)
 
 SHAPE = (1, 4, 2, 2)
 COUNTS = (1, 4, 7, 10, 20)  # 7 does not divide 1000
@@ -74,6 +76,18 @@ def cases():
         yield f"dpm_{name}", DPMSolverMultistepScheduler(**{**dpm, **changes}), None
 
 
+def drawing_cases():
+    """The same for schedulers that draw noise; behind the others, whose seeds go by position."""
+    for spacing in ("leading", "linspace", "trailing"):
+        for prediction in ("epsilon", "v_prediction"):
+            yield (f"euler_a_{spacing}_{prediction}",
+                   EulerAncestralDiscreteScheduler(**SD, timestep_spacing=spacing, steps_offset=1,
+                                                   prediction_type=prediction), None)
+    for prediction in ("epsilon", "v_prediction"):
+        yield f"lcm_{prediction}", LCMScheduler(**SD, prediction_type=prediction), None
+    yield "lcm_other_origin", LCMScheduler(**SD, original_inference_steps=25, timestep_scaling=4.0), None
+
+
 def config_of(scheduler):
     """What scheduler_config.json would hold."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -96,12 +110,14 @@ def start(scheduler, n, given):
 
 
 def run(scheduler, x, timesteps):
-    """Returns the samples (first the initial one), model inputs and outputs."""
+    """Returns the samples (first the initial one), model inputs and outputs; noise is of seed 7."""
     samples, inputs, outputs = [x], [], []
+    draws = "generator" in inspect.signature(scheduler.step).parameters
+    more = {"generator": generator(7)} if draws else {}
     for t in timesteps:
         x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         m = toy_model(x_in, t)
-        x = scheduler.step(m, t, x, return_dict=False)[0]
+        x = scheduler.step(m, t, x, return_dict=False, **more)[0]
         inputs.append(x_in)
         outputs.append(m)
         samples.append(x)
@@ -125,7 +141,7 @@ def img2img(scheduler, given, seed):
 
 def main():
     tensors, index = {}, []
-    for number, (name, scheduler, given) in enumerate(cases()):
+    for number, (name, scheduler, given) in enumerate(itertools.chain(cases(), drawing_cases())):
         entry = {"name": name, "config": config_of(scheduler), "given_sigmas": bool(given), "runs": []}
         for n in COUNTS:
             start(scheduler, n, given)
