@@ -14,13 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char DENOISER[] = "transformer";
-static const char WEIGHTS[] = "transformer/diffusion_pytorch_model.safetensors";
+static const char WEIGHTS[] = "diffusion_pytorch_model.safetensors";
 
 typedef struct session {
     const quantize_options *options;
     ht_app_log *log;
     const volatile int *stop;
+    const char *denoiser; // its folder in the model's
     ht_app_progress progress;
     ht_context *context;
     ht_recipe *recipe;
@@ -58,6 +58,8 @@ static bool find_source(session *s) {
     }
     snprintf(index, sizeof(index), "%s/model_index.json", s->source);
     s->is_model = ht_file_exists(index);
+    snprintf(index, sizeof(index), "%s/unet/config.json", s->source);
+    s->denoiser = ht_file_exists(index) ? "unet" : "transformer";
     return true;
 }
 
@@ -95,7 +97,7 @@ static bool open_inputs(session *s) {
         return false;
     }
     s->result.recipe = ht_recipe_name(s->recipe);
-    snprintf(path, sizeof(path), s->is_model ? "%s/%s" : "%s", s->source, DENOISER);
+    snprintf(path, sizeof(path), s->is_model ? "%s/%s" : "%s", s->source, s->denoiser);
     return ht_weights_open(s->context, &weights, &s->weights) == HT_OK;
 }
 
@@ -157,14 +159,15 @@ static bool pack(session *s, const char *path) {
 
 // The denoiser's weights, which are packed instead.
 static bool is_packed_part(void *user, const char *path) {
-    (void)user;
-    return strncmp(path, DENOISER, sizeof(DENOISER) - 1) == 0 &&
+    const session *s = user;
+    size_t bytes = strlen(s->denoiser);
+    return strncmp(path, s->denoiser, bytes) == 0 && path[bytes] == '/' &&
            (ends_with(path, ".safetensors") || ends_with(path, ".index.json"));
 }
 
 static bool pack_model(session *s) {
     char path[PATH_MAX + 64], why[PATH_MAX * 2] = "";
-    snprintf(path, sizeof(path), "%s/%s", s->temporary, WEIGHTS);
+    snprintf(path, sizeof(path), "%s/%s/%s", s->temporary, s->denoiser, WEIGHTS);
     bool good = ht_folder_copy(s->source, s->temporary, is_packed_part, s, why, sizeof(why));
     if (!good) {
         fail(s, why);

@@ -12,6 +12,7 @@ enum { MAX_ROWS = 1000, MAX_TEXT = 256 };
 
 typedef struct row {
     char match[MAX_TEXT];
+    bool optional; // may match no layer
     ht_layer_formats formats;
 } row;
 
@@ -114,7 +115,8 @@ static ht_status check_pair(ht_context *context, const char *path, const char *w
 }
 
 static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
-    static const char *const known[] = {"match", "weights", "activations", "note", NULL};
+    static const char *const known[] = {"match", "weights",  "activations",
+                                        "note",  "optional", NULL};
     ht_context *context = recipe->context;
     const char *path = recipe->path;
     row *r = &recipe->rows[index];
@@ -130,6 +132,12 @@ static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
     if (status == HT_OK) {
         status = read_text(context, path, object, "note", false, where, note);
     }
+    const json_t *optional = json_object_get(object, "optional");
+    if (status == HT_OK && optional && !json_is_boolean(optional)) {
+        status = ht_fail(context, HT_ERR_IO, "recipe '%s'%s: \"optional\" must be true or false",
+                         path, where);
+    }
+    r->optional = json_is_true(optional);
     if (status == HT_OK) {
         status = read_format(context, path, object, "weights", where, &r->formats.weights);
     }
@@ -250,9 +258,24 @@ static bool layer_of(const ht_weight_entry *entry, char layer[MAX_TEXT]) {
     return entry->rank >= 2 && ht_weight_layer(entry->name, layer, MAX_TEXT);
 }
 
+// Rows for networks of different kinds may stand in one recipe; one that serves no layer at all
+// would do nothing without a word.
+static ht_status check_use(const ht_recipe *recipe, const ht_weight_map *map) {
+    char layer[MAX_TEXT];
+    ht_layer_formats formats;
+    for (uint32_t e = 0; e < map->count; ++e) {
+        if (layer_of(&map->entries[e], layer) && ht_recipe_find(recipe, layer, &formats)) {
+            return HT_OK;
+        }
+    }
+    return recipe->n_rows == 0 ? HT_OK
+                               : ht_fail(recipe->context, HT_ERR_IO,
+                                         "recipe '%s' matches no layer of the model", recipe->path);
+}
+
 ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map) {
     for (uint32_t i = 0; i < recipe->n_rows; ++i) {
-        bool matched = false;
+        bool matched = recipe->rows[i].optional;
         char layer[MAX_TEXT];
         for (uint32_t e = 0; e < map->count && !matched; ++e) {
             matched =
@@ -264,5 +287,5 @@ ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map) {
                            i + 1, recipe->rows[i].match);
         }
     }
-    return HT_OK;
+    return check_use(recipe, map);
 }

@@ -28,7 +28,8 @@ HT_API const char *ht_recipe_text(const ht_recipe *recipe);
 // Formats of a layer, by the name of its weight without ".weight". False when no row matches (or
 // there is no recipe): both are NONE then.
 HT_API bool ht_recipe_find(const ht_recipe *recipe, const char *layer, ht_layer_formats *out);
-// Every row must match a layer of the network: a pattern that matches none is a mistake.
+// Every row that is not optional must match a layer of the network, and the recipe one: a pattern
+// that matches none is a mistake.
 HT_API ht_status ht_recipe_check(const ht_recipe *recipe, const ht_weight_map *map);
 
 // Does the pattern match all of the text? * stands for any characters, also none and dots; ? for
