@@ -166,16 +166,28 @@ static void remove_oldest(const ht_pipeline *p, const char *keep) {
 
 // ---- use
 
-static ht_format layer_format(void *user, const char *layer) {
-    const ht_pipeline *p = user;
+typedef struct packing {
+    const ht_pipeline *pipeline;
+    double start;
+} packing;
+
+static ht_format format_of(const ht_pipeline *p, const char *layer) {
     ht_layer_formats formats;
     ht_recipe_find(p->recipe, layer, &formats);
     return formats.weights;
 }
 
+static ht_format layer_format(void *user, const char *layer) {
+    return format_of(((const packing *)user)->pipeline, layer);
+}
+
 static bool on_packed(void *user, const ht_quantized *done) {
-    const ht_pipeline *p = user;
-    const ht_progress now = {.phase = HT_PHASE_LOAD, .step = done->index + 1, .steps = done->count};
+    const packing *work = user;
+    const ht_pipeline *p = work->pipeline;
+    const ht_progress now = {.phase = HT_PHASE_LOAD,
+                             .step = done->index + 1,
+                             .steps = done->count,
+                             .seconds = ht_seconds() - work->start};
     return !p->options.progress || p->options.progress(p->options.progress_user, &now);
 }
 
@@ -188,18 +200,19 @@ static bool packs_anything(ht_pipeline *p, const ht_weights *weights) {
             return false;
         }
         packs = packs || (ht_weight_layer(info->name, layer, sizeof(layer)) &&
-                          layer_format(p, layer) != HT_FORMAT_NONE);
+                          format_of(p, layer) != HT_FORMAT_NONE);
     }
     return packs;
 }
 
 static ht_status make(ht_pipeline *p, ht_weights *weights, const char *path) {
+    packing work = {.pipeline = p, .start = ht_seconds()};
     const ht_quantize_desc desc = {.path = path,
                                    .replace = true,
                                    .recipe = ht_recipe_text(p->recipe),
                                    .format = layer_format,
                                    .done = on_packed,
-                                   .user = p};
+                                   .user = &work};
     const ht_status status = ht_weights_quantize(weights, &desc);
     if (status == HT_OK) {
         remove_oldest(p, path);

@@ -43,6 +43,15 @@ static void assert_same_picture(const char *a, const char *b) {
     stbi_image_free(q);
 }
 
+// A UNet's folder, convolutions and all.
+static void test_unet(void **state) {
+    (void)state;
+    must(DRAW "-m scenes-unet --w4a8 --no-cache -o unet.png");
+    must("\"$PACK\" scenes-unet -o packed-unet -q");
+    must(DRAW "-m packed-unet -o unet-packed.png");
+    assert_same_picture("unet-packed.png", "unet.png");
+}
+
 static void test_same_picture(void **state) {
     (void)state;
     must(DRAW "--w4a8 --no-cache -o want.png && test ! -e cache");
