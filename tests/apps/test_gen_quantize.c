@@ -178,6 +178,7 @@ int main(void) {
         // First: the children's largest size is that of all so far.
         cmocka_unit_test_setup_teardown(test_memory, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_same_picture, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_unet, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_cache, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refused, open_folder, close_folder),
     };
