@@ -11,15 +11,6 @@ uint32_t ht_vae_factor(const ht_vae_config *config) {
     return 1u << (config->levels - 1);
 }
 
-static const ht_conv2d_args same_size = {
-    .stride = 1,
-    .pad_top = 1,
-    .pad_left = 1,
-    .pad_bottom = 1,
-    .pad_right = 1,
-    .upsample = 1,
-    .epilogue = {.bias = {UINT32_MAX}, .gate = {UINT32_MAX}, .residual = {UINT32_MAX}}};
-
 // x + conv2(silu(norm2(conv1(silu(norm1(x))))))   [B, H, W, I] -> [B, H, W, out]
 static ht_value resnet(const ht_nn *nn, const ht_vae_config *c, const char *prefix, ht_value x,
                        uint32_t out) {
@@ -31,10 +22,10 @@ static ht_value resnet(const ht_nn *nn, const ht_vae_config *c, const char *pref
     }
     ht_nn_name(name, "%s.norm1", prefix);
     ht_value y = ht_nn_group_norm(nn, name, x, c->groups, EPS, HT_ACT_SILU);
-    y = ht_nn_conv(nn, ht_nn_name(name, "%s.conv1", prefix), y, out, 3, same_size);
+    y = ht_nn_conv(nn, ht_nn_name(name, "%s.conv1", prefix), y, out, 3, ht_nn_same_size);
     ht_nn_name(name, "%s.norm2", prefix);
     y = ht_nn_group_norm(nn, name, y, c->groups, EPS, HT_ACT_SILU);
-    ht_conv2d_args args = same_size;
+    ht_conv2d_args args = ht_nn_same_size;
     args.epilogue.residual = skip;
     return ht_nn_conv(nn, ht_nn_name(name, "%s.conv2", prefix), y, out, 3, args);
 }
@@ -90,7 +81,7 @@ static ht_value finish(const ht_nn *nn, const ht_vae_config *c, const char *pref
     ht_graph_scope(nn->graph, "");
     ht_nn_name(name, "%s.conv_norm_out", prefix);
     x = ht_nn_group_norm(nn, name, x, c->groups, EPS, HT_ACT_SILU);
-    return ht_nn_conv(nn, ht_nn_name(name, "%s.conv_out", prefix), x, out, 3, same_size);
+    return ht_nn_conv(nn, ht_nn_name(name, "%s.conv_out", prefix), x, out, 3, ht_nn_same_size);
 }
 
 // Level i of the decoder is level levels - 1 - i of the list of channels.
@@ -103,7 +94,7 @@ static ht_value up_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, ht
         x = resnet(nn, c, name, x, width);
     }
     if (i + 1 < c->levels) { // nearest x 2, then 3 x 3
-        ht_conv2d_args args = same_size;
+        ht_conv2d_args args = ht_nn_same_size;
         args.upsample = 2;
         ht_nn_name(name, "decoder.up_blocks.%u.upsamplers.0.conv", i);
         x = ht_nn_conv(nn, name, x, width, 3, args);
@@ -117,8 +108,8 @@ ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights 
     if (config->post_quant_conv) {
         z = ht_nn_linear(&nn, "post_quant_conv", z, config->latent_channels, NULL);
     }
-    ht_value x =
-        ht_nn_conv(&nn, "decoder.conv_in", z, config->channels[config->levels - 1], 3, same_size);
+    ht_value x = ht_nn_conv(&nn, "decoder.conv_in", z, config->channels[config->levels - 1], 3,
+                            ht_nn_same_size);
     x = middle(&nn, config, "decoder", x);
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = up_block(&nn, config, i, x);
@@ -134,7 +125,7 @@ static ht_value down_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, 
         x = resnet(nn, c, name, x, c->channels[i]);
     }
     if (i + 1 < c->levels) { // zeros right and below only
-        ht_conv2d_args args = same_size;
+        ht_conv2d_args args = ht_nn_same_size;
         args.stride = 2;
         args.pad_top = args.pad_left = 0;
         ht_nn_name(name, "encoder.down_blocks.%u.downsamplers.0.conv", i);
@@ -146,7 +137,8 @@ static ht_value down_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, 
 ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value picture) {
     const ht_nn nn = {.graph = graph, .weights = weights};
-    ht_value x = ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, same_size);
+    ht_value x =
+        ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, ht_nn_same_size);
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = down_block(&nn, config, i, x);
     }

@@ -6,15 +6,6 @@
 #define TRANSFORMER_NORM_EPS 1e-6f
 #define LAYER_NORM_EPS 1e-5f
 
-static const ht_conv2d_args same_size = {
-    .stride = 1,
-    .pad_top = 1,
-    .pad_left = 1,
-    .pad_bottom = 1,
-    .pad_right = 1,
-    .upsample = 1,
-    .epilogue = {.bias = {UINT32_MAX}, .gate = {UINT32_MAX}, .residual = {UINT32_MAX}}};
-
 static bool given(ht_value value) {
     return value.id != HT_NO_VALUE.id;
 }
@@ -146,23 +137,20 @@ static ht_value resnet(const ht_nn *nn, const ht_unet_config *c, const ht_unet_p
     }
     ht_value row =
         ht_op_slice(nn->graph, rows->all, rows->shared ? 0 : 1, part->first_row, part->out);
-    ht_conv2d_args args = same_size;
+    ht_conv2d_args args = ht_nn_same_size;
     ht_nn_name(name, "%s.norm1", part->prefix);
     ht_value y = ht_nn_group_norm(nn, name, x, c->groups, c->eps, HT_ACT_SILU);
-    if (rows->shared) {
+    if (rows->shared) { // the row has the convolution's own bias
         args.epilogue.bias = row;
     }
-    ht_nn_name(name, "%s.conv1", part->prefix);
-    if (rows->shared) {
-        y = ht_nn_conv(nn, name, y, part->out, 3, args);
-    } else { // the table has the convolution's bias: each item its own
+    y = ht_nn_conv_plain(nn, ht_nn_name(name, "%s.conv1", part->prefix), y, part->out, 3, args);
+    if (!rows->shared) {
         uint32_t items = ht_graph_value_desc(nn->graph, x).dims[0];
-        y = ht_nn_conv_plain(nn, name, y, part->out, 3, args);
         y = ht_op_add(nn->graph, y, ht_nn_view(nn, row, (uint32_t[6]){items, 1, 1, part->out}));
     }
     ht_nn_name(name, "%s.norm2", part->prefix);
     y = ht_nn_group_norm(nn, name, y, c->groups, c->eps, HT_ACT_SILU);
-    args = same_size;
+    args = ht_nn_same_size;
     args.epilogue.residual = skip;
     return ht_nn_conv(nn, ht_nn_name(name, "%s.conv2", part->prefix), y, part->out, 3, args);
 }
@@ -229,7 +217,7 @@ static ht_value transformer(const ht_nn *nn, const ht_unet_config *c, const ht_u
 
 static ht_value run_part(const ht_nn *nn, const ht_unet_config *c, const ht_unet_part *part,
                          ht_value x, const time_rows *rows, const ht_unet_inputs *in) {
-    ht_conv2d_args args = same_size;
+    ht_conv2d_args args = ht_nn_same_size;
     switch (part->kind) {
     case HT_UNET_RESNET: return resnet(nn, c, part, x, rows);
     case HT_UNET_TRANSFORMER: return transformer(nn, c, part, x, in);
@@ -265,7 +253,7 @@ ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights 
     }
     ht_unet_plan_make(config, plan);
     time_rows rows = pick_rows(&nn, in);
-    ht_value x = ht_nn_conv(&nn, "conv_in", in->latent, config->channels[0], 3, same_size);
+    ht_value x = ht_nn_conv(&nn, "conv_in", in->latent, config->channels[0], 3, ht_nn_same_size);
     kept[n_kept++] = x;
     for (uint32_t i = 0; i < plan->count; ++i) {
         const ht_unet_part *part = &plan->parts[i];
@@ -281,5 +269,5 @@ ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights 
     ht_graph_scope(graph, "");
     ht_free(ht_graph_context(graph), plan);
     x = ht_nn_group_norm(&nn, "conv_norm_out", x, config->groups, config->eps, HT_ACT_SILU);
-    return ht_nn_conv(&nn, "conv_out", x, config->out_channels, 3, same_size);
+    return ht_nn_conv(&nn, "conv_out", x, config->out_channels, 3, ht_nn_same_size);
 }

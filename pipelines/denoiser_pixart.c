@@ -72,8 +72,7 @@ static uint64_t bytes(const ht_pipeline *p, uint64_t height, uint64_t width) {
     return 2 * tokens * p->dit.heads * p->dit.head_dim * 8 * 2;
 }
 
-const ht_denoiser ht_denoiser_pixart = {.folder = "transformer",
-                                        .read = read,
+const ht_denoiser ht_denoiser_pixart = {.read = read,
                                         .shape = shape,
                                         .map = map,
                                         .layer_width = layer_width,

@@ -87,8 +87,7 @@ static uint64_t bytes(const ht_pipeline *p, uint64_t height, uint64_t width) {
     return 2 * height * width * p->unet.channels[0] * (8 + 2 + 6) * 2;
 }
 
-const ht_denoiser ht_denoiser_unet = {.folder = "unet",
-                                      .read = read,
+const ht_denoiser ht_denoiser_unet = {.read = read,
                                       .shape = shape,
                                       .map = map,
                                       .layer_width = layer_width,

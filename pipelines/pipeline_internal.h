@@ -86,7 +86,6 @@ struct ht_run;
 
 // A kind of denoiser.
 typedef struct ht_denoiser {
-    const char *folder;
     ht_status (*read)(struct ht_pipeline *p, const char *folder, const ht_weights *weights);
     void (*shape)(const struct ht_pipeline *p, ht_denoiser_shape *shape);
     ht_status (*map)(const struct ht_pipeline *p, ht_weight_map *map);

@@ -159,6 +159,10 @@ typedef struct encoder_run {
     ht_graph *graph;
 } encoder_run;
 
+static uint32_t part_of(uint32_t encoder) {
+    return encoder == 0 ? PART_TEXT : PART_TEXT_2;
+}
+
 static bool is_xl(const ht_pipeline *p) {
     return p->parts[PART_TEXT_2].name != NULL;
 }
@@ -166,7 +170,7 @@ static bool is_xl(const ht_pipeline *p) {
 static ht_status build(ht_pipeline *p, uint32_t encoder, uint32_t n_rows, uint32_t batch,
                        uint32_t clip_skip, encoder_run *e) {
     const ht_clip_config *c = &p->clip[encoder];
-    uint32_t part = encoder == 0 ? PART_TEXT : PART_TEXT_2;
+    uint32_t part = part_of(encoder);
     bool pools = p->shape.pooled_width > 0 && encoder == 1;
     uint32_t flat[6] = {n_rows, p->info.max_tokens}, one[6] = {batch};
     uint32_t wide[6] = {n_rows, p->info.max_tokens, c->width},
@@ -220,7 +224,7 @@ static void apply_weights(const float *weights, size_t length, size_t width, flo
 static ht_status run_graph(ht_run *run, uint32_t encoder, const chunk_rows *rows, uint32_t batch,
                            encoder_run *e) {
     ht_pipeline *p = run->pipeline;
-    uint32_t part = encoder == 0 ? PART_TEXT : PART_TEXT_2, n_rows = batch * rows->per_item;
+    uint32_t part = part_of(encoder), n_rows = batch * rows->per_item;
     ht_status status = ht_part_open(p, part);
     if (status == HT_OK) {
         status = build(p, encoder, n_rows, batch, run->params->clip_skip, e);
@@ -270,7 +274,7 @@ static ht_status run_encoder(ht_run *run, uint32_t encoder, const chunk_rows *ro
     ht_tensor_destroy(&e.pooled);
     ht_free(p->context, hidden);
     if (!p->options.keep_loaded || status != HT_OK) {
-        ht_part_close(p, encoder == 0 ? PART_TEXT : PART_TEXT_2);
+        ht_part_close(p, part_of(encoder));
     }
     return status;
 }

@@ -4,6 +4,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+const ht_conv2d_args ht_nn_same_size = {
+    .stride = 1,
+    .pad_top = 1,
+    .pad_left = 1,
+    .pad_bottom = 1,
+    .pad_right = 1,
+    .upsample = 1,
+    .epilogue = {.bias = {UINT32_MAX}, .gate = {UINT32_MAX}, .residual = {UINT32_MAX}}};
+
 const char *ht_nn_name(char name[HT_NAME_BYTES], const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -28,11 +28,14 @@ ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uin
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest);
 
+// Arguments of a 3 x 3 convolution whose result is as large as its input.
+extern const ht_conv2d_args ht_nn_same_size;
+
 // prefix.weight [outputs, I, kernel, kernel] and, unless `args` has one, prefix.bias.
 ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                     uint32_t kernel, ht_conv2d_args args);
 
-// The same without any bias.
+// The same with the bias of `args` or none.
 ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                           uint32_t kernel, ht_conv2d_args args);
 

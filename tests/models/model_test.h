@@ -119,6 +119,22 @@ static inline const int32_t *ht_test_net_ints(ht_test_net *net, const char *name
     return info->data;
 }
 
+static inline ht_value ht_test_net_int_input(ht_test_net *net, const char *name) {
+    ht_tensor_desc desc;
+    const int32_t *values = ht_test_net_ints(net, name, &desc);
+    ht_tensor *tensor = ht_test_net_tensor(net, desc);
+    ht_test_must(net->context, ht_tensor_write(tensor, values, ht_desc_bytes(&desc)));
+    return ht_graph_tensor(net->graph, tensor);
+}
+
+// For ht_graph_check: every node like its reference; `user` counts them (uint32_t).
+static inline void ht_test_expect_node(void *user, const ht_node_check *check) {
+    ++*(uint32_t *)user;
+    if (!check->finite || !(check->rel_l2 <= HT_TEST_NETWORK_BOUND)) {
+        fail_msg("%s (%s): rel L2 %.3g", check->label, check->op, check->rel_l2);
+    }
+}
+
 // mask [B, T] of 0 and 1 -> 0 and `hidden`, as an input
 static inline ht_value ht_test_net_mask(ht_test_net *net, const char *name, float hidden) {
     ht_tensor_desc desc;

@@ -12,21 +12,13 @@ static ht_clip_config config_of(ht_context *context, const char *folder) {
     return config;
 }
 
-static ht_value ints(ht_test_net *net, const char *name) {
-    ht_tensor_desc desc;
-    const int32_t *values = ht_test_net_ints(net, name, &desc);
-    ht_tensor *tensor = ht_test_net_tensor(net, desc);
-    ht_test_must(net->context, ht_tensor_write(tensor, values, ht_desc_bytes(&desc)));
-    return ht_graph_tensor(net->graph, tensor);
-}
-
 static void compare(ht_tier tier, const char *folder, const char *golden, uint32_t skip,
                     bool final_norm, const char *want) {
     ht_test_net net;
     ht_test_net_open(&net, tier, folder, golden, false);
     ht_clip_config config = config_of(net.context, folder);
-    ht_clip_inputs inputs = {.ids = ints(&net, "ids"),
-                             .ends = ints(&net, "ends"),
+    ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"),
+                             .ends = ht_test_net_int_input(&net, "ends"),
                              .skip = skip,
                              .final_norm = final_norm};
     ht_clip_outputs out = ht_clip_build(net.graph, &config, net.weights, &inputs);
@@ -86,7 +78,7 @@ static void test_refusals(void **state) {
     ht_test_net_open(&net, HT_TIER_AUTO, TINY, "clip_tiny", false);
     ht_clip_config config = config_of(net.context, TINY);
     config.positions = 19;
-    ht_clip_inputs inputs = {.ids = ints(&net, "ids"), .ends = HT_NO_VALUE};
+    ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"), .ends = HT_NO_VALUE};
     ht_clip_build(net.graph, &config, net.weights, &inputs);
     assert_int_equal(ht_graph_status(net.graph), HT_ERR_INVALID);
     assert_non_null(strstr(ht_context_message(net.context), "20 tokens of 19"));

@@ -12,20 +12,13 @@ static ht_t5_config config_of(ht_context *context, const char *folder) {
     return config;
 }
 
-static ht_value ids_of(ht_test_net *net) {
-    ht_tensor_desc desc;
-    const int32_t *ids = ht_test_net_ints(net, "ids", &desc);
-    ht_tensor *tensor = ht_test_net_tensor(net, desc);
-    ht_test_must(net->context, ht_tensor_write(tensor, ids, ht_desc_bytes(&desc)));
-    return ht_graph_tensor(net->graph, tensor);
-}
-
 static void compare(ht_tier tier, const char *folder, const char *golden, bool masked) {
     ht_test_net net;
     ht_test_net_open(&net, tier, folder, golden, false);
     ht_t5_config config = config_of(net.context, folder);
     ht_value mask = masked ? ht_test_net_mask(&net, "mask", -1e9f) : HT_NO_VALUE;
-    ht_value text = ht_t5_build(net.graph, &config, net.weights, ids_of(&net), mask);
+    ht_value text =
+        ht_t5_build(net.graph, &config, net.weights, ht_test_net_int_input(&net, "ids"), mask);
     ht_tensor *out = ht_test_net_output(&net, text);
     ht_test_net_run(&net);
     ht_test_net_expect(&net, out, masked ? "output.masked" : "output.unmasked", false);

@@ -80,13 +80,6 @@ static void test_full_size(void **state) {
     compare(HT_TIER_AUTO, folder, golden);
 }
 
-static void expect_node(void *user, const ht_node_check *check) {
-    ++*(uint32_t *)user;
-    if (!check->finite || !(check->rel_l2 <= HT_TEST_NETWORK_BOUND)) {
-        fail_msg("%s (%s): rel L2 %.3g", check->label, check->op, check->rel_l2);
-    }
-}
-
 static void test_every_node(void **state) {
     (void)state;
     for (size_t i = 0; i < HT_COUNT(ht_test_tiers); ++i) {
@@ -98,7 +91,7 @@ static void test_every_node(void **state) {
         ht_test_net_open(&net, ht_test_tiers[i], FOLDER("tiny-xl"), "unet_xl", true);
         build(&net, FOLDER("tiny-xl"));
         ht_test_must(net.context, ht_graph_finish(net.graph));
-        ht_test_must(net.context, ht_graph_check(net.graph, expect_node, &nodes));
+        ht_test_must(net.context, ht_graph_check(net.graph, ht_test_expect_node, &nodes));
         assert_true(nodes > 100);
         ht_test_net_close(&net);
     }
