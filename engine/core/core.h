@@ -31,6 +31,11 @@ void ht_core_destroy(ht_context **context);
 // Monotonic clock.
 uint64_t ht_clock_ns(void);
 
+// Do `work` for 0..count-1, in ranges side by side on the processors this process may use; each has
+// at least `least` items. Returns when all are done. `work` must not call the context.
+typedef void (*ht_parallel_fn)(void *user, uint64_t first, uint64_t count);
+void ht_parallel(uint64_t count, uint64_t least, ht_parallel_fn work, void *user);
+
 // Checked arithmetic on sizes from files. False on overflow.
 bool ht_mul_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool ht_add_u64(uint64_t a, uint64_t b, uint64_t *out);
