@@ -60,7 +60,7 @@ static ht_value embed_time(const ht_nn *nn, const ht_unet_config *c, const ht_un
 
 ht_value ht_unet_time(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
                       const ht_unet_conditions *conditions) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
     ht_unet_plan *plan = ht_alloc(ht_graph_context(graph), sizeof(*plan));
     if (!plan) {
         ht_graph_fail(graph, HT_ERR_NO_MEMORY);

@@ -69,7 +69,7 @@ static void test_same_picture(void **state) {
     assert_non_null(json);
     json_t *layers = json_object_get(json, "layers"), *layer;
     size_t i;
-    assert_int_equal(json_array_size(layers), 83); // 8 blocks of 10 and the embedders' 3
+    assert_int_equal(json_array_size(layers), 85); // 8 blocks of 10 and the embedders' 5
     json_array_foreach(layers, i, layer) {
         const double db = json_number_value(json_object_get(layer, "sqnr_db"));
         const bool fp4 = strcmp(json_string_value(json_object_get(layer, "format")), "fp4") == 0;
