@@ -258,13 +258,25 @@ static ht_status write_step(ht_pipeline *p, uint32_t step) {
     return ht_tensor_write(p->denoise.step, rows, items * sizeof(*rows));
 }
 
+// planes [count, positions] -> some channels of pixels [positions, channels]
+static void put_planes(const float *planes, uint32_t count, size_t positions, uint32_t channels,
+                       float *pixels) {
+    for (uint32_t c = 0; c < count; ++c) {
+        for (size_t i = 0; i < positions; ++i) {
+            pixels[i * channels + c] = planes[c * positions + i];
+        }
+    }
+}
+
 ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, float *prediction) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
     uint32_t in = p->shape.in_channels, out = p->shape.out_channels;
+    uint32_t latent = p->vae.latent_channels;
     size_t positions = (size_t)s->height * s->width, item = positions * in;
     for (uint32_t b = 0; b < s->batch; ++b) {
-        ht_planes_to_pixels(input, in, positions, s->host + b * item);
+        put_planes(input, latent, positions, in, s->host + b * item);
+        put_planes(run->inpaint.beside, in - latent, positions, in, s->host + b * item + latent);
     }
     ht_status status = ht_tensor_write_f32(s->latent, s->host, s->batch * item);
     if (status == HT_OK) {
@@ -283,7 +295,7 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
         ht_guidance(s->host, s->host + positions * out, run->cfg_scale, positions * out, s->host);
     }
     // Of a model that learned the variance too, the first channels are the prediction.
-    for (uint32_t c = 0; c < in; ++c) {
+    for (uint32_t c = 0; c < latent; ++c) {
         for (size_t i = 0; i < positions; ++i) {
             prediction[c * positions + i] = s->host[i * out + c];
         }

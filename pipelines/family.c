@@ -29,7 +29,7 @@ static const ht_family pixart = {
 
 static const ht_family stable_diffusion = {
     .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
-                "LatentConsistencyModelPipeline"},
+                "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline"},
     .components = {{"unet", {"UNet2DConditionModel"}},
                    {"text_encoder", {"CLIPTextModel"}},
                    VAE,
@@ -42,7 +42,8 @@ static const ht_family stable_diffusion = {
 };
 
 static const ht_family stable_diffusion_xl = {
-    .classes = {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"},
+    .classes = {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline",
+                "StableDiffusionXLInpaintPipeline"},
     .components = {{"unet", {"UNet2DConditionModel"}},
                    {"text_encoder", {"CLIPTextModel"}},
                    {"text_encoder_2", {"CLIPTextModelWithProjection"}},

@@ -32,7 +32,7 @@ typedef struct ht_pipeline_options {
     void *progress_user;
 } ht_pipeline_options;
 
-enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384 };
+enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384, HT_MAX_MASK_BLUR = 256 };
 
 // What a model is and what it likes.
 typedef struct ht_pipeline_info {
@@ -57,11 +57,15 @@ typedef struct ht_generate_params {
     const char *sampler, *schedule; // NULL: the model's
     const ht_image *init;           // start from this picture; any size
     float strength;                 // of the change, 0..1, with init
+    const ht_image *mask;           // with init and as large: white is repainted, black kept
+    uint32_t mask_blur;             // pixels at the mask's edge over which old and new fade
+    bool no_paste;                  // leave what is kept as the VAE gives it, not as it was
     bool strict;                    // a prompt that is too long is an error, not a warning
     uint32_t clip_skip;             // layers of a CLIP encoder left out at the end; 0: the model's
     uint32_t preview_every;         // steps between previews; 0: none
 } ht_generate_params;
-#define HT_GENERATE_DEFAULTS ((ht_generate_params){.cfg_scale = -1.0f, .strength = 0.75f})
+#define HT_GENERATE_DEFAULTS                                                                       \
+    ((ht_generate_params){.cfg_scale = -1.0f, .strength = 0.75f, .mask_blur = 4})
 
 typedef enum ht_phase {
     HT_PHASE_LOAD,

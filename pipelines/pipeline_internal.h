@@ -53,7 +53,8 @@ typedef struct ht_denoise_stage {
 
 // What the stages need to know of a denoiser.
 typedef struct ht_denoiser_shape {
-    uint32_t in_channels, out_channels;
+    uint32_t in_channels; // the latent's, and of inpainting those of mask and masked latent
+    uint32_t out_channels;
     uint32_t sample_size;  // usual latent edge
     uint32_t multiple;     // latent edges are multiples of it
     uint32_t token_area;   // latent positions per token
@@ -166,6 +167,15 @@ struct ht_pipeline {
     ht_format activations, vae_activations;
 };
 
+// Of a run that repaints under a mask.
+typedef struct ht_inpaint {
+    float *beside; // [1 + C, h, w]: the mask, 1 where it is repainted; latent of what is kept
+    float *clean;  // [C, h, w], the picture's latent
+    float *noise;  // [C, h, w]
+    float *pixels; // [H, W, 3]
+    ht_image picture, mask; // of the run's size
+} ht_inpaint;
+
 // What a run carries along.
 typedef struct ht_run {
     ht_pipeline *pipeline;
@@ -182,6 +192,7 @@ typedef struct ht_run {
     float cfg_scale;
     bool guided;   // two predictions per step
     float *latent; // [C, h, w]
+    ht_inpaint inpaint;
 } ht_run;
 
 double ht_seconds(void);
@@ -221,6 +232,16 @@ ht_status ht_text_resize(ht_pipeline *p, uint32_t batch, uint32_t length);
 void ht_text_destroy_graph(ht_text_stage *s);
 ht_status ht_text_report_cut(ht_run *run, const char *left_out, size_t count, size_t room);
 
+// inpaint.c: does the mask fit picture and model?
+ht_status ht_inpaint_check(ht_run *run);
+// Encode picture and mask, and put into run->latent what step `first` starts from.
+ht_status ht_inpaint_start(ht_run *run, const ht_sampler *sampler, uint32_t first);
+// Before step `next`: around the mask the picture, noised to that level. `work` holds a latent.
+void ht_inpaint_step(ht_run *run, const ht_sampler *sampler, uint32_t next, float *work);
+// Around the mask the picture as it was.
+void ht_inpaint_paste(ht_run *run, ht_image *image);
+void ht_inpaint_clear(ht_run *run);
+
 // denoise_stage.c
 ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count);
 // input [C, h, w] -> prediction [C, h, w], guided
@@ -229,8 +250,8 @@ void ht_denoise_release(ht_pipeline *p);
 
 // vae_stage.c: latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
 ht_status ht_vae_stage_decode(ht_run *run, const float *latent, float *pixels);
-// picture -> latent, drawn from its distribution
-ht_status ht_vae_stage_encode(ht_run *run, const ht_image *picture, float *latent);
+// pixels [H, W, 3] in -1..1 -> latent, drawn from its distribution
+ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent);
 void ht_vae_stage_release(ht_pipeline *p);
 
 // vae_tiles.c: the same by overlapping tiles. `z` [h, w, C] -> pixels; `picture` -> moments

@@ -146,13 +146,14 @@ static ht_status read_parts(ht_pipeline *p) {
 
 static ht_status check_fit(ht_pipeline *p) {
     const char *name = p->parts[PART_DENOISER].name;
-    if (p->vae.latent_channels != p->shape.in_channels) {
-        return ht_fail(p->context, p->shape.in_channels == 9 ? HT_ERR_UNSUPPORTED : HT_ERR_IO,
-                       "the vae has %u latent channels, the %s %u%s", p->vae.latent_channels, name,
-                       p->shape.in_channels,
-                       p->shape.in_channels == 9 ? "; inpainting models are not supported" : "");
+    uint32_t latent = p->vae.latent_channels;
+    if (p->shape.in_channels != latent && p->shape.in_channels != 2 * latent + 1) {
+        return ht_fail(p->context, HT_ERR_IO,
+                       "the vae has %u latent channels, the %s %u; expected %u, or %u of a model "
+                       "that repaints under a mask",
+                       latent, name, p->shape.in_channels, latent, 2 * latent + 1);
     }
-    if (p->shape.out_channels < p->shape.in_channels) {
+    if (p->shape.out_channels < latent) {
         return ht_fail(p->context, HT_ERR_IO, "the %s takes %u channels and gives %u", name,
                        p->shape.in_channels, p->shape.out_channels);
     }

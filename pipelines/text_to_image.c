@@ -61,7 +61,10 @@ static ht_status check(ht_run *run) {
         return ht_fail(p->context, HT_ERR_INVALID, "strength %g, expected 0 to 1",
                        params->strength);
     }
-    ht_status status = ht_pipeline_size(p, &run->width, &run->height);
+    ht_status status = ht_inpaint_check(run);
+    if (status == HT_OK) {
+        status = ht_pipeline_size(p, &run->width, &run->height);
+    }
     uint32_t factor = ht_vae_factor(&p->vae);
     run->latent_height = run->height / factor;
     run->latent_width = run->width / factor;
@@ -93,22 +96,33 @@ static ht_status make_sampler(ht_run *run, ht_sampler **out) {
 
 // The initial picture at the run's size, as a latent.
 static ht_status encode_picture(ht_run *run) {
-    ht_pipeline *p = run->pipeline;
+    ht_context *context = run->pipeline->context;
     ht_image resized;
-    ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
+    float *pixels = ht_alloc(context, (size_t)run->width * run->height * 3 * sizeof(*pixels));
+    ht_status status = ht_image_create(context, run->width, run->height, &resized);
+    status = pixels ? status : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
-        status = ht_image_create(p->context, run->width, run->height, &resized);
-        if (status == HT_OK) {
-            status = ht_image_resize(p->context, run->params->init, &resized);
-        }
-        if (status == HT_OK) {
-            status = ht_vae_stage_encode(run, &resized, run->latent);
-        }
-        ht_image_clear(p->context, &resized);
+        status = ht_image_resize(context, run->params->init, &resized);
     }
-    if (!p->options.keep_loaded) {
-        ht_vae_stage_release(p);
-        ht_part_close(p, PART_VAE);
+    if (status == HT_OK) {
+        ht_image_to_floats(&resized, pixels);
+        status = ht_vae_stage_encode(run, pixels, run->latent);
+    }
+    ht_image_clear(context, &resized);
+    ht_free(context, pixels);
+    return status;
+}
+
+// What step `first` starts from, made of the initial picture.
+static ht_status start_picture(ht_run *run, const ht_sampler *sampler, float *noise,
+                               uint32_t first) {
+    if (run->params->mask) {
+        return ht_inpaint_start(run, sampler, first);
+    }
+    ht_status status = encode_picture(run);
+    if (status == HT_OK && first < run->steps) {
+        ht_random_normal(&run->random, noise, run->latent_count);
+        ht_sampler_add_noise(sampler, first, noise, run->latent);
     }
     return status;
 }
@@ -125,13 +139,16 @@ static ht_status start(ht_run *run, const ht_sampler *sampler, float *noise, uin
         }
         return HT_OK;
     }
-    ht_status status = encode_picture(run);
     double part = (double)steps * run->params->strength;
     uint32_t count = part < steps ? (uint32_t)part : steps;
     *first = steps - count;
-    if (status == HT_OK && count > 0) {
-        ht_random_normal(&run->random, noise, run->latent_count);
-        ht_sampler_add_noise(sampler, *first, noise, run->latent);
+    ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
+    if (status == HT_OK) {
+        status = start_picture(run, sampler, noise, *first);
+    }
+    if (!run->pipeline->options.keep_loaded) {
+        ht_vae_stage_release(run->pipeline);
+        ht_part_close(run->pipeline, PART_VAE);
     }
     return status;
 }
@@ -214,6 +231,7 @@ static ht_status loop(ht_run *run, ht_sampler *sampler, uint32_t first, float *w
         }
         if (status == HT_OK) {
             ht_sampler_step(sampler, i, prediction, run->latent);
+            ht_inpaint_step(run, sampler, i + 1, input);
             run->report->step_seconds[i - first] = ht_seconds() - began;
             run->report->steps = i - first + 1;
             status = ht_run_step(run, i - first + 1, count, preview.rgb ? &preview : NULL);
@@ -296,6 +314,7 @@ void ht_run_end(ht_run *run) {
     ht_report *report = run->report;
     double end = ht_seconds();
     ht_memory_use use;
+    ht_inpaint_clear(run);
     ht_free(run->pipeline->context, run->latent);
     run->latent = NULL;
     report->phase_seconds[run->phase] += end - run->phase_start;
@@ -327,6 +346,9 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
     }
     if (status == HT_OK) {
         status = decode(&run, run.latent, image);
+    }
+    if (status == HT_OK) {
+        ht_inpaint_paste(&run, image);
     }
     if (!pipeline->options.keep_loaded) {
         ht_vae_stage_release(pipeline);

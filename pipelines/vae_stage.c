@@ -148,17 +148,14 @@ ht_status ht_vae_stage_decode(ht_run *run, const float *latent, float *pixels) {
     return status;
 }
 
-ht_status ht_vae_stage_encode(ht_run *run, const ht_image *picture, float *latent) {
+ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent) {
     ht_pipeline *p = run->pipeline;
     uint32_t channels = p->vae.latent_channels;
     size_t positions = (size_t)run->latent_height * run->latent_width;
-    size_t values = (size_t)run->width * run->height * 3;
-    float *pixels = ht_alloc(p->context, values * sizeof(*pixels));
     float *moments = ht_alloc(p->context, 2 * run->latent_count * sizeof(*moments));
     float *noise = ht_alloc(p->context, run->latent_count * sizeof(*noise));
-    ht_status status = pixels && moments && noise ? ht_part_open(p, PART_VAE) : HT_ERR_NO_MEMORY;
+    ht_status status = moments && noise ? ht_part_open(p, PART_VAE) : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
-        ht_image_to_floats(picture, pixels);
         status = convert(run, true, pixels, run->height, run->width, moments);
     }
     if (status == HT_OK) {
@@ -174,7 +171,6 @@ ht_status ht_vae_stage_encode(ht_run *run, const ht_image *picture, float *laten
             }
         }
     }
-    ht_free(p->context, pixels);
     ht_free(p->context, moments);
     ht_free(p->context, noise);
     return status;

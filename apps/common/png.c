@@ -107,9 +107,11 @@ bool ht_jpeg_encode(const ht_image *image, ht_bytes *out) {
            !out->failed;
 }
 
-uint8_t *ht_picture_read(const char *path, uint32_t *width, uint32_t *height, const char **why) {
-    int w, h, channels;
-    if (!stbi_info(path, &w, &h, &channels)) {
+// Pixels of `channels` bytes, or NULL.
+static uint8_t *read_pixels(const char *path, int channels, uint32_t *width, uint32_t *height,
+                            const char **why) {
+    int w, h, found;
+    if (!stbi_info(path, &w, &h, &found)) {
         *why = stbi_failure_reason();
         return NULL;
     }
@@ -117,9 +119,30 @@ uint8_t *ht_picture_read(const char *path, uint32_t *width, uint32_t *height, co
         *why = "it is larger than 16384 pixels along an edge";
         return NULL;
     }
-    uint8_t *pixels = stbi_load(path, &w, &h, &channels, 3);
+    uint8_t *pixels = stbi_load(path, &w, &h, &found, channels);
     *why = pixels ? NULL : stbi_failure_reason();
     *width = (uint32_t)w;
     *height = (uint32_t)h;
+    return pixels;
+}
+
+uint8_t *ht_picture_read(const char *path, uint32_t *width, uint32_t *height, const char **why) {
+    return read_pixels(path, 3, width, height, why);
+}
+
+uint8_t *ht_mask_read(const char *path, uint32_t *width, uint32_t *height, const char **why) {
+    uint8_t *pixels = read_pixels(path, 4, width, height, why), lowest = 255;
+    size_t count = pixels ? (size_t)*width * *height : 0;
+    for (size_t i = 0; i < count; ++i) {
+        lowest = pixels[4 * i + 3] < lowest ? pixels[4 * i + 3] : lowest;
+    }
+    for (size_t i = 0; i < count; ++i) { // from four bytes to three, in place
+        const uint8_t *in = pixels + 4 * i;
+        uint8_t clear = (uint8_t)(255 - in[3]);
+        uint8_t rgb[3] = {in[0], in[1], in[2]};
+        for (int c = 0; c < 3; ++c) {
+            pixels[3 * i + c] = lowest < 255 ? clear : rgb[c];
+        }
+    }
     return pixels;
 }

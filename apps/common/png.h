@@ -21,5 +21,7 @@ bool ht_png_encode(const ht_image *image, const ht_png_text *texts, size_t n_tex
 bool ht_jpeg_encode(const ht_image *image, ht_bytes *out);
 // Read PNG, JPEG, BMP, ...; pixels are malloc'ed (free them). NULL with *why on failure.
 uint8_t *ht_picture_read(const char *path, uint32_t *width, uint32_t *height, const char **why);
+// The same of a mask: where the file has transparent pixels, these are white and the others black.
+uint8_t *ht_mask_read(const char *path, uint32_t *width, uint32_t *height, const char **why);
 
 #endif

@@ -22,6 +22,14 @@ typedef struct gen_prompts {
 bool gen_prompts_read(const gen_options *options, ht_app_log *log, gen_prompts *out);
 void gen_prompts_free(gen_prompts *prompts);
 
+// Pictures this call starts from; without pixels when not given.
+typedef struct gen_pictures {
+    ht_image init, mask;
+} gen_pictures;
+// False after a message.
+bool gen_pictures_read(const gen_options *options, ht_app_log *log, gen_pictures *out);
+void gen_pictures_free(gen_pictures *pictures);
+
 // One picture to be made.
 typedef struct gen_job {
     const char *prompt;
@@ -50,6 +58,10 @@ bool gen_preview_write(const gen_options *options, ht_app_log *log, const ht_ima
 // metadata.c: A1111's "parameters" block, and our own exact JSON; free() both. NULL: out of memory.
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture);
 char *gen_metadata_json(const gen_options *options, const gen_picture *picture);
+
+// Settings that not every call has, into an object.
+struct json_t;
+void gen_metadata_settings(const gen_options *options, struct json_t *json);
 
 // Name of the recipe that was used: "w4a8", "fp16", "fp32".
 const char *gen_metadata_recipe(const gen_options *options, const gen_picture *picture);

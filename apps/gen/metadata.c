@@ -20,9 +20,13 @@ const char *gen_metadata_recipe(const gen_options *options, const gen_picture *p
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
-    char more[64] = "";
+    char more[128] = "";
     if (options->init_image) {
         snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
+    }
+    if (options->mask) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Mask blur: %u", options->mask_blur);
     }
     if (options->clip_skip > 1) {
         size_t used = strlen(more);
@@ -44,6 +48,24 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
     return text;
 }
 
+void gen_metadata_settings(const gen_options *options, json_t *json) {
+    if (options->clip_skip > 0) {
+        json_object_set_new(json, "clip_skip", json_integer(options->clip_skip));
+    }
+    if (options->negative_prompt) {
+        json_object_set_new(json, "negative_prompt", json_string(options->negative_prompt));
+    }
+    if (options->init_image) {
+        json_object_set_new(json, "strength", json_real(options->strength));
+        json_object_set_new(json, "init_image", json_string(base_name(options->init_image)));
+    }
+    if (options->mask) {
+        json_object_set_new(json, "mask", json_string(base_name(options->mask)));
+        json_object_set_new(json, "mask_blur", json_integer(options->mask_blur));
+        json_object_set_new(json, "paste", json_boolean(!options->no_paste));
+    }
+}
+
 char *gen_metadata_json(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}",
@@ -56,16 +78,7 @@ char *gen_metadata_json(const gen_options *options, const gen_picture *picture) 
     if (!json) {
         return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
     }
-    if (options->clip_skip > 0) {
-        json_object_set_new(json, "clip_skip", json_integer(options->clip_skip));
-    }
-    if (options->negative_prompt) {
-        json_object_set_new(json, "negative_prompt", json_string(options->negative_prompt));
-    }
-    if (options->init_image) {
-        json_object_set_new(json, "strength", json_real(options->strength));
-        json_object_set_new(json, "init_image", json_string(base_name(options->init_image)));
-    }
+    gen_metadata_settings(options, json);
     char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
     json_decref(json);
     return text;

@@ -3,6 +3,7 @@
 
 #include "common/flags.h"
 
+#include <pipeline.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,12 @@ static const ht_flag flags[] = {
      .help = "start from this picture (PNG, JPEG)"},
     {"strength", "denoising-strength", 0, HT_FLAG_REAL, AT(strength), 0, 1, "X",
      "how much of it changes, 0 to 1 (0.75)"},
+    {"mask", "mask-image", 0, HT_FLAG_TEXT, AT(mask), .value = "FILE",
+     .help = "repaint only where this picture is white, or transparent; as large as --init-image"},
+    {"mask-blur", NULL, 0, HT_FLAG_U32, AT(mask_blur), 0, HT_MAX_MASK_BLUR, "N",
+     "pixels at the mask's edge over which old and new fade (4)"},
+    {"no-paste", NULL, 0, HT_FLAG_BOOL, AT(no_paste),
+     .help = "do not put the original pixels back around the mask"},
 
     GROUP("How"),
     {"model", NULL, 'm', HT_FLAG_TEXT, AT(model), .value = "NAME|DIR",
@@ -99,7 +106,6 @@ static const ht_flag flags[] = {
     LATER("frames", "video"),
     LATER("video-frames", "video"),
     LATER("fps", "video"),
-    LATER("mask", "inpainting"),
     LATER("lora", "LoRA"),
     LATER("lora-model-dir", "LoRA"),
     LATER("vae-tiling", "tiles are used by themselves when memory is short; the switch"),
@@ -146,6 +152,9 @@ static bool check(const gen_options *o) {
     if (!o->prompt && !o->prompt_file) {
         return refuse("there is no --prompt; see --help");
     }
+    if (o->mask && !o->init_image) {
+        return refuse("--mask needs --init-image, the picture of which it says what is repainted");
+    }
     if (o->attention && strcmp(o->attention, "dense") != 0) {
         if (strcmp(o->attention, "sage") == 0 || strcmp(o->attention, "paro") == 0) {
             fprintf(stderr, "gen: --attention %s is not in this version\n", o->attention);
@@ -160,8 +169,12 @@ static bool check(const gen_options *o) {
 }
 
 bool gen_options_parse(int argc, char **argv, gen_options *options) {
-    *options = (gen_options){
-        .model = "scenes-dit", .strength = 0.75, .batch_count = 1, .cfg_scale = -1, .seed = -1};
+    *options = (gen_options){.model = "scenes-dit",
+                             .strength = 0.75,
+                             .mask_blur = 4,
+                             .batch_count = 1,
+                             .cfg_scale = -1,
+                             .seed = -1};
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }

@@ -10,6 +10,9 @@ typedef struct gen_options {
     const char *prompt, *negative_prompt, *prompt_file;
     const char *init_image;
     double strength;
+    const char *mask;
+    uint32_t mask_blur;
+    bool no_paste;
     uint32_t width, height, steps, batch_count;
     double cfg_scale;
     int64_t seed;

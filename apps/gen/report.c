@@ -22,7 +22,7 @@ static json_t *part_json(const ht_part_report *part) {
                      (json_int_t)part->activation_bytes, "dispatches", (int)part->dispatches);
 }
 
-static json_t *picture_json(const gen_picture *picture) {
+static json_t *picture_json(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     json_t *json =
         json_pack("{s:s, s:I, s:i, s:i, s:i, s:s, s:s, s:f, s:i, s:b, s:f, s:I, s:I, s:s}", "path",
@@ -45,6 +45,7 @@ static json_t *picture_json(const gen_picture *picture) {
         }
     }
     json_object_set_new(json, "prompt", json_string(picture->prompt));
+    gen_metadata_settings(options, json);
     json_object_set_new(json, "phase_seconds", phases);
     json_object_set_new(json, "step_seconds", steps);
     json_object_set_new(json, "parts", parts);
@@ -61,7 +62,7 @@ bool gen_report_write(const gen_report *report, ht_app_log *log) {
     char why[512] = "out of memory";
     json_t *pictures = json_array();
     for (size_t i = 0; i < report->count; ++i) {
-        json_array_append_new(pictures, picture_json(&report->pictures[i]));
+        json_array_append_new(pictures, picture_json(report->options, &report->pictures[i]));
     }
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:I, s:o}", "version", HT_VERSION, "model",

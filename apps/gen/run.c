@@ -3,7 +3,6 @@
 
 #include "common/cache.h"
 #include "common/models.h"
-#include "common/png.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ typedef struct session {
     ht_pipeline *pipeline;
     gen_prompts prompts;
     ht_app_progress progress;
-    ht_image init;
+    gen_pictures given;
     check_state check;
     gen_picture *pictures;
     size_t made;
@@ -71,21 +70,6 @@ static uint64_t first_seed(int64_t asked) {
         random = (uint32_t)(ht_app_seconds() * 1e6);
     }
     return random;
-}
-
-static bool read_init(session *s) {
-    const char *path = s->options->init_image, *why;
-    uint32_t width, height;
-    if (!path) {
-        return true;
-    }
-    uint8_t *pixels = ht_picture_read(path, &width, &height, &why);
-    if (!pixels) {
-        ht_app_say(s->log, HT_LOG_ERROR, "'%s' cannot be read as a picture: %s", path, why);
-        return false;
-    }
-    s->init = (ht_image){.width = width, .height = height, .rgb = pixels};
-    return true;
 }
 
 // HT_TIER=portable|cpu|dot chooses the kernels, for tests.
@@ -150,8 +134,11 @@ static ht_status make_picture(session *s, const gen_job *job) {
         .seed = job->seed,
         .sampler = o->sampler,
         .schedule = o->schedule,
-        .init = o->init_image ? &s->init : NULL,
+        .init = o->init_image ? &s->given.init : NULL,
         .strength = (float)o->strength,
+        .mask = o->mask ? &s->given.mask : NULL,
+        .mask_blur = o->mask_blur,
+        .no_paste = o->no_paste,
         .clip_skip = o->clip_skip,
         .strict = o->strict,
         .preview_every = o->preview ? 1 : 0,
@@ -225,7 +212,7 @@ static int work(session *s) {
     uint64_t seed = first_seed(o->seed);
     size_t count = s->prompts.count * o->batch_count;
     gen_job first = {.prompt = s->prompts.lines[0], .seed = seed, .count = count};
-    if (!gen_output_check(o, s->log, &first) || !read_init(s)) {
+    if (!gen_output_check(o, s->log, &first) || !gen_pictures_read(o, s->log, &s->given)) {
         return EXIT_FAILED;
     }
     if (!ht_model_find(o->model, s->model_path, sizeof(s->model_path), why, sizeof(why))) {
@@ -266,7 +253,7 @@ int gen_run(const gen_options *options, ht_app_log *log, const volatile int *sto
     if (*stop) {
         code = EXIT_CANCELLED;
     }
-    free(s.init.rgb);
+    gen_pictures_free(&s.given);
     free(s.pictures);
     gen_prompts_free(&s.prompts);
     ht_pipeline_destroy(&s.pipeline);

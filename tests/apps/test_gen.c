@@ -106,6 +106,8 @@ static void test_flags(void **state) {
         {NULL, "--prompt x --lora a:1", 2, "LoRA"},
         {NULL, "--prompt x --attention paro", 2, "paro is not in this version"},
         {NULL, "--prompt x --attention odd", 2, "expected dense"},
+        {NULL, "--prompt x --mask m.png", 2, "--mask needs --init-image"},
+        {NULL, "--prompt x --mask-blur 300", 2, "a whole number from 0 to 256"},
         {NULL, "--prompt x -o - --json", 2, "cannot both go to stdout"},
         {NULL, "word", 2, "'word' is not a flag"},
         {NULL, "--help", 0, "usage: gen --prompt TEXT"},
@@ -129,6 +131,7 @@ static void test_outputs_refused(void **state) {
         {NULL, "-m tiny --prompt-file none.txt", 1, "'none.txt': No such file"},
         {NULL, "-m tiny --prompt-file empty.txt", 1, "'empty.txt' holds no prompt"},
         {NULL, "-p x -m tiny -i there.png -o n.png", 1, "'there.png' cannot be read as a picture"},
+        {NULL, "-p x -m tiny -i there.png --mask none.png -o n.png", 1, "cannot be read"},
         {NULL, "-p x -m tiny -o /dev/full", 1, "/dev/full': No space left"},
     };
     ht_test_write(&folder, "there.png", "old", 3);
@@ -316,6 +319,23 @@ static void test_many(void **state) {
                          output, sizeof(output)),
                      0);
     assert_true(exists("j.jpg") && exists("v.png"));
+    // under a mask, which is recorded
+    assert_int_equal(
+        gen("", "-m tiny -p x -i gen-3.png --mask gen-3.png --w8a8 -o m.png -q --json m.json",
+            output, sizeof(output)),
+        0);
+    png = ht_test_read_file(ht_test_folder_file(&folder, "m.png"), &bytes);
+    text = png_text(png, bytes, "tEXt", "parameters");
+    assert_non_null(strstr(text, "Denoising strength: 0.75, Mask blur: 4"));
+    free(text);
+    free(png);
+    json_t *json = json_load_file(ht_test_folder_file(&folder, "m.json"), 0, NULL);
+    json_t *picture = json_array_get(json_object_get(json, "pictures"), 0);
+    assert_string_equal(json_string_value(json_object_get(picture, "mask")), "gen-3.png");
+    json_decref(json);
+    assert_int_equal(gen("", "-m tiny -p x -H 16 -o flat.png", output, sizeof(output)), 0);
+    expect(&(refusal){NULL, "-m tiny -p x -i gen-3.png --mask flat.png -o n.png", 1,
+                      "the mask has 32 x 16 pixels, the initial picture 32 x 32"});
 }
 
 static void test_check(void **state) {

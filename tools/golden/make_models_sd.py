@@ -62,6 +62,12 @@ def save_parts(folder, parts):
         part.save_pretrained(model_dir(folder, name))
 
 
+def link(target, folder, name):
+    path = os.path.join(model_dir(folder), name)
+    if not os.path.islink(path):
+        os.symlink(target, path)
+
+
 def write_index(folder, name, parts, **more):
     index = {"_class_name": name, "_diffusers_version": "0.30.0", **more}
     for key, part in parts.items():
@@ -100,6 +106,12 @@ def main():
         152, in_channels=9, block_out_channels=(8, 8, 16), layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"))})
+    for name in ("scheduler", "text_encoder", "tokenizer", "vae"):
+        link(f"../tiny-sd/{name}", "tiny-sd-inpaint", name)
+    link("../tiny-unet-inpaint/unet", "tiny-sd-inpaint", "unet")
+    write_index("tiny-sd-inpaint", "StableDiffusionInpaintPipeline",
+                {"text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel",
+                 "vae": "AutoencoderKL", "scheduler": "DDIMScheduler", "tokenizer": "CLIPTokenizer"})
     tidy()
 
 
