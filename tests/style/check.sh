@@ -129,7 +129,7 @@ rule_docs() {
     local program flag
     while read -r program flag; do
         grep -qE -- "--$flag([^a-z-]|\$)" docs/cli.md || offend "docs/cli.md: no --$flag"
-        sed 's/\\-/-/g' "docs/man/$program.1" | grep -qE -- "--$flag([^a-z-]|\$)" ||
+        sed 's/\\-/-/g' "docs/man/$program.1" | grep -E -- "--$flag([^a-z-]|\$)" > /dev/null ||
             offend "docs/man/$program.1: no --$flag"
     done < <(for program in gen/options gen-bench/main gen-quantize/options; do
         sed -nE "s|^ *\{\"([a-z0-9-]+)\",.*HT_FLAG_.*|${program%/*} \1|p" "apps/$program.c"
