@@ -36,6 +36,9 @@ typedef struct ht_unet_config {
 } ht_unet_config;
 
 HT_API ht_status ht_unet_config_read(ht_context *context, const char *folder, ht_unet_config *out);
+// Do the sizes go together? `path` is of the file that has them, for the message.
+HT_API ht_status ht_unet_config_check(ht_context *context, const char *path,
+                                      const ht_unet_config *config);
 HT_API ht_status ht_unet_weight_map(ht_context *context, const ht_unet_config *config,
                                     ht_weight_map *out);
 

@@ -104,8 +104,8 @@ static ht_status read_added(ht_config *json, ht_unet_config *c) {
     return json->status;
 }
 
-static ht_status check_sizes(ht_config *json, const ht_unet_config *c) {
-    ht_unet_plan *plan = ht_alloc(json->context, sizeof(*plan));
+ht_status ht_unet_config_check(ht_context *context, const char *path, const ht_unet_config *c) {
+    ht_unet_plan *plan = ht_alloc(context, sizeof(*plan));
     if (!plan) {
         return HT_ERR_NO_MEMORY;
     }
@@ -114,22 +114,22 @@ static ht_status check_sizes(ht_config *json, const ht_unet_config *c) {
     for (uint32_t i = 0; i < plan->count && status == HT_OK; ++i) {
         const ht_unet_part *part = &plan->parts[i];
         if (part->in % c->groups != 0 || part->out % c->groups != 0) {
-            status = ht_fail(json->context, HT_ERR_IO,
-                             "'%s': %s: %u or %u channels cannot be split in %u norm groups",
-                             json->path, part->prefix, part->in, part->out, c->groups);
+            status = ht_fail(context, HT_ERR_IO,
+                             "'%s': %s: %u or %u channels cannot be split in %u norm groups", path,
+                             part->prefix, part->in, part->out, c->groups);
         } else if (part->kind == HT_UNET_TRANSFORMER && part->out % part->heads != 0) {
-            status = ht_fail(json->context, HT_ERR_IO,
-                             "'%s': %s: %u channels cannot be split in %u heads", json->path,
-                             part->prefix, part->out, part->heads);
+            status =
+                ht_fail(context, HT_ERR_IO, "'%s': %s: %u channels cannot be split in %u heads",
+                        path, part->prefix, part->out, part->heads);
         }
     }
     if (status == HT_OK && plan->layers > HT_UNET_MAX_LAYERS) {
-        status = ht_fail(json->context, HT_ERR_UNSUPPORTED,
+        status = ht_fail(context, HT_ERR_UNSUPPORTED,
                          "'%s': %u transformer layers, at most "
                          "%d",
-                         json->path, plan->layers, HT_UNET_MAX_LAYERS);
+                         path, plan->layers, HT_UNET_MAX_LAYERS);
     }
-    ht_free(json->context, plan);
+    ht_free(context, plan);
     return status;
 }
 
@@ -170,7 +170,7 @@ static ht_status read_all(ht_config *json, ht_unet_config *c) {
     if (status == HT_OK) {
         status = check_options(json);
     }
-    return status == HT_OK ? check_sizes(json, c) : status;
+    return status == HT_OK ? ht_unet_config_check(json->context, json->path, c) : status;
 }
 
 ht_status ht_unet_config_read(ht_context *context, const char *folder, ht_unet_config *out) {

@@ -5,7 +5,7 @@
 
 static ht_status read(ht_pipeline *p, const char *folder, const ht_weights *weights) {
     (void)weights;
-    ht_status status = ht_unet_config_read(p->context, folder, &p->unet);
+    ht_status status = folder ? ht_unet_config_read(p->context, folder, &p->unet) : HT_OK;
     p->unet.recipe = p->recipe;
     if (status == HT_OK && !p->unet_plan) {
         p->unet_plan = ht_alloc(p->context, sizeof(*p->unet_plan));

@@ -1,6 +1,8 @@
 // The pipeline classes of diffusers that can be run, and what each is made of.
 #include "pipeline_internal.h"
 
+#include <string.h>
+
 #define VAE                                                                                        \
     {                                                                                              \
         "vae", {                                                                                   \
@@ -61,3 +63,14 @@ static const ht_family stable_diffusion_xl = {
 };
 
 const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl, NULL};
+
+const ht_family *ht_family_find(const char *class_name) {
+    for (uint32_t i = 0; ht_families[i]; ++i) {
+        for (uint32_t c = 0; ht_families[i]->classes[c]; ++c) {
+            if (strcmp(ht_families[i]->classes[c], class_name) == 0) {
+                return ht_families[i];
+            }
+        }
+    }
+    return NULL;
+}

@@ -2,6 +2,7 @@
 #include "pipeline_internal.h"
 
 #include "common/layers.h"
+#include "common/ldm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,37 +70,61 @@ static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
     return HT_OK;
 }
 
+// A part of a file with the names of single-file models is seen under those of diffusers.
+static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *map,
+                           uint32_t *left_over) {
+    static const ht_ldm_part parts[] = {[PART_TEXT] = HT_LDM_TEXT,
+                                        [PART_DENOISER] = HT_LDM_UNET,
+                                        [PART_VAE] = HT_LDM_VAE,
+                                        [PART_TEXT_2] = HT_LDM_TEXT_2};
+    ht_part *part = &p->parts[index];
+    ht_ldm_names names;
+    *left_over = 0;
+    if (!part->file || !ht_ldm_recognise(part->weights, parts[index], &names)) {
+        return HT_OK;
+    }
+    bool unet = index == PART_DENOISER;
+    names.levels = unet ? p->unet.levels : p->vae.levels;
+    names.layers_per_block = unet ? p->unet.layers_per_block : p->vae.layers_per_block;
+    return ht_ldm_view(part->weights, &names, map, left_over);
+}
+
+// Packed or from the cache, as the recipe says.
+static ht_status apply_recipe(ht_pipeline *p, ht_part *part, const ht_weight_map *map) {
+    ht_status status = check_packed(p, part->weights);
+    if (status == HT_OK) {
+        status = ht_recipe_check(p->recipe, map);
+    }
+    return status == HT_OK ? ht_weight_cache_open(p, part, &part->weights) : status;
+}
+
 ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     ht_part *part = &p->parts[index];
     if (part->weights) {
         return HT_OK;
     }
     ht_weights_desc desc = {.path = part->file ? part->file : part->path, .format = part->format};
+    ht_weight_map map = {0};
+    uint32_t hidden = 0, left_over = 0;
     ht_status status = ht_weights_open(p->context, &desc, &part->weights);
-    if (status == HT_OK && index == PART_DENOISER && p->recipe) {
-        status = check_packed(p, part->weights);
-        if (status == HT_OK) {
-            status = ht_weight_cache_open(p, part, &part->weights);
-        }
-    }
-    if (status != HT_OK) {
-        ht_part_close(p, index);
-        return status;
-    }
-    ht_weight_map map;
-    uint32_t left_over = 0;
-    status = make_map(p, index, &map);
     if (status == HT_OK) {
+        status = make_map(p, index, &map);
+    }
+    if (status == HT_OK) {
+        status = view_part(p, index, &map, &hidden);
+    }
+    if (status == HT_OK) { // before anything is packed
         status = ht_weight_map_check(&map, part->weights, &left_over);
     }
     if (status == HT_OK && index == PART_DENOISER && p->recipe) {
-        status = ht_recipe_check(p->recipe, &map);
+        status = apply_recipe(p, part, &map);
     }
     ht_weight_map_clear(&map);
     if (status != HT_OK) {
         ht_part_close(p, index);
-    } else if (left_over > 0) {
-        ht_log(p->context, HT_LOG_INFO, "'%s': %u tensors are not used", part->path, left_over);
+    } else if (left_over + hidden > 0) {
+        ht_log(p->context, HT_LOG_INFO, "'%s': %u tensors are not used", part->path,
+               left_over + hidden);
     }
     return status;
 }

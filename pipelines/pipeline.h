@@ -1,4 +1,5 @@
-// Text to picture: a model folder in the diffusers layout, opened once, for any number of pictures.
+// Text to picture: a model in the diffusers layout or in one file, opened once, for any number of
+// pictures.
 #ifndef HALFTONE_PIPELINES_PIPELINE_H
 #define HALFTONE_PIPELINES_PIPELINE_H
 
@@ -15,13 +16,18 @@ typedef struct ht_pipeline ht_pipeline;
 struct ht_progress;
 
 typedef struct ht_pipeline_options {
-    ht_format weights;         // of matrices and convolutions on the device; NONE: f16
-    ht_format activations;     // of denoiser and VAE; NONE: what is safe and fast
-    const char *recipe;        // path of a recipe for the denoiser's layers; NULL: the one that a
-                               // packed checkpoint carries, else float
-    const char *denoiser;      // file of its weights; NULL: in the model's folder
-    const char *cache;         // folder for weights packed on loading; NULL: packed each time
-    uint64_t cache_bytes;      // the oldest are removed beyond this
+    ht_format weights;     // of matrices and convolutions on the device; NONE: f16
+    ht_format activations; // of denoiser and VAE; NONE: what is safe and fast
+    const char *recipe;    // path of a recipe for the denoiser's layers; NULL: the one that a
+                           // packed checkpoint carries, else float
+    const char *denoiser;  // file of its weights; NULL: in the model's folder
+    // A model in one file has neither configurations nor a tokenizer.
+    const char *config;            // folder of a model to take them from; NULL: found by the shapes
+    const char *const *tokenizers; // folders to look in for the vocabulary, ends with NULL; or NULL
+    const char *tokenizer;         // folder of a vocabulary, of any model; NULL: the model's own
+    const char *prediction;        // "epsilon", "v" or "sample"; NULL: as the model says
+    const char *cache;             // folder for weights packed on loading; NULL: packed each time
+    uint64_t cache_bytes;          // the oldest are removed beyond this
     bool keep_loaded;          // keep every part between pictures instead of freeing it after use
     bool profile;              // per-node timings, logged at debug level by kind
     uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
@@ -127,8 +133,9 @@ typedef struct ht_report {
     ht_part_report parts[HT_REPORT_PARTS];
 } ht_report;
 
-// Read and check everything but the weights' values. `folder` is a path.
-HT_API ht_status ht_pipeline_open(ht_context *context, const char *folder,
+// Read and check everything but the weights' values. `path` is a folder in the diffusers layout or a
+// model in one file.
+HT_API ht_status ht_pipeline_open(ht_context *context, const char *path,
                                   const ht_pipeline_options *options, ht_pipeline **out);
 HT_API void ht_pipeline_destroy(ht_pipeline **pipeline);
 HT_API const ht_pipeline_info *ht_pipeline_get_info(const ht_pipeline *pipeline);

@@ -87,6 +87,7 @@ struct ht_run;
 
 // A kind of denoiser.
 typedef struct ht_denoiser {
+    // The configuration, from `folder` or, when that is NULL, already there.
     ht_status (*read)(struct ht_pipeline *p, const char *folder, const ht_weights *weights);
     void (*shape)(const struct ht_pipeline *p, ht_denoiser_shape *shape);
     ht_status (*map)(const struct ht_pipeline *p, ht_weight_map *map);
@@ -103,8 +104,9 @@ typedef struct ht_denoiser {
 
 // A kind of text encoding.
 typedef struct ht_text_encoding {
-    ht_status (*read)(struct ht_pipeline *p);                     // configurations
-    ht_status (*open)(struct ht_pipeline *p, const char *folder); // tokenizers, and do they fit?
+    ht_status (*read)(struct ht_pipeline *p); // configurations
+    // Tokenizers, and do they fit? `folder` is NULL when there is none.
+    ht_status (*open)(struct ht_pipeline *p, const char *folder);
     void (*close)(struct ht_pipeline *p);
     ht_status (*map)(const struct ht_pipeline *p, uint32_t part, ht_weight_map *map);
     // texts[batch] -> p->text: length, tokens, embeds, pooled.
@@ -127,7 +129,8 @@ typedef struct ht_family {
     uint32_t steps; // usual
     float cfg_scale;
 } ht_family;
-extern const ht_family *const ht_families[]; // ends with NULL
+extern const ht_family *const ht_families[];             // ends with NULL
+const ht_family *ht_family_find(const char *class_name); // or NULL
 extern const ht_text_encoding ht_text_t5, ht_text_clip;
 extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet;
 
@@ -155,10 +158,13 @@ struct ht_pipeline {
     ht_sampler_config sampler;
     ht_tokenizer *tokenizer;
     ht_clip_tokenizer *clip_tokenizers[HT_MAX_TEXT_ENCODERS];
-    bool zero_negative; // an empty negative prompt is zeros, not a text
-    ht_recipe *recipe;  // or NULL
-    char *cache;        // folder, or NULL
-    bool own_recipe;    // the one that the packed checkpoint carries
+    const char *clip_pad[HT_MAX_TEXT_ENCODERS]; // entry that fills rows; NULL: the tokenizer's own
+    int prediction;                             // ht_prediction that was asked for, or -1
+    uint32_t single_steps;                      // usual of a model in one file; 0: its family's
+    bool zero_negative;                         // an empty negative prompt is zeros, not a text
+    ht_recipe *recipe;                          // or NULL
+    char *cache;                                // folder, or NULL
+    bool own_recipe;                            // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
     ht_text_stage text;
     ht_denoise_stage denoise;
@@ -194,6 +200,11 @@ typedef struct ht_run {
     float *latent; // [C, h, w]
     ht_inpaint inpaint;
 } ht_run;
+
+// Family, configurations and schedule of a model in one file (single_file.c).
+ht_status ht_single_file_read(ht_pipeline *p, const char *path);
+// Tokenizer of such a model, for the text encoder `index`.
+ht_status ht_single_file_tokenizer(ht_pipeline *p, uint32_t index);
 
 double ht_seconds(void);
 // "folder/name" in memory of the context, or NULL.

@@ -22,17 +22,6 @@ static ht_status check_component(ht_pipeline *p, ht_config *json, const ht_compo
                    c->classes[0]);
 }
 
-static const ht_family *find_family(const char *name) {
-    for (uint32_t i = 0; ht_families[i]; ++i) {
-        for (uint32_t c = 0; ht_families[i]->classes[c]; ++c) {
-            if (strcmp(ht_families[i]->classes[c], name) == 0) {
-                return ht_families[i];
-            }
-        }
-    }
-    return NULL;
-}
-
 static ht_status refuse_class(ht_pipeline *p, const char *folder) {
     char known[512] = "";
     for (uint32_t i = 0; ht_families[i]; ++i) {
@@ -49,7 +38,7 @@ static ht_status refuse_class(ht_pipeline *p, const char *folder) {
 static ht_status read_index(ht_pipeline *p, const char *folder) {
     struct stat info;
     if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) {
-        return ht_fail(p->context, HT_ERR_IO, "there is no model folder '%s'", folder);
+        return ht_fail(p->context, HT_ERR_IO, "there is no model '%s'", folder);
     }
     if (!ht_config_exists(folder, "model_index.json")) {
         return ht_fail(p->context, HT_ERR_IO,
@@ -63,7 +52,7 @@ static ht_status read_index(ht_pipeline *p, const char *folder) {
     }
     const char *name = ht_config_text(&json, "_class_name", "");
     snprintf(p->info.class_name, sizeof(p->info.class_name), "%s", name);
-    p->family = find_family(name);
+    p->family = ht_family_find(name);
     p->zero_negative = ht_config_bool(&json, "force_zeros_for_empty_prompt", false);
     status = json.status;
     if (status == HT_OK && !p->family) {
@@ -86,7 +75,8 @@ char *ht_path_join(ht_context *context, const char *folder, const char *name) {
     return path;
 }
 
-static ht_status name_parts(ht_pipeline *p, const char *folder) {
+// Folder and file of each part; either may be NULL, not both.
+static ht_status name_parts(ht_pipeline *p, const char *folder, const char *file) {
     ht_format format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         p->parts[i].name = p->family->parts[i];
@@ -94,12 +84,15 @@ static ht_status name_parts(ht_pipeline *p, const char *folder) {
             continue;
         }
         p->parts[i].format = format;
-        p->parts[i].path = ht_path_join(p->context, folder, p->parts[i].name);
-        if (!p->parts[i].path) {
+        p->parts[i].path = folder ? ht_path_join(p->context, folder, p->parts[i].name)
+                                  : ht_strdup(p->context, file);
+        p->parts[i].file = file ? ht_strdup(p->context, file) : NULL;
+        if (!p->parts[i].path || (file && !p->parts[i].file)) {
             return HT_ERR_NO_MEMORY;
         }
     }
     if (p->options.denoiser) {
+        ht_free(p->context, p->parts[PART_DENOISER].file);
         p->parts[PART_DENOISER].file = ht_strdup(p->context, p->options.denoiser);
         p->options.denoiser = NULL; // the caller's
         return p->parts[PART_DENOISER].file ? HT_OK : HT_ERR_NO_MEMORY;
@@ -107,10 +100,10 @@ static ht_status name_parts(ht_pipeline *p, const char *folder) {
     return HT_OK;
 }
 
-// Configurations, and the tables of all weights against the files.
-static ht_status read_parts(ht_pipeline *p) {
-    ht_status status = p->family->text->read(p);
-    if (status == HT_OK) {
+// Configurations, unless they are known, and the tables of all weights against the files.
+static ht_status read_parts(ht_pipeline *p, bool known) {
+    ht_status status = known ? HT_OK : p->family->text->read(p);
+    if (status == HT_OK && !known) {
         status = ht_vae_config_read(p->context, p->parts[PART_VAE].path, &p->vae);
     }
     if (status == HT_OK) { // its file decides about a part of the configuration
@@ -125,7 +118,7 @@ static ht_status read_parts(ht_pipeline *p) {
                 ht_recipe_parse(p->context, ht_weights_path(dit->weights), carried, &p->recipe);
         }
         if (status == HT_OK) {
-            status = p->family->denoiser->read(p, dit->path, dit->weights);
+            status = p->family->denoiser->read(p, known ? NULL : dit->path, dit->weights);
         }
         ht_part_close(p, PART_DENOISER);
     }
@@ -169,9 +162,9 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
     uint32_t edge = p->shape.sample_size * ht_vae_factor(&p->vae);
     info->grid = ht_vae_factor(&p->vae) * p->shape.multiple;
     info->width = info->height = edge;
-    info->steps = p->family->steps;
+    info->steps = p->single_steps > 0 ? p->single_steps : p->family->steps;
     info->cfg_scale = p->family->cfg_scale;
-    if (!ht_config_exists(folder, "halftone.json")) {
+    if (!folder || !ht_config_exists(folder, "halftone.json")) {
         return HT_OK;
     }
     ht_config json, defaults;
@@ -223,18 +216,60 @@ static void check_keeping(ht_pipeline *p) {
     }
 }
 
-static ht_status open_all(ht_pipeline *p, const char *folder) {
-    ht_status status = read_index(p, folder);
+static bool is_file(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+static ht_status read_sampler(ht_pipeline *p, const char *folder) {
+    char *path = ht_path_join(p->context, folder, "scheduler");
+    ht_status status =
+        path ? ht_sampler_config_read(p->context, path, &p->sampler) : HT_ERR_NO_MEMORY;
+    ht_free(p->context, path);
+    return status;
+}
+
+// What is predicted, as asked for.
+static ht_status read_prediction(ht_pipeline *p) {
+    static const struct {
+        const char *name;
+        ht_prediction prediction;
+    } rows[] = {{"epsilon", HT_PREDICT_EPSILON},
+                {"eps", HT_PREDICT_EPSILON},
+                {"v", HT_PREDICT_V},
+                {"v_prediction", HT_PREDICT_V},
+                {"sample", HT_PREDICT_SAMPLE}};
+    const char *asked = p->options.prediction;
+    p->prediction = -1;
+    for (size_t i = 0; asked && i < sizeof(rows) / sizeof(*rows); ++i) {
+        if (strcmp(rows[i].name, asked) == 0) {
+            p->prediction = (int)rows[i].prediction;
+            return HT_OK;
+        }
+    }
+    return asked ? ht_fail(p->context, HT_ERR_INVALID,
+                           "there is no prediction '%s'; known: epsilon, v, sample", asked)
+                 : HT_OK;
+}
+
+static ht_status open_all(ht_pipeline *p, const char *path) {
+    const char *file = is_file(path) ? path : NULL;
+    const char *folder = file ? p->options.config : path;
+    ht_status status = read_prediction(p);
     if (status == HT_OK) {
-        status = name_parts(p, folder);
+        status = folder ? read_index(p, folder) : ht_single_file_read(p, file);
     }
     if (status == HT_OK) {
-        char *path = ht_path_join(p->context, folder, "scheduler");
-        status = path ? ht_sampler_config_read(p->context, path, &p->sampler) : HT_ERR_NO_MEMORY;
-        ht_free(p->context, path);
+        status = name_parts(p, folder, file);
+    }
+    if (status == HT_OK && folder) {
+        status = read_sampler(p, folder);
+    }
+    if (status == HT_OK && p->prediction >= 0) {
+        p->sampler.prediction = (ht_prediction)p->prediction;
     }
     if (status == HT_OK) {
-        status = read_parts(p);
+        status = read_parts(p, !folder);
     }
     if (status == HT_OK) {
         status = p->family->text->open(p, folder);
@@ -254,7 +289,7 @@ static ht_status open_all(ht_pipeline *p, const char *folder) {
     return status;
 }
 
-ht_status ht_pipeline_open(ht_context *context, const char *folder,
+ht_status ht_pipeline_open(ht_context *context, const char *path,
                            const ht_pipeline_options *options, ht_pipeline **out) {
     ht_pipeline *p = ht_alloc(context, sizeof(*p));
     *out = NULL;
@@ -272,8 +307,10 @@ ht_status ht_pipeline_open(ht_context *context, const char *folder,
         status = p->cache ? HT_OK : HT_ERR_NO_MEMORY;
     }
     if (status == HT_OK) {
-        status = open_all(p, folder);
+        status = open_all(p, path);
     }
+    p->options.config = p->options.tokenizer = p->options.prediction = NULL; // the caller's
+    p->options.tokenizers = NULL;
     if (status != HT_OK) {
         ht_pipeline_destroy(&p);
     }

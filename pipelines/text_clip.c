@@ -344,10 +344,18 @@ static ht_status read(ht_pipeline *p) {
 }
 
 static ht_status open_one(ht_pipeline *p, const char *folder, const char *name, uint32_t index) {
-    char *path = ht_path_join(p->context, folder, name);
-    ht_status status = path ? ht_clip_tokenizer_open(p->context, path, &p->clip_tokenizers[index])
-                            : HT_ERR_NO_MEMORY;
+    char *path = folder ? ht_path_join(p->context, folder, name) : NULL;
+    const char *asked = p->options.tokenizer ? p->options.tokenizer : path;
+    ht_status status = HT_ERR_NO_MEMORY;
+    if (asked) {
+        status = ht_clip_tokenizer_open(p->context, asked, &p->clip_tokenizers[index]);
+    } else if (!folder) {
+        status = ht_single_file_tokenizer(p, index);
+    }
     ht_free(p->context, path);
+    if (status == HT_OK && p->clip_pad[index]) {
+        status = ht_clip_tokenizer_pad_with(p->clip_tokenizers[index], p->clip_pad[index]);
+    }
     if (status != HT_OK) {
         return status;
     }

@@ -4,6 +4,7 @@
 #include "folder.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
@@ -29,24 +30,32 @@ static void add(folder_list *list, const char *head, const char *tail) {
 // What is looked for, and where.
 typedef struct kind {
     const char *name, *variable, *home, *install, *source;
-    const char *ending;             // of the file or folder behind a name
+    const char *endings[4];         // of the file or folder behind a name
     bool (*is_there)(const char *); // is it what a name may stand for?
 } kind;
 static bool is_readable(const char *path);
+static bool is_model_path(const char *path);
 static const kind models = {"model",
                             "HALFTONE_MODELS",
                             "/halftone/models",
                             HT_INSTALL_DATA "/models",
                             HT_SOURCE_ASSETS "/models",
-                            "",
-                            ht_is_folder};
+                            {"", ".safetensors", ".gguf"},
+                            is_model_path};
 static const kind recipes = {"recipe",
                              "HALFTONE_RECIPES",
                              "/halftone/recipes",
                              HT_INSTALL_DATA "/recipes",
                              HT_SOURCE_ASSETS "/recipes",
-                             ".json",
+                             {".json"},
                              is_readable};
+static const kind tokenizers = {"tokenizer",
+                                "HALFTONE_TOKENIZERS",
+                                "/halftone/tokenizers",
+                                HT_INSTALL_DATA "/tokenizers",
+                                HT_SOURCE_ASSETS "/tokenizers",
+                                {""},
+                                ht_is_folder};
 
 static void add_environment(folder_list *list, const kind *what) {
     const char *own = getenv(what->variable);
@@ -107,6 +116,22 @@ static bool is_readable(const char *path) {
     return access(path, R_OK) == 0;
 }
 
+static bool ends_with(const char *text, const char *ending) {
+    size_t length = strlen(text), tail = strlen(ending);
+    return length > tail && strcmp(text + length - tail, ending) == 0;
+}
+
+// Could this be a model in one file?
+static bool is_single_file(const char *path) {
+    struct stat info;
+    return (ends_with(path, ".safetensors") || ends_with(path, ".gguf")) &&
+           stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+static bool is_model_path(const char *path) {
+    return ht_is_folder(path) || is_single_file(path);
+}
+
 static void say_not_found(char *why, size_t why_bytes, const folder_list *list, const kind *what,
                           const char *name) {
     int at = snprintf(why, why_bytes, "there is no %s '%s'; looked in", what->name, name);
@@ -124,8 +149,11 @@ static bool find_in_folders(const kind *what, const char *name, char *path, size
     }
     bool found = false;
     for (size_t i = 0; i < list->count && !found; ++i) {
-        int length = snprintf(path, path_bytes, "%s/%s%s", list->paths[i], name, what->ending);
-        found = length > 0 && (size_t)length < path_bytes && what->is_there(path);
+        for (size_t e = 0; !found && e < 4 && what->endings[e]; ++e) {
+            int length =
+                snprintf(path, path_bytes, "%s/%s%s", list->paths[i], name, what->endings[e]);
+            found = length > 0 && (size_t)length < path_bytes && what->is_there(path);
+        }
     }
     if (!found) {
         say_not_found(why, why_bytes, list, what, name);
@@ -138,15 +166,11 @@ bool ht_model_find(const char *name, char *path, size_t path_bytes, char *why, s
     struct stat info;
     snprintf(path, path_bytes, "%s", name);
     if (stat(name, &info) == 0 && S_ISREG(info.st_mode)) {
-        snprintf(why, why_bytes,
-                 "'%s' is a file; single-file models are not in this version, a folder in the "
-                 "diffusers layout is",
-                 name);
-        return false;
+        return true;
     }
     if (strchr(name, '/') || is_model(name)) {
         if (!ht_is_folder(name)) {
-            snprintf(why, why_bytes, "there is no model folder '%s'", name);
+            snprintf(why, why_bytes, "there is no model '%s'", name);
             return false;
         }
         return true;
@@ -177,6 +201,17 @@ static void describe(const char *path, char *text, size_t bytes) {
     describe_file(length > 0 && length < PATH_MAX ? file : "", text, bytes);
 }
 
+// A model in one file, under its name without the ending.
+static void list_file(char *name, const char *path, ht_model_list_fn each, void *user) {
+    struct stat info;
+    char text[64] = "";
+    if (stat(path, &info) == 0) {
+        snprintf(text, sizeof(text), "one file, %.1f GB", (double)info.st_size * 1e-9);
+    }
+    *strrchr(name, '.') = 0;
+    each(user, name, path, text);
+}
+
 static void list_folder(const char *folder, ht_model_list_fn each, void *user) {
     struct dirent **names;
     int count = scandir(folder, &names, NULL, alphasort);
@@ -186,6 +221,8 @@ static void list_folder(const char *folder, ht_model_list_fn each, void *user) {
         if (names[i]->d_name[0] != '.' && length > 0 && length < PATH_MAX && is_model(path)) {
             describe(path, text, sizeof(text));
             each(user, names[i]->d_name, path, text);
+        } else if (names[i]->d_name[0] != '.' && length < PATH_MAX && is_single_file(path)) {
+            list_file(names[i]->d_name, path, each, user);
         }
         free(names[i]);
     }
@@ -227,4 +264,91 @@ void ht_recipe_list(ht_model_list_fn each, void *user) {
         list_recipe_folder(list->paths[i], each, user);
     }
     free(list);
+}
+
+// ---- tokenizers
+
+typedef struct path_list {
+    char **paths;
+    size_t count;
+    bool failed; // out of memory
+} path_list;
+
+// Add HEAD/TAIL if a tokenizer is there.
+static void add_tokenizer(path_list *list, const char *head, const char *tail) {
+    static const char *const files[] = {"vocab.json", "bpe_simple_vocab_16e6.txt.gz",
+                                        "bpe_simple_vocab_16e6.txt"};
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); ++i) {
+        char folder[PATH_MAX], file[PATH_MAX];
+        int length = snprintf(folder, sizeof(folder), "%s%s", head, tail);
+        int full = snprintf(file, sizeof(file), "%s%s/%s", head, tail, files[i]);
+        if (length <= 0 || full >= PATH_MAX || !is_readable(file)) {
+            continue;
+        }
+        char **larger = realloc(list->paths, (list->count + 2) * sizeof(*larger));
+        list->paths = larger ? larger : list->paths;
+        char *copy = larger ? strdup(folder) : NULL;
+        list->failed = list->failed || !copy;
+        if (copy) {
+            list->paths[list->count++] = copy;
+            list->paths[list->count] = NULL;
+        }
+        return;
+    }
+}
+
+// In every folder that a pattern of the shell finds.
+static void add_matches(path_list *list, const char *head, const char *pattern) {
+    char full[PATH_MAX];
+    glob_t found = {0};
+    int length = snprintf(full, sizeof(full), "%s%s", head, pattern);
+    if (length > 0 && length < PATH_MAX && glob(full, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; ++i) {
+            add_tokenizer(list, found.gl_pathv[i], "");
+        }
+    }
+    globfree(&found);
+}
+
+static void add_fetched(path_list *list) {
+    const char *own = getenv("HF_HOME"), *home = getenv("HOME");
+    char head[PATH_MAX] = "";
+    int length = own && *own
+                     ? snprintf(head, sizeof(head), "%s/hub", own)
+                     : snprintf(head, sizeof(head), "%s/.cache/huggingface/hub", home ? home : "");
+    if (length > 0 && length < PATH_MAX) {
+        add_matches(list, head, "/models--openai--clip-vit-*/snapshots/*");
+        add_matches(list, head, "/models--*/snapshots/*/tokenizer");
+    }
+}
+
+char **ht_tokenizer_folders(const char *model) {
+    path_list list = {.paths = calloc(1, sizeof(char *))};
+    char beside[PATH_MAX];
+    const char *slash = strrchr(model, '/');
+    snprintf(beside, sizeof(beside), "%.*s", slash ? (int)(slash - model) : 1, slash ? model : ".");
+    add_tokenizer(&list, beside, "/tokenizer");
+    add_tokenizer(&list, beside, "");
+    const kind *const kinds[] = {&tokenizers, &models};
+    for (size_t k = 0; k < 2; ++k) {
+        folder_list *folders = search_folders(kinds[k]);
+        for (size_t i = 0; folders && i < folders->count; ++i) {
+            add_tokenizer(&list, folders->paths[i], "");
+            add_matches(&list, folders->paths[i], k == 0 ? "/*" : "/*/tokenizer");
+        }
+        free(folders);
+    }
+    add_fetched(&list);
+    if (!list.paths || list.failed) {
+        ht_tokenizer_folders_free(list.paths);
+        return NULL;
+    }
+    return list.paths;
+}
+
+void ht_tokenizer_folders_free(char **folders) {
+    for (size_t i = 0; folders && folders[i]; ++i) {
+        free(folders[i]);
+    }
+    free(folders);
 }

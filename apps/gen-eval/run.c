@@ -265,7 +265,10 @@ static ht_status run_recipe(eval *e) {
         }
     }
     if (status == HT_OK) {
+        char **tokenizers = ht_tokenizer_folders(e->model_path);
+        options.tokenizers = (const char *const *)tokenizers;
         status = ht_pipeline_open(context, e->model_path, &options, &pipeline);
+        ht_tokenizer_folders_free(tokenizers);
         r->open_seconds = ht_app_seconds() - start;
     }
     if (status == HT_OK) {

@@ -21,8 +21,10 @@ typedef struct gen_options {
     uint32_t clip_skip;
     bool overwrite, no_metadata, strict;
     bool fp16, fp32, w8a8, w4a8, w4a4;
-    const char *recipe;   // name or file; also set by --w8a8 and the like
-    const char *denoiser; // file of its weights, or NULL
+    const char *recipe;             // name or file; also set by --w8a8 and the like
+    const char *denoiser;           // file of its weights, or NULL
+    const char *config, *tokenizer; // of a model in one file: folders, or NULL
+    const char *prediction;
     const char *attention;
     bool no_cache;
     const char *device;

@@ -100,6 +100,9 @@ static bool open_model(session *s, bool several) {
         .activations = format,
         .recipe = o->recipe ? s->recipe_path : NULL,
         .denoiser = o->denoiser,
+        .config = o->config,
+        .tokenizer = o->tokenizer,
+        .prediction = o->prediction,
         .cache = !o->no_cache && ht_cache_folder(s->cache) ? s->cache : NULL,
         .cache_bytes = ht_cache_limit(),
         .progress = on_progress,
@@ -110,9 +113,12 @@ static bool open_model(session *s, bool several) {
         .check = o->check ? note_check : NULL,
         .check_user = &s->check,
     };
+    char **tokenizers = ht_tokenizer_folders(s->model_path);
+    options.tokenizers = (const char *const *)tokenizers;
     double began = ht_app_seconds();
     ht_status status = ht_pipeline_open(s->context, s->model_path, &options, &s->pipeline);
     s->open_seconds = ht_app_seconds() - began;
+    ht_tokenizer_folders_free(tokenizers);
     return status == HT_OK;
 }
 

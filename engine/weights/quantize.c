@@ -186,8 +186,10 @@ static ht_status write_tensor(quantizer *q, const plan *p, ht_pack_error *error)
     } else {
         status = ht_st_writer_write(q->writer, p->parts[0], 0, p->entry->info.data, p->bytes);
     }
-    ht_file_map_forget(&q->weights->shards[p->entry->shard].map, p->entry->offset,
-                       p->entry->info.bytes);
+    if (!p->entry->copied) {
+        ht_file_map_forget(&q->weights->shards[p->entry->shard].map, p->entry->offset,
+                           p->entry->info.bytes);
+    }
     return status;
 }
 

@@ -316,7 +316,8 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
         !entry->parts[HT_PART_CODES] && entry->info.desc.format == desc->format && taps == 1;
     const uint64_t bytes = ht_desc_bytes(desc);
     *upload = (ht_upload){.format = desc->format, .bytes = bytes};
-    const ht_import *import = same && bytes > 0 && entry->offset % IMPORT_ALIGNMENT == 0
+    const bool in_file = same && bytes > 0 && !entry->copied;
+    const ht_import *import = in_file && entry->offset % IMPORT_ALIGNMENT == 0
                                   ? import_bytes(weights, shard, entry->offset, bytes)
                                   : NULL;
     if (import) {
@@ -328,7 +329,9 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
     ht_status status = take_range(weights, bytes, upload);
     if (status == HT_OK) {
         status = fill(weights, entry, desc, taps, same, upload);
-        ht_file_map_forget(&shard->map, entry->offset, entry->info.bytes);
+        if (!entry->copied) {
+            ht_file_map_forget(&shard->map, entry->offset, entry->info.bytes);
+        }
     }
     if (status != HT_OK) {
         if (upload->own_block) {

@@ -29,6 +29,38 @@ static bool ends_with(const char *text, const char *suffix) {
     return length >= tail && strcmp(text + length - tail, suffix) == 0;
 }
 
+// PyTorch's own files: programs that build tensors when they are run.
+static const char *const pickle_endings[] = {".ckpt", ".pt", ".pth", ".bin", ".pkl"};
+static const char *const pickled_folder_files[] = {"diffusion_pytorch_model.bin",
+                                                   "pytorch_model.bin"};
+
+static ht_status refuse_pickle(ht_context *context, const char *path) {
+    return ht_fail(
+        context, HT_ERR_UNSUPPORTED,
+        "weights '%s': a pickle of PyTorch, which is a program that may do anything when "
+        "it is read, and is not; get the model as safetensors, or convert it (torch.load "
+        "with weights_only=True, then safetensors.torch.save_file)",
+        path);
+}
+
+static bool has_pickle_ending(const char *path) {
+    bool has = false;
+    for (size_t i = 0; i < sizeof pickle_endings / sizeof pickle_endings[0]; i++) {
+        has = has || ends_with(path, pickle_endings[i]);
+    }
+    return has;
+}
+
+// By its first bytes: a zip archive, or a pickle of protocol 2 or later. Neither can be the length
+// that safetensors begins with: it would be beyond the limit.
+static bool is_pickle(const ht_file_map *map) {
+    const uint8_t *b = map->data;
+    if (map->bytes < 8 || (b[4] | b[5] | b[6] | b[7]) == 0) {
+        return false;
+    }
+    return memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
+}
+
 // Path of the checkpoint within a folder; the caller frees *out.
 static ht_status find_in_folder(ht_context *context, const char *folder, char **out) {
     const size_t capacity = strlen(folder) + 64; // the longest name above has 52 bytes
@@ -45,13 +77,39 @@ static ht_status find_in_folder(ht_context *context, const char *folder, char **
             return HT_OK;
         }
     }
+    for (size_t i = 0; i < sizeof pickled_folder_files / sizeof pickled_folder_files[0]; i++) {
+        struct stat info;
+        snprintf(path, capacity, "%s/%s", folder, pickled_folder_files[i]);
+        if (stat(path, &info) == 0) {
+            const ht_status status = refuse_pickle(context, path);
+            ht_free(context, path);
+            return status;
+        }
+    }
     ht_free(context, path);
     return ht_fail(context, HT_ERR_IO,
                    "weights '%s': found neither %s nor %s, nor their .index.json in this folder",
                    folder, folder_files[0], folder_files[1]);
 }
 
+static ht_status check_pickle(const ht_weights *weights) {
+    ht_file_map map;
+    ht_status status = ht_file_map_open(weights->context, weights->path, &map);
+    if (status != HT_OK) {
+        return status;
+    }
+    if (is_pickle(&map) || has_pickle_ending(weights->path)) {
+        status = refuse_pickle(weights->context, weights->path);
+    }
+    ht_file_map_close(&map);
+    return status;
+}
+
 static ht_status open_single(ht_weights *weights) {
+    const ht_status readable = check_pickle(weights);
+    if (readable != HT_OK) {
+        return readable;
+    }
     weights->shards = ht_alloc(weights->context, sizeof *weights->shards);
     if (!weights->shards) {
         return HT_ERR_NO_MEMORY;
@@ -113,6 +171,11 @@ void ht_weights_destroy(ht_weights **weights) {
     if (w->owns_entries) {
         ht_free(w->context, w->entries);
     }
+    for (uint32_t i = 0; i < w->n_view_data; i++) {
+        ht_free(w->context, w->view_data[i]);
+    }
+    ht_free(w->context, w->view_data);
+    ht_free(w->context, w->view_names);
     ht_free(w->context, w->uploads);
     ht_free(w->context, w->index_strings);
     ht_free(w->context, w->shards);

@@ -63,6 +63,7 @@ typedef struct ht_weights_entry {
     uint32_t shard;  // its file
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
     bool is_part;    // scales or the like of a packed tensor: left out of the table
+    bool copied;     // info.data is not in the mapped file
     // In the mapped file; NULL those that the format has not. A packed tensor has codes.
     const uint8_t *parts[HT_PACKED_PARTS];
     // First of its copies: index + 1 into ht_weights.uploads, 0: not on the device.
@@ -115,6 +116,9 @@ struct ht_weights {
     ht_weights_entry *entries;
     uint32_t n_entries;
     bool owns_entries;
+    char *view_names; // names of views
+    void **view_data; // values of transposed views
+    uint32_t n_view_data;
     ht_upload *uploads;
     uint32_t n_uploads, upload_capacity;
     ht_vk_arena arena;

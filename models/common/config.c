@@ -62,9 +62,26 @@ static void blank_non_numbers(char *text) {
     }
 }
 
+// `path` becomes that of *out on success.
+static ht_status parse(ht_context *context, char *path, const char *text, size_t bytes,
+                       ht_config *out) {
+    json_error_t error;
+    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(root)) {
+        *out = (ht_config){.context = context, .owned = true, .path = path, .root = root};
+        return HT_OK;
+    }
+    ht_status status =
+        root ? ht_fail(context, HT_ERR_IO, "'%s' must hold a JSON object", path)
+             : ht_fail(context, HT_ERR_IO, "'%s' line %d: %s", path, error.line, error.text);
+    json_decref(root);
+    ht_free(context, path);
+    return status;
+}
+
 ht_status ht_config_open(ht_context *context, const char *folder, const char *file,
                          ht_config *out) {
-    *out = (ht_config){.context = context, .owned = true};
+    *out = (ht_config){.context = context};
     size_t bytes = 0;
     char *path = join(context, folder, file);
     if (!path) {
@@ -78,23 +95,15 @@ ht_status ht_config_open(ht_context *context, const char *folder, const char *fi
     if (strlen(text) == bytes) {
         blank_non_numbers(text);
     }
-    json_error_t error;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    ht_status status = parse(context, path, text, bytes, out);
     ht_free(context, text);
-    ht_status status = HT_OK;
-    if (!root) {
-        status = ht_fail(context, HT_ERR_IO, "'%s' line %d: %s", path, error.line, error.text);
-    } else if (!json_is_object(root)) {
-        status = ht_fail(context, HT_ERR_IO, "'%s' must hold a JSON object", path);
-    }
-    if (status != HT_OK) {
-        json_decref(root);
-        ht_free(context, path);
-        return status;
-    }
-    out->path = path;
-    out->root = root;
-    return HT_OK;
+    return status;
+}
+
+ht_status ht_config_parse(ht_context *context, const char *name, const char *text, ht_config *out) {
+    *out = (ht_config){.context = context};
+    char *path = join(context, NULL, name);
+    return path ? parse(context, path, text, strlen(text), out) : HT_ERR_NO_MEMORY;
 }
 
 void ht_config_close(ht_config *json) {

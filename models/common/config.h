@@ -18,6 +18,8 @@ typedef struct ht_config {
 // Read folder/file (or `file` alone when folder is NULL); the top level must be an object. Python's
 // Infinity counts as null, its NaN as 0. On failure *out is empty and needs no close.
 ht_status ht_config_open(ht_context *context, const char *folder, const char *file, ht_config *out);
+// The same of a text that the program has; `name` is for messages.
+ht_status ht_config_parse(ht_context *context, const char *name, const char *text, ht_config *out);
 void ht_config_close(ht_config *json);
 bool ht_config_exists(const char *folder, const char *file);
 

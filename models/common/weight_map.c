@@ -90,7 +90,7 @@ static ht_status wrong_shape(const ht_weight_map *map, const ht_weights *weights
     ht_tensor_desc want = {.format = info->desc.format, .rank = entry->rank};
     memcpy(want.dims, entry->dims, sizeof(entry->dims));
     return ht_fail(map->context, HT_ERR_IO, "'%s': tensor '%s' is %s, expected %s",
-                   ht_weights_path(weights), info->name,
+                   ht_weights_path(weights), info->source ? info->source : info->name,
                    ht_desc_text(&info->desc, found, sizeof(found)),
                    ht_desc_text(&want, expected, sizeof(expected)));
 }

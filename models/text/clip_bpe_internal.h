@@ -9,6 +9,7 @@
 enum {
     HT_CLIP_MAX_FILE = 64 << 20,
     HT_CLIP_MAX_MERGES = 1 << 20,
+    HT_CLIP_MERGES = 48894, // of the published list that CLIP uses
     HT_CLIP_MAX_TEXT = 64 << 10,
     HT_CLIP_SYMBOL_BYTES = 256, // longest entry of a vocabulary that text can reach
 };

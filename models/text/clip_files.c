@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 static ht_status fail(const ht_clip_tokenizer *t, const char *file, const char *what) {
     return ht_fail(t->context, HT_ERR_IO, "tokenizer '%s/%s': %s", t->path, file, what);
@@ -86,25 +87,29 @@ static ht_status add_merge(ht_clip_tokenizer *t, const char *file, const char *t
                : fail(t, file, "a merge is not UTF-8");
 }
 
-static ht_status read_merges_text(ht_clip_tokenizer *t) {
+// Lines of a text, compressed or not: at most `most` merges, behind a first line that is a comment.
+static ht_status read_merges_text(ht_clip_tokenizer *t, const char *name, size_t most) {
     char path[4096], line[4200];
-    if (!has_file(t, "merges.txt", path)) {
-        return fail(t, "merges.txt", "no such file");
+    if (!has_file(t, name, path)) {
+        return fail(t, name, "no such file");
     }
-    FILE *file = fopen(path, "rb");
+    gzFile file = gzopen(path, "rb");
     if (!file) {
-        return fail(t, "merges.txt", "cannot be opened");
+        return fail(t, name, "cannot be opened");
     }
     ht_status status = HT_OK;
-    for (bool first = true; status == HT_OK && fgets(line, sizeof(line), file); first = false) {
+    size_t lines = 0;
+    for (; status == HT_OK && lines <= most && gzgets(file, line, sizeof(line)); ++lines) {
         size_t bytes = strcspn(line, "\r\n");
-        bool comment = first && strncmp(line, "#version", 8) == 0;
+        bool comment = lines == 0 && (line[0] == '"' || strncmp(line, "#version", 8) == 0);
         if (bytes > 0 && !comment) {
-            status = add_merge(t, "merges.txt", line, bytes);
+            status = add_merge(t, name, line, bytes);
         }
     }
-    fclose(file);
-    return status;
+    int error = Z_OK;
+    gzerror(file, &error);
+    gzclose(file);
+    return status == HT_OK && error < 0 ? fail(t, name, "is damaged") : status;
 }
 
 // A list of "left right" or of [left, right].
@@ -130,9 +135,9 @@ static ht_status read_merges_list(ht_clip_tokenizer *t, const json_t *list) {
     return status;
 }
 
-static ht_status read_tokenizer_json(ht_clip_tokenizer *t) {
+static ht_status read_tokenizer_json(ht_clip_tokenizer *t, const char *name) {
     ht_status status;
-    json_t *root = load_object(t, "tokenizer.json", &status);
+    json_t *root = load_object(t, name, &status);
     if (!root) {
         return status;
     }
@@ -155,19 +160,79 @@ static ht_status read_tokenizer_json(ht_clip_tokenizer *t) {
     return status;
 }
 
-static ht_status read_two_files(ht_clip_tokenizer *t) {
+static ht_status read_two_files(ht_clip_tokenizer *t, const char *name) {
     ht_status status;
-    json_t *vocab = load_object(t, "vocab.json", &status);
+    json_t *vocab = load_object(t, name, &status);
     if (vocab) {
-        status = take_vocab(t, "vocab.json", vocab);
+        status = take_vocab(t, name, vocab);
         json_decref(vocab);
     }
-    return status == HT_OK ? read_merges_text(t) : status;
+    return status == HT_OK ? read_merges_text(t, "merges.txt", HT_CLIP_MAX_MERGES) : status;
+}
+
+// The symbols of bytes, in the order of their code points but for those from 256 on, which stand for
+// the bytes that are not printed; each alone, then at the end of a word; then what is merged.
+static bool add_entry(json_t *vocab, const char *entry, const char *mark, size_t id) {
+    char text[4200];
+    int length = snprintf(text, sizeof(text), "%s%s", entry, mark);
+    return length > 0 && (size_t)length < sizeof(text) &&
+           json_object_set_new(vocab, text, json_integer((json_int_t)id)) == 0;
+}
+
+static bool add_bytes(const ht_clip_tokenizer *t, json_t *vocab, const char *mark) {
+    bool good = true;
+    for (int shifted = 0; shifted < 2; ++shifted) {
+        for (int b = 0; b < 256; ++b) {
+            bool plain = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+            if (plain != shifted) {
+                good = good && add_entry(vocab, t->byte_symbols[b], mark, json_object_size(vocab));
+            }
+        }
+    }
+    return good;
+}
+
+static bool make_vocab(const ht_clip_tokenizer *t, json_t *vocab) {
+    const char *merge;
+    json_t *rank;
+    bool good = vocab && add_bytes(t, vocab, "") && add_bytes(t, vocab, "</w>");
+    size_t first = json_object_size(vocab);
+    json_object_foreach(t->ranks, merge, rank) {
+        const char *space = strchr(merge, ' ');
+        char joined[4200];
+        snprintf(joined, sizeof(joined), "%.*s%s", (int)(space - merge), merge, space + 1);
+        good = good && add_entry(vocab, joined, "", first + (size_t)json_integer_value(rank));
+    }
+    size_t end = first + json_object_size(t->ranks);
+    return good && add_entry(vocab, "<|startoftext|>", "", end) &&
+           add_entry(vocab, "<|endoftext|>", "", end + 1);
+}
+
+// What OpenAI published: more merges than CLIP uses, and ids by their order.
+static ht_status read_merges_alone(ht_clip_tokenizer *t, const char *name) {
+    ht_status status = read_merges_text(t, name, HT_CLIP_MERGES);
+    json_t *vocab = json_object();
+    if (status == HT_OK) {
+        status = make_vocab(t, vocab) ? take_vocab(t, name, vocab)
+                                      : fail(t, name, "is not a list of merges");
+    }
+    json_decref(vocab);
+    return status;
 }
 
 static int32_t id_of(const ht_clip_tokenizer *t, const char *entry) {
     const json_t *id = entry ? json_object_get(t->vocab, entry) : NULL;
     return id ? (int32_t)json_integer_value(id) : -1;
+}
+
+ht_status ht_clip_tokenizer_pad_with(ht_clip_tokenizer *t, const char *entry) {
+    int32_t id = id_of(t, entry);
+    if (id < 0) {
+        return ht_fail(t->context, HT_ERR_IO, "tokenizer '%s': no entry '%s' to fill rows with",
+                       t->path, entry);
+    }
+    t->info.pad = id;
+    return HT_OK;
 }
 
 // The padding entry: a text, or an object that has it as "content".
@@ -198,21 +263,31 @@ ht_status ht_clip_files_read(ht_clip_tokenizer *t, const char *folder) {
     if (!t->path || !t->ranks) {
         return HT_ERR_NO_MEMORY;
     }
-    bool two = has_file(t, "vocab.json", path);
-    if (!two && !has_file(t, "tokenizer.json", path)) {
+    static const struct {
+        const char *name;
+        ht_status (*read)(ht_clip_tokenizer *t, const char *name);
+    } files[] = {{"vocab.json", read_two_files},
+                 {"tokenizer.json", read_tokenizer_json},
+                 {"bpe_simple_vocab_16e6.txt.gz", read_merges_alone},
+                 {"bpe_simple_vocab_16e6.txt", read_merges_alone}};
+    size_t i = 0, count = sizeof(files) / sizeof(*files);
+    while (i < count && !has_file(t, files[i].name, path)) {
+        ++i;
+    }
+    if (i == count) {
         return ht_fail(t->context, HT_ERR_IO,
-                       "tokenizer '%s': neither vocab.json nor tokenizer.json in this folder",
+                       "tokenizer '%s': neither vocab.json nor tokenizer.json nor "
+                       "bpe_simple_vocab_16e6.txt.gz in this folder",
                        folder);
     }
-    ht_status status = two ? read_two_files(t) : read_tokenizer_json(t);
+    ht_status status = files[i].read(t, files[i].name);
     if (status != HT_OK) {
         return status;
     }
     t->info.start = id_of(t, "<|startoftext|>");
     t->info.end = t->info.pad = id_of(t, "<|endoftext|>");
     if (t->info.start < 0 || t->info.end < 0) {
-        return fail(t, two ? "vocab.json" : "tokenizer.json",
-                    "no <|startoftext|> or no <|endoftext|>");
+        return fail(t, files[i].name, "no <|startoftext|> or no <|endoftext|>");
     }
     read_settings(t, "special_tokens_map.json");
     read_settings(t, "tokenizer_config.json");

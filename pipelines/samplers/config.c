@@ -165,19 +165,27 @@ static void read_all(ht_config *json, ht_sampler_config *c) {
     }
 }
 
+static ht_status read_json(ht_config *json, ht_sampler_config *out) {
+    *out = (ht_sampler_config){.order = 2, .lower_order_final = true, .shift = 1.0};
+    const char *kind = ht_config_text(json, "_class_name", "");
+    if (strcmp(kind, "PNDMScheduler") == 0) {
+        ht_log(json->context, HT_LOG_INFO, "'%s': PNDM is replaced by DPM++ 2M", json->path);
+    }
+    read_all(json, out);
+    ht_status status = json->status;
+    ht_config_close(json);
+    return status;
+}
+
 ht_status ht_sampler_config_read(ht_context *context, const char *folder, ht_sampler_config *out) {
     ht_config json;
     ht_status status = ht_config_open(context, folder, "scheduler_config.json", &json);
-    if (status != HT_OK) {
-        return status;
-    }
-    *out = (ht_sampler_config){.order = 2, .lower_order_final = true, .shift = 1.0};
-    const char *kind = ht_config_text(&json, "_class_name", "");
-    if (strcmp(kind, "PNDMScheduler") == 0) {
-        ht_log(context, HT_LOG_INFO, "'%s': PNDM is replaced by DPM++ 2M", json.path);
-    }
-    read_all(&json, out);
-    status = json.status;
-    ht_config_close(&json);
-    return status;
+    return status == HT_OK ? read_json(&json, out) : status;
+}
+
+ht_status ht_sampler_config_parse(ht_context *context, const char *name, const char *text,
+                                  ht_sampler_config *out) {
+    ht_config json;
+    ht_status status = ht_config_parse(context, name, text, &json);
+    return status == HT_OK ? read_json(&json, out) : status;
 }

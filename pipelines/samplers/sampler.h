@@ -77,6 +77,9 @@ typedef struct ht_sampler_config {
 // Read folder/scheduler_config.json. An unknown class, or an option that is not supported, is named.
 HT_API ht_status ht_sampler_config_read(ht_context *context, const char *folder,
                                         ht_sampler_config *out);
+// The same from JSON text; `name` is for messages.
+HT_API ht_status ht_sampler_config_parse(ht_context *context, const char *name, const char *text,
+                                         ht_sampler_config *out);
 // Choose another sampler or schedule by a name users type ("dpm++2m", "DPM++ 2M Karras", "euler",
 // "ddim", "flow_euler"; "karras", "exponential", "normal", "simple", "trailing", ..). NULL keeps.
 HT_API ht_status ht_sampler_config_choose(ht_context *context, const char *sampler,

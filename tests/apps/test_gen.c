@@ -161,13 +161,24 @@ static void test_models_refused(void **state) {
     snprintf(command, sizeof(command),
              "truncate -s -100 '%s/short/vae/diffusion_pytorch_model.safetensors'", folder.path);
     assert_int_equal(run_shell(command), 0);
+    ht_test_write(&folder, "old.ckpt", "anything else", 13);
+    ht_test_write(&folder, "zip.safetensors", "PK\3\4\24\0\10\10\0\0", 10);
+    make_model("pickled", NULL, NULL);
+    snprintf(command, sizeof(command),
+             "mv '%s/pickled/vae/diffusion_pytorch_model.safetensors' "
+             "'%s/pickled/vae/diffusion_pytorch_model.bin'",
+             folder.path, folder.path);
+    assert_int_equal(run_shell(command), 0);
     make_model("bare", NULL, NULL);
     snprintf(command, sizeof(command), "rm '%s/bare/model_index.json'", folder.path);
     assert_int_equal(run_shell(command), 0);
     static const refusal rows[] = {
         {NULL, "-p x --model nowhere", 1, "there is no model 'nowhere'; looked in"},
-        {NULL, "-p x --model ./nowhere", 1, "there is no model folder './nowhere'"},
-        {NULL, "-p x --model there.png", 1, "single-file models are not in this version"},
+        {NULL, "-p x --model ./nowhere", 1, "there is no model './nowhere'"},
+        {NULL, "-p x --model there.png", 1, "too few for a safetensors file"},
+        {NULL, "-p x --model old.ckpt", 1, "a pickle of PyTorch"},
+        {NULL, "-p x --model zip.safetensors", 1, "get the model as safetensors, or convert"},
+        {NULL, "-p x --model pickled", 1, "pytorch_model.bin': a pickle of PyTorch"},
         {NULL, "-p x --model ./bare", 1, "it has no model_index.json"},
         {NULL, "-p x --model flux", 1, "'FluxPipeline'; supported: PixArtSigmaPipeline"},
         {NULL, "-p x --model clip", 1,

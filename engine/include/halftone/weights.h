@@ -26,10 +26,11 @@ typedef struct ht_weight_info {
     // Shape, and format: NONE when the file's dtype is one we do not compute with, a packed format
     // when the file has the tensor packed.
     ht_tensor_desc desc;
-    const char *dtype; // as the file says, e.g. "F16"; of packed tensors the format's name
-    const void *data;  // mapped bytes, any alignment; of packed tensors the codes
-    uint64_t bytes;    // in the file, with scales
-    const char *file;  // path of the file that holds it
+    const char *dtype;  // as the file says, e.g. "F16"; of packed tensors the format's name
+    const void *data;   // mapped bytes, any alignment; of packed tensors the codes
+    uint64_t bytes;     // in the file, with scales
+    const char *file;   // path of the file that holds it
+    const char *source; // its name in the file when a view renamed it, else NULL
 } ht_weight_info;
 
 HT_API ht_status ht_weights_open(ht_context *context, const ht_weights_desc *desc,
@@ -44,6 +45,17 @@ HT_API const ht_weight_info *ht_weights_find(const ht_weights *weights, const ch
 HT_API const char *ht_weights_path(const ht_weights *weights);
 // Value of a __metadata__ key of the (first) file, or NULL.
 HT_API const char *ht_weights_metadata(const ht_weights *weights, const char *key);
+
+// A tensor under another name: whole, one of `parts` equal parts of its first dimension (the
+// queries, keys and values that some files stack), or, of rank 2, transposed.
+typedef struct ht_weight_view {
+    const char *name, *source; // here and in the file; copied
+    uint32_t part, parts;      // 0, 0: whole
+    bool transposed;           // copied to the host's memory
+} ht_weight_view;
+
+// From now on the weights have these tensors and no others. Before anything is uploaded, and once.
+HT_API ht_status ht_weights_view(ht_weights *weights, const ht_weight_view *views, size_t count);
 
 // LAYER of a tensor called LAYER.weight into `layer`; false for other names and too long ones.
 HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);

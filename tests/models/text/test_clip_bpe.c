@@ -111,6 +111,34 @@ static void write_text(fixture *f, const char *name, const char *text) {
     ht_test_write(&f->folder, name, text, strlen(text));
 }
 
+// Merges alone: ids are those of the bytes, of the bytes that end a word, then of the merges.
+static void test_merges_alone(void **state) {
+    static const int32_t want[] = {513, 514, 256, 126, 94 + 256};
+    fixture *f = *state;
+    int32_t got[8];
+    size_t count;
+    write_text(f, "bpe_simple_vocab_16e6.txt",
+               "\"bpe_simple_vocab_16e6.txt#version: 0.2\ni n\nt h\nin g</w>\n");
+    ht_clip_tokenizer *tokenizer = open_folder(f->context, f->folder.path);
+    const ht_clip_tokenizer_info *info = ht_clip_tokenizer_get_info(tokenizer);
+    assert_int_equal(info->vocab, 512 + 3 + 2);
+    assert_int_equal(info->start, 515);
+    assert_int_equal(info->pad, 516);
+    assert_int_equal(ht_clip_tokenizer_encode(tokenizer, "Thing! \xc2\xa1", 9, got, 8, &count),
+                     HT_OK);
+    assert_int_equal(count, 5);
+    assert_memory_equal(got, want, sizeof(want));
+    assert_int_equal(ht_clip_tokenizer_pad_with(tokenizer, "!"), HT_OK);
+    assert_int_equal(info->pad, 0);
+    assert_int_equal(ht_clip_tokenizer_pad_with(tokenizer, "nothing"), HT_ERR_IO);
+    ht_clip_tokenizer_destroy(&tokenizer);
+    write_text(f, "bpe_simple_vocab_16e6.txt", "in\n");
+    expect(f, HT_ERR_IO, "merge 0 is not two symbols");
+    // Twice the same result of merging has no id of its own.
+    write_text(f, "bpe_simple_vocab_16e6.txt", "a bc\nab c\n");
+    expect(f, HT_ERR_IO, "has no id of its own");
+}
+
 static void test_files(void **state) {
     fixture *f = *state;
     expect(f, HT_ERR_IO, "neither vocab.json nor tokenizer.json");
@@ -165,6 +193,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_golden, ht_test_reader_open, ht_test_reader_close),
         cmocka_unit_test_setup_teardown(test_padding, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_merges_alone, ht_test_reader_open,
+                                        ht_test_reader_close),
         cmocka_unit_test_setup_teardown(test_files, ht_test_reader_open, ht_test_reader_close),
         cmocka_unit_test_setup_teardown(test_long_text, ht_test_reader_open, ht_test_reader_close),
     };
