@@ -292,7 +292,9 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
         return status;
     }
     if (s->batch == 2) { // the negative prompt first
-        ht_guidance(s->host, s->host + positions * out, run->cfg_scale, positions * out, s->host);
+        const float *positive = s->host + positions * out;
+        ht_guidance(s->host, positive, run->cfg_scale, positions * out, s->host);
+        ht_guidance_rescale(positive, run->params->cfg_rescale, positions * out, s->host);
     }
     // Of a model that learned the variance too, the first channels are the prediction.
     for (uint32_t c = 0; c < latent; ++c) {

@@ -60,7 +60,10 @@ typedef struct ht_generate_params {
     uint32_t steps;              // 0: the model's
     float cfg_scale;             // negative: the model's; at most 1: no guidance
     uint64_t seed;
+    float cfg_rescale;              // share of the guided prediction that gets the deviation of
+                                    // the unguided one, 0..1 (Lin et al. 2023)
     const char *sampler, *schedule; // NULL: the model's
+    const float *eta;               // share of fresh noise, 0..1 (ddim, tcd); NULL: the model's
     const ht_image *init;           // start from this picture; any size
     float strength;                 // of the change, 0..1, with init
     const ht_image *mask;           // with init and as large: white is repainted, black kept
@@ -120,7 +123,9 @@ enum { HT_REPORT_PARTS = 4 }; // text encoder, denoiser, vae, second text encode
 typedef struct ht_report {
     double phase_seconds[HT_PHASES];
     double total_seconds;
-    uint32_t steps; // run, which with an initial picture are fewer than asked for
+    uint32_t schedule_steps; // asked for
+    uint32_t steps;          // evaluations run: with some samplers two a step, with an initial
+                             // picture fewer than asked for
     double step_seconds[HT_MAX_STEPS];
     uint32_t width, height;
     float cfg_scale;

@@ -57,6 +57,10 @@ static ht_status check(ht_run *run) {
         return ht_fail(p->context, HT_ERR_INVALID, "guidance scale %g, expected 0 to 1000",
                        run->cfg_scale);
     }
+    if (!(params->cfg_rescale >= 0 && params->cfg_rescale <= 1)) {
+        return ht_fail(p->context, HT_ERR_INVALID, "guidance rescale %g, expected 0 to 1",
+                       params->cfg_rescale);
+    }
     if (params->init && !(params->strength >= 0 && params->strength <= 1)) {
         return ht_fail(p->context, HT_ERR_INVALID, "strength %g, expected 0 to 1",
                        params->strength);
@@ -77,6 +81,9 @@ static ht_status make_sampler(ht_run *run, ht_sampler **out) {
     ht_sampler_config config = p->sampler;
     ht_status status =
         ht_sampler_config_choose(p->context, run->params->sampler, run->params->schedule, &config);
+    if (status == HT_OK && run->params->eta) {
+        status = ht_sampler_config_eta(p->context, *run->params->eta, &config);
+    }
     if (status != HT_OK) {
         return status;
     }
@@ -91,7 +98,17 @@ static ht_status make_sampler(ht_run *run, ht_sampler **out) {
                             .image_tokens =
                                 run->latent_height * run->latent_width / p->shape.token_area,
                             .random = &run->random};
-    return ht_sampler_create(p->context, &desc, out);
+    status = ht_sampler_create(p->context, &desc, out);
+    if (status == HT_OK && ht_sampler_steps(*out) > HT_MAX_STEPS) {
+        status = ht_fail(p->context, HT_ERR_INVALID,
+                         "%u steps take sampler %s %u evaluations; at most %d are possible",
+                         run->steps, report->sampler, ht_sampler_steps(*out), HT_MAX_STEPS);
+    }
+    if (status == HT_OK) {
+        report->schedule_steps = run->steps;
+        run->steps = ht_sampler_steps(*out);
+    }
+    return status;
 }
 
 // The initial picture at the run's size, as a latent.
@@ -129,7 +146,6 @@ static ht_status start_picture(ht_run *run, const ht_sampler *sampler, float *no
 
 // Noise, or a noised picture; *first is where the schedule is entered.
 static ht_status start(ht_run *run, const ht_sampler *sampler, float *noise, uint32_t *first) {
-    uint32_t steps = run->steps;
     *first = 0;
     if (!run->params->init) {
         float scale = ht_sampler_initial_scale(sampler);
@@ -139,9 +155,7 @@ static ht_status start(ht_run *run, const ht_sampler *sampler, float *noise, uin
         }
         return HT_OK;
     }
-    double part = (double)steps * run->params->strength;
-    uint32_t count = part < steps ? (uint32_t)part : steps;
-    *first = steps - count;
+    *first = ht_sampler_first(sampler, run->params->strength);
     ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
     if (status == HT_OK) {
         status = start_picture(run, sampler, noise, *first);

@@ -20,13 +20,21 @@ const char *gen_metadata_recipe(const gen_options *options, const gen_picture *p
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
-    char more[128] = "";
+    char more[256] = "";
     if (options->init_image) {
         snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
     }
     if (options->mask) {
         size_t used = strlen(more);
         snprintf(more + used, sizeof(more) - used, ", Mask blur: %u", options->mask_blur);
+    }
+    if (options->cfg_rescale > 0) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", CFG rescale phi: %g", options->cfg_rescale);
+    }
+    if (options->eta >= 0) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Eta: %g", options->eta);
     }
     if (options->clip_skip > 1) {
         size_t used = strlen(more);
@@ -36,8 +44,8 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
         "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
         "halftone %s";
-    uint32_t steps = options->steps ? options->steps : r->steps;
-    size_t room = strlen(picture->prompt) + strlen(negative) + strlen(options->model) + 512;
+    uint32_t steps = r->schedule_steps;
+    size_t room = strlen(picture->prompt) + strlen(negative) + strlen(options->model) + 640;
     char *text = malloc(room);
     if (text) {
         snprintf(text, room, format, picture->prompt, *negative ? "\nNegative prompt: " : "",
@@ -49,6 +57,12 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
 }
 
 void gen_metadata_settings(const gen_options *options, json_t *json) {
+    if (options->cfg_rescale > 0) {
+        json_object_set_new(json, "cfg_rescale", json_real(options->cfg_rescale));
+    }
+    if (options->eta >= 0) {
+        json_object_set_new(json, "eta", json_real(options->eta));
+    }
     if (options->clip_skip > 0) {
         json_object_set_new(json, "clip_skip", json_integer(options->clip_skip));
     }
@@ -68,13 +82,13 @@ void gen_metadata_settings(const gen_options *options, json_t *json) {
 
 char *gen_metadata_json(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
-    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}",
-                             "version", HT_VERSION, "prompt", picture->prompt, "model",
-                             base_name(options->model), "seed", (json_int_t)picture->seed, "steps",
-                             (int)(options->steps ? options->steps : r->steps), "sampler",
-                             r->sampler, "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale,
-                             "width", (int)r->width, "height", (int)r->height, "recipe",
-                             gen_metadata_recipe(options, picture), "rng", "torch-cpu");
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}", "version",
+                  HT_VERSION, "prompt", picture->prompt, "model", base_name(options->model), "seed",
+                  (json_int_t)picture->seed, "steps", (int)r->schedule_steps, "sampler", r->sampler,
+                  "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "width",
+                  (int)r->width, "height", (int)r->height, "recipe",
+                  gen_metadata_recipe(options, picture), "rng", "torch-cpu");
     if (!json) {
         return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
     }

@@ -45,6 +45,8 @@ static const ht_flag flags[] = {
      "denoising steps (the model's default)"},
     {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
      "guidance; at most 1: none (the model's default)"},
+    {"cfg-rescale", "guidance-rescale", 0, HT_FLAG_REAL, AT(cfg_rescale), 0, 1, "X",
+     "how much of the contrast that guidance adds is taken back, 0 to 1 (0)"},
     {"width", NULL, 'W', HT_FLAG_U32, AT(width), 1, 1 << 20, "N", "pixels (the model's default)"},
     {"height", NULL, 'H', HT_FLAG_U32, AT(height), 1, 1 << 20, "N", "pixels (the model's default)"},
     {"seed", NULL, 's', HT_FLAG_I64, AT(seed), .value = "N",
@@ -55,6 +57,8 @@ static const ht_flag flags[] = {
      .help = "see --list-samplers (the model's default)"},
     {"schedule", "scheduler", 0, HT_FLAG_TEXT, AT(schedule), .value = "NAME",
      .help = "see --list-samplers (the model's default)"},
+    {"eta", NULL, 0, HT_FLAG_REAL, AT(eta), 0, 1, "X",
+     "share of fresh noise at each step with samplers ddim (0) and tcd (0.3)"},
     {"w8a8", NULL, 0, HT_FLAG_BOOL, AT(w8a8), .help = "8-bit weights and activations"},
     {"w4a8", NULL, 0, HT_FLAG_BOOL, AT(w4a8), .help = "4-bit weights, 8-bit activations"},
     {"w4a4", NULL, 0, HT_FLAG_BOOL, AT(w4a4), .help = "4-bit weights and activations"},
@@ -180,6 +184,7 @@ bool gen_options_parse(int argc, char **argv, gen_options *options) {
                              .mask_blur = 4,
                              .batch_count = 1,
                              .cfg_scale = -1,
+                             .eta = -1,
                              .seed = -1};
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;

@@ -14,7 +14,7 @@ typedef struct gen_options {
     uint32_t mask_blur;
     bool no_paste;
     uint32_t width, height, steps, batch_count;
-    double cfg_scale;
+    double cfg_scale, cfg_rescale, eta; // negative: the model's
     int64_t seed;
     const char *sampler, *schedule;
     const char *output, *preview, *json;

@@ -130,6 +130,7 @@ static ht_status make_picture(session *s, const gen_job *job) {
     if (!gen_output_name(o, s->log, job, picture->path)) {
         return HT_ERR_IO;
     }
+    const float eta = (float)o->eta;
     ht_generate_params params = {
         .prompt = job->prompt,
         .negative_prompt = o->negative_prompt,
@@ -137,6 +138,8 @@ static ht_status make_picture(session *s, const gen_job *job) {
         .height = o->height,
         .steps = o->steps,
         .cfg_scale = (float)o->cfg_scale,
+        .cfg_rescale = (float)o->cfg_rescale,
+        .eta = o->eta >= 0 ? &eta : NULL,
         .seed = job->seed,
         .sampler = o->sampler,
         .schedule = o->schedule,

@@ -15,12 +15,15 @@ typedef struct choice {
 static const choice classes[] = {
     {"FlowMatchEulerDiscreteScheduler", HT_SAMPLER_FLOW_EULER},
     {"EulerDiscreteScheduler", HT_SAMPLER_EULER},
-    {"DDIMScheduler", HT_SAMPLER_DDIM},
-    {"DPMSolverMultistepScheduler", HT_SAMPLER_DPMPP_2M},
     {"EulerAncestralDiscreteScheduler", HT_SAMPLER_EULER_A},
+    {"HeunDiscreteScheduler", HT_SAMPLER_HEUN},
+    {"DDIMScheduler", HT_SAMPLER_DDIM},
+    {"PNDMScheduler", HT_SAMPLER_PNDM},
+    {"DPMSolverMultistepScheduler", HT_SAMPLER_DPMPP_2M},
+    {"DPMSolverSDEScheduler", HT_SAMPLER_DPMPP_SDE},
+    {"UniPCMultistepScheduler", HT_SAMPLER_UNIPC},
     {"LCMScheduler", HT_SAMPLER_LCM},
-    // The usual companion of Stable Diffusion 1: its tables are kept, its multistep rule is not.
-    {"PNDMScheduler", HT_SAMPLER_DPMPP_2M},
+    {"TCDScheduler", HT_SAMPLER_TCD},
     {NULL, 0},
 };
 static const choice predictions[] = {
@@ -51,7 +54,7 @@ static int choose(ht_config *json, const char *key, const choice *choices, const
         }
     }
     if (json->status == HT_OK) {
-        char known[256] = "";
+        char known[512] = "";
         for (uint32_t i = 0; choices[i].text; ++i) {
             strncat(known, i ? ", " : "", sizeof(known) - strlen(known) - 1);
             strncat(known, choices[i].text, sizeof(known) - strlen(known) - 1);
@@ -78,7 +81,8 @@ static void read_tables(ht_config *json, ht_sampler_config *c) {
     c->beta_end = ht_config_real(json, "beta_end", 0.02, 1e-12, 0.999);
     c->zero_snr = ht_config_bool(json, "rescale_betas_zero_snr", false);
     c->steps_offset = ht_config_u32(json, "steps_offset", 0, 0, 1000);
-    const char *spacing = c->kind == HT_SAMPLER_DDIM ? "leading" : "linspace";
+    bool leading = c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_PNDM;
+    const char *spacing = leading ? "leading" : "linspace";
     c->spacing = (ht_spacing)choose(json, "timestep_spacing", spacings, spacing);
     if (ht_config_has(json, "trained_betas")) {
         json->status = ht_fail(json->context, HT_ERR_UNSUPPORTED,
@@ -112,31 +116,74 @@ static void read_flow(ht_config *json, ht_sampler_config *c) {
     }
 }
 
+// Fields of both multistep classes.
 static void read_multistep(ht_config *json, ht_sampler_config *c) {
-    c->order = ht_config_u32(json, "solver_order", 2, 1, 2);
+    c->order = ht_config_u32(json, "solver_order", 2, 1, 3);
     c->lower_order_final = ht_config_bool(json, "lower_order_final", true);
-    c->euler_at_final = ht_config_bool(json, "euler_at_final", false);
     c->flow_sigmas = ht_config_bool(json, "use_flow_sigmas", false);
     c->shift = ht_config_real(json, "flow_shift", 1.0, 1e-3, 1e3);
+    refuse(json, "use_dynamic_shifting", NULL);
+}
+
+static void read_dpmpp(ht_config *json, ht_sampler_config *c) {
+    read_multistep(json, c);
+    c->euler_at_final = ht_config_bool(json, "euler_at_final", false);
     c->lambda_min = ht_config_real(json, "lambda_min_clipped", -HUGE_VAL, -1e6, 1e6);
     c->heun = strcmp(ht_config_text(json, "solver_type", "midpoint"), "heun") == 0;
     if (!c->heun) {
         refuse(json, "solver_type", "midpoint");
     }
-    refuse(json, "algorithm_type", "dpmsolver++");
+    c->sde = strcmp(ht_config_text(json, "algorithm_type", "dpmsolver++"), "sde-dpmsolver++") == 0;
+    if (!c->sde) {
+        refuse(json, "algorithm_type", "dpmsolver++");
+    }
     refuse(json, "use_lu_lambdas", NULL);
-    refuse(json, "use_dynamic_shifting", NULL);
+    c->kind = c->order == 3 ? (c->sde ? HT_SAMPLER_DPMPP_3M_SDE : HT_SAMPLER_DPMPP_3M)
+                            : (c->sde ? HT_SAMPLER_DPMPP_2M_SDE : HT_SAMPLER_DPMPP_2M);
+}
+
+enum { MAX_LIST = 64 };
+
+static void read_unipc(ht_config *json, ht_sampler_config *c) {
+    read_multistep(json, c);
+    c->lambda_min = -HUGE_VAL;
+    c->bh1 = strcmp(ht_config_text(json, "solver_type", "bh2"), "bh1") == 0;
+    if (json->status == HT_OK && !ht_config_bool(json, "predict_x0", true)) {
+        json->status = ht_fail(json->context, HT_ERR_UNSUPPORTED,
+                               "'%s': \"predict_x0\" = false is not supported", json->path);
+    }
+    uint32_t steps[MAX_LIST];
+    if (ht_config_is_list(json, "disable_corrector") &&
+        ht_config_u32_list(json, "disable_corrector", steps, MAX_LIST, 0, 100000) > 0) {
+        json->status = ht_fail(json->context, HT_ERR_UNSUPPORTED,
+                               "'%s': \"disable_corrector\" is not supported", json->path);
+    }
+}
+
+static void read_table_class(ht_config *json, ht_sampler_config *c) {
+    c->original_steps = ht_config_u32(json, "original_inference_steps", 50, 1, c->train_steps);
+    c->timestep_scaling = ht_config_real(json, "timestep_scaling", 10.0, 1e-3, 1e6);
+    c->alpha_to_one = ht_config_bool(json, "set_alpha_to_one", c->kind != HT_SAMPLER_PNDM);
+    if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_LCM) {
+        c->clip_sample = ht_config_bool(json, "clip_sample", true);
+        c->clip_range = ht_config_real(json, "clip_sample_range", 1.0, 0, 1e6);
+    }
+    if (c->kind == HT_SAMPLER_PNDM && !ht_config_bool(json, "skip_prk_steps", false)) {
+        ht_log(json->context, HT_LOG_INFO, "'%s': the Runge-Kutta steps of PNDM are left out",
+               json->path);
+    }
 }
 
 static void read_all(ht_config *json, ht_sampler_config *c) {
     c->kind = (ht_sampler_kind)choose(json, "_class_name", classes, "(none)");
     c->train_steps = ht_config_u32(json, "num_train_timesteps", 1000, 2, 100000);
     c->prediction = (ht_prediction)choose(json, "prediction_type", predictions, "epsilon");
-    refuse(json, "use_beta_sigmas", NULL);
     bool karras = ht_config_bool(json, "use_karras_sigmas", false);
     bool exponential = ht_config_bool(json, "use_exponential_sigmas", false);
+    bool beta = ht_config_bool(json, "use_beta_sigmas", false);
     c->sigma_curve = karras        ? HT_SIGMA_KARRAS
                      : exponential ? HT_SIGMA_EXPONENTIAL
+                     : beta        ? HT_SIGMA_BETA
                                    : HT_SIGMA_DEFAULT;
     c->sigma_min = ht_config_real(json, "sigma_min", 0, 0, 1e6);
     c->sigma_max = ht_config_real(json, "sigma_max", 0, 0, 1e6);
@@ -147,13 +194,13 @@ static void read_all(ht_config *json, ht_sampler_config *c) {
     }
     read_tables(json, c);
     if (c->kind == HT_SAMPLER_DPMPP_2M) {
-        read_multistep(json, c);
-    } else if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_LCM) {
-        c->original_steps = ht_config_u32(json, "original_inference_steps", 50, 1, c->train_steps);
-        c->timestep_scaling = ht_config_real(json, "timestep_scaling", 10.0, 1e-3, 1e6);
-        c->alpha_to_one = ht_config_bool(json, "set_alpha_to_one", true);
-        c->clip_sample = ht_config_bool(json, "clip_sample", true);
-        c->clip_range = ht_config_real(json, "clip_sample_range", 1.0, 0, 1e6);
+        read_dpmpp(json, c);
+    } else if (c->kind == HT_SAMPLER_UNIPC) {
+        read_unipc(json, c);
+    } else if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_PNDM ||
+               c->kind == HT_SAMPLER_LCM || c->kind == HT_SAMPLER_TCD) {
+        read_table_class(json, c);
+        c->eta = c->kind == HT_SAMPLER_TCD ? 0.3 : 0;
     } else {
         const char *way = ht_config_text(json, "interpolation_type", "linear");
         c->log_linear = strcmp(way, "log_linear") == 0;
@@ -167,10 +214,6 @@ static void read_all(ht_config *json, ht_sampler_config *c) {
 
 static ht_status read_json(ht_config *json, ht_sampler_config *out) {
     *out = (ht_sampler_config){.order = 2, .lower_order_final = true, .shift = 1.0};
-    const char *kind = ht_config_text(json, "_class_name", "");
-    if (strcmp(kind, "PNDMScheduler") == 0) {
-        ht_log(json->context, HT_LOG_INFO, "'%s': PNDM is replaced by DPM++ 2M", json->path);
-    }
     read_all(json, out);
     ht_status status = json->status;
     ht_config_close(json);

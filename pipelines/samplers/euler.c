@@ -5,17 +5,17 @@
 
 static void spaced_sigmas(const ht_sampler *s, const double *timesteps, double *sigmas) {
     double max = ht_schedule_sigma(s, s->config.train_steps - 1), min = ht_schedule_sigma(s, 0);
-    for (uint32_t i = 0; i < s->steps; ++i) {
+    for (uint32_t i = 0; i < s->asked; ++i) {
         // In log_linear the reference spaces N + 1 points and leaves the smallest out.
         sigmas[i] = s->config.log_linear
-                        ? exp(log(max) + (double)i / s->steps * (log(min) - log(max)))
+                        ? exp(log(max) + (double)i / s->asked * (log(min) - log(max)))
                         : ht_schedule_interpolate(s, timesteps[i]);
     }
 }
 
-static ht_status plan(ht_sampler *s) {
+ht_status ht_euler_plan(ht_sampler *s) {
     const ht_sampler_config *c = &s->config;
-    uint32_t n = s->steps;
+    uint32_t n = s->asked;
     double *timesteps = ht_alloc(s->context, 2 * n * sizeof(*timesteps));
     if (!timesteps) {
         return HT_ERR_NO_MEMORY;
@@ -49,16 +49,29 @@ static ht_status plan(ht_sampler *s) {
     return HT_OK;
 }
 
-static void input(const ht_sampler *s, uint32_t step, const float *x, float *out) {
-    float scale = sqrtf(s->sigmas[step] * s->sigmas[step] + 1.0f);
+void ht_euler_twice(ht_sampler *s) {
+    uint32_t n = s->asked;
+    s->sigmas[2 * n - 1] = s->sigmas[n];
+    for (uint32_t i = n - 1; i > 0; --i) {
+        s->sigmas[2 * i] = s->sigmas[2 * i - 1] = s->sigmas[i];
+        s->timesteps[2 * i] = s->timesteps[2 * i - 1] = s->timesteps[i];
+    }
+}
+
+void ht_euler_input_at(const ht_sampler *s, float sigma, const float *x, float *out) {
+    float scale = sqrtf(sigma * sigma + 1.0f);
     for (size_t i = 0; i < s->count; ++i) {
         out[i] = x[i] / scale;
     }
 }
 
-static void denoised(const ht_sampler *s, uint32_t step, const float *x, const float *prediction,
-                     float *clean) {
-    float sigma = s->sigmas[step], square = sigma * sigma + 1.0f;
+void ht_euler_input(const ht_sampler *s, uint32_t step, const float *x, float *out) {
+    ht_euler_input_at(s, s->sigmas[step], x, out);
+}
+
+void ht_euler_denoised_at(const ht_sampler *s, float sigma, const float *x, const float *prediction,
+                          float *clean) {
+    float square = sigma * sigma + 1.0f;
     float a = 1, b = -sigma; // clean = a x + b prediction
     if (s->config.prediction == HT_PREDICT_V) {
         a = 1.0f / square;
@@ -72,9 +85,14 @@ static void denoised(const ht_sampler *s, uint32_t step, const float *x, const f
     }
 }
 
+void ht_euler_denoised(const ht_sampler *s, uint32_t step, const float *x, const float *prediction,
+                       float *clean) {
+    ht_euler_denoised_at(s, s->sigmas[step], x, prediction, clean);
+}
+
 static void advance(ht_sampler *s, uint32_t step, const float *prediction, float *x) {
     float sigma = s->sigmas[step], change = s->sigmas[step + 1] - sigma;
-    denoised(s, step, x, prediction, s->clean);
+    ht_euler_denoised(s, step, x, prediction, s->clean);
     for (size_t i = 0; i < s->count; ++i) {
         x[i] += (x[i] - s->clean[i]) / sigma * change;
     }
@@ -85,7 +103,7 @@ static void advance_ancestral(ht_sampler *s, uint32_t step, const float *predict
     float from = s->sigmas[step], to = s->sigmas[step + 1];
     float up = sqrtf(to * to * (from * from - to * to) / (from * from));
     float change = sqrtf(to * to - up * up) - from;
-    denoised(s, step, x, prediction, s->clean);
+    ht_euler_denoised(s, step, x, prediction, s->clean);
     ht_random_normal(s->random, s->noise,
                      s->count); // in the last step, too, where nothing comes of it
     for (size_t i = 0; i < s->count; ++i) {
@@ -94,22 +112,24 @@ static void advance_ancestral(ht_sampler *s, uint32_t step, const float *predict
     }
 }
 
-static void add_noise(const ht_sampler *s, uint32_t step, const float *noise, float *x) {
+void ht_euler_add_noise(const ht_sampler *s, uint32_t step, const float *noise, float *x) {
     for (size_t i = 0; i < s->count; ++i) {
         x[i] += s->sigmas[step] * noise[i];
     }
 }
 
 const ht_sampler_ops ht_sampler_euler = {.levels = true,
-                                         .plan = plan,
-                                         .input = input,
-                                         .denoised = denoised,
+                                         .curves = true,
+                                         .plan = ht_euler_plan,
+                                         .input = ht_euler_input,
+                                         .denoised = ht_euler_denoised,
                                          .step = advance,
-                                         .add_noise = add_noise};
+                                         .add_noise = ht_euler_add_noise};
 const ht_sampler_ops ht_sampler_euler_a = {.draws = true,
                                            .levels = true,
-                                           .plan = plan,
-                                           .input = input,
-                                           .denoised = denoised,
+                                           .curves = true,
+                                           .plan = ht_euler_plan,
+                                           .input = ht_euler_input,
+                                           .denoised = ht_euler_denoised,
                                            .step = advance_ancestral,
-                                           .add_noise = add_noise};
+                                           .add_noise = ht_euler_add_noise};

@@ -53,7 +53,7 @@ static ht_status plan(ht_sampler *s) {
             sigmas[i] = 1 - (1 - sigmas[i]) / scale;
         }
     }
-    if (c->sigma_curve == HT_SIGMA_KARRAS || c->sigma_curve == HT_SIGMA_EXPONENTIAL) {
+    if (c->sigma_curve != HT_SIGMA_DEFAULT && c->sigma_curve != HT_SIGMA_UNIFORM) {
         ht_schedule_curve(c->sigma_curve, sigmas[0], sigmas[n - 1], n, sigmas);
     }
     for (uint32_t i = 0; i < n; ++i) {
@@ -93,5 +93,9 @@ static void add_noise(const ht_sampler *s, uint32_t step, const float *noise, fl
     }
 }
 
-const ht_sampler_ops ht_sampler_flow_euler = {
-    .levels = true, .plan = plan, .denoised = denoised, .step = advance, .add_noise = add_noise};
+const ht_sampler_ops ht_sampler_flow_euler = {.levels = true,
+                                              .curves = true,
+                                              .plan = plan,
+                                              .denoised = denoised,
+                                              .step = advance,
+                                              .add_noise = add_noise};

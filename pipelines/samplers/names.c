@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct sampler_names {
@@ -13,19 +14,55 @@ typedef struct sampler_names {
 static const sampler_names samplers[HT_SAMPLER_KINDS] = {
     [HT_SAMPLER_FLOW_EULER] = {"flow_euler",
                                "Euler",
-                               "flow_euler  Euler for flow-matching models; also euler with them",
+                               "flow_euler    Euler for flow-matching models; also euler with them",
                                {"flowmatcheuler", "flowmatch"}},
-    [HT_SAMPLER_EULER] = {"euler", "Euler", "euler       Euler", {"eulerdiscrete"}},
-    [HT_SAMPLER_DDIM] = {"ddim", "DDIM", "ddim        DDIM; also ddim_trailing", {"ddimtrailing"}},
-    [HT_SAMPLER_DPMPP_2M] = {"dpmpp_2m",
-                             "DPM++ 2M",
-                             "dpmpp_2m    DPM++ 2M; also dpm++2m",
-                             {"dpm2m", "dpmsolver", "dpmsolvermultistep", "dpmsolver2m"}},
+    [HT_SAMPLER_EULER] = {"euler", "Euler", "euler         Euler", {"eulerdiscrete"}},
     [HT_SAMPLER_EULER_A] = {"euler_a",
                             "Euler a",
-                            "euler_a     Euler ancestral: fresh noise at every step",
+                            "euler_a       Euler ancestral: fresh noise at every step",
                             {"eulerancestral", "eulerancestraldiscrete"}},
-    [HT_SAMPLER_LCM] = {"lcm", "LCM", "lcm         for models distilled by LCM, few steps", {NULL}},
+    [HT_SAMPLER_HEUN] = {"heun",
+                         "Heun",
+                         "heun          Heun: two evaluations a step",
+                         {"heundiscrete"}},
+    [HT_SAMPLER_DDIM] = {"ddim",
+                         "DDIM",
+                         "ddim          DDIM; --eta adds noise; also ddim_trailing",
+                         {"ddimtrailing"}},
+    [HT_SAMPLER_PNDM] = {"pndm",
+                         "PLMS",
+                         "pndm          PNDM without Runge-Kutta steps; also plms",
+                         {"plms"}},
+    [HT_SAMPLER_DPMPP_2M] = {"dpmpp_2m",
+                             "DPM++ 2M",
+                             "dpmpp_2m      DPM++ 2M; also dpm++2m",
+                             {"dpm2m", "dpmsolver", "dpmsolvermultistep", "dpmsolver2m"}},
+    [HT_SAMPLER_DPMPP_2M_SDE] = {"dpmpp_2m_sde",
+                                 "DPM++ 2M SDE",
+                                 "dpmpp_2m_sde  DPM++ 2M SDE: fresh noise at every step",
+                                 {"dpm2msdegpu"}},
+    [HT_SAMPLER_DPMPP_3M] = {"dpmpp_3m", "DPM++ 3M", "dpmpp_3m      DPM++ 3M", {"dpmsolver3m"}},
+    [HT_SAMPLER_DPMPP_3M_SDE] = {"dpmpp_3m_sde",
+                                 "DPM++ 3M SDE",
+                                 "dpmpp_3m_sde  DPM++ 3M SDE: fresh noise at every step",
+                                 {"dpm3msdegpu"}},
+    [HT_SAMPLER_DPMPP_SDE] =
+        {"dpmpp_sde",
+         "DPM++ SDE",
+         "dpmpp_sde     DPM++ SDE: two evaluations a step, fresh noise in both",
+         {"dpmsolversde", "dpmsdegpu"}},
+    [HT_SAMPLER_UNIPC] = {"unipc",
+                          "UniPC",
+                          "unipc         UniPC, order 2; also uni_pc",
+                          {"unipcmultistep", "unipcbh2"}},
+    [HT_SAMPLER_LCM] = {"lcm",
+                        "LCM",
+                        "lcm           for models distilled by LCM, few steps",
+                        {NULL}},
+    [HT_SAMPLER_TCD] = {"tcd",
+                        "TCD",
+                        "tcd           for models distilled by TCD, few steps; --eta, 0.3",
+                        {NULL}},
 };
 
 typedef struct schedule_names {
@@ -33,7 +70,7 @@ typedef struct schedule_names {
     const char *others[8];
 } schedule_names;
 
-enum { NORMAL, KARRAS, EXPONENTIAL, SIMPLE, LINSPACE, LEADING, TRAILING, SCHEDULES };
+enum { NORMAL, KARRAS, EXPONENTIAL, BETA, SIMPLE, LINSPACE, LEADING, TRAILING, SCHEDULES };
 
 static const schedule_names schedules[SCHEDULES] = {
     [NORMAL] =
@@ -42,6 +79,7 @@ static const schedule_names schedules[SCHEDULES] = {
          {"discrete", "default", "automatic", "auto"}},
     [KARRAS] = {"karras", "karras       Karras et al., rho 7", {NULL}},
     [EXPONENTIAL] = {"exponential", "exponential  evenly spaced in the logarithm", {NULL}},
+    [BETA] = {"beta", "beta         quantiles of the distribution Beta(0.6, 0.6)", {NULL}},
     [SIMPLE] = {"simple",
                 "simple       flow models: 1, 1 - 1/N, .., 1/N before the shift",
                 {"uniform"}},
@@ -100,6 +138,7 @@ static void apply_schedule(int schedule, ht_sampler_config *c) {
     switch (schedule) {
     case KARRAS: c->sigma_curve = HT_SIGMA_KARRAS; break;
     case EXPONENTIAL: c->sigma_curve = HT_SIGMA_EXPONENTIAL; break;
+    case BETA: c->sigma_curve = HT_SIGMA_BETA; break;
     case SIMPLE: c->sigma_curve = HT_SIGMA_UNIFORM; break;
     case NORMAL: c->sigma_curve = HT_SIGMA_DEFAULT; break;
     default:
@@ -109,6 +148,23 @@ static void apply_schedule(int schedule, ht_sampler_config *c) {
                                            : HT_SPACING_TRAILING;
         break;
     }
+}
+
+static bool is_multistep(ht_sampler_kind kind) {
+    switch (kind) {
+    case HT_SAMPLER_DPMPP_2M:
+    case HT_SAMPLER_DPMPP_2M_SDE:
+    case HT_SAMPLER_DPMPP_3M:
+    case HT_SAMPLER_DPMPP_3M_SDE:
+    case HT_SAMPLER_UNIPC: return true;
+    default: return false;
+    }
+}
+
+// Of samplers on whole timesteps: they have no noise levels that could follow a curve.
+static bool is_on_table(ht_sampler_kind kind) {
+    return kind == HT_SAMPLER_DDIM || kind == HT_SAMPLER_PNDM || kind == HT_SAMPLER_LCM ||
+           kind == HT_SAMPLER_TCD;
 }
 
 // Another class with the same training: its own fields take their defaults.
@@ -122,21 +178,22 @@ static void apply_sampler(ht_sampler_kind kind, ht_sampler_config *c) {
     }
     c->kind = kind;
     c->final_zero = true;
-    c->order = 2;
+    c->order = kind == HT_SAMPLER_DPMPP_3M || kind == HT_SAMPLER_DPMPP_3M_SDE ? 3 : 2;
+    c->sde = kind == HT_SAMPLER_DPMPP_2M_SDE || kind == HT_SAMPLER_DPMPP_3M_SDE;
+    c->eta = kind == HT_SAMPLER_TCD ? 0.3 : 0;
     c->lower_order_final = true;
-    c->euler_at_final = c->heun = c->clip_sample = c->stochastic = false;
+    c->euler_at_final = c->heun = c->bh1 = c->clip_sample = c->stochastic = false;
+    c->alpha_to_one = c->alpha_to_one && kind != HT_SAMPLER_PNDM;
     c->lambda_min = -HUGE_VAL;
     c->original_steps = c->original_steps > 0 ? c->original_steps : 50;
     c->timestep_scaling = c->timestep_scaling > 0 ? c->timestep_scaling : 10;
-    if (kind == HT_SAMPLER_EULER_A || kind == HT_SAMPLER_LCM) {
-        c->sigma_curve = HT_SIGMA_DEFAULT;
-    }
-    c->flow_sigmas = flow && kind == HT_SAMPLER_DPMPP_2M;
+    c->flow_sigmas = flow && is_multistep(kind);
     if (flow && c->beta_end == 0) { // the table is only there for the smallest level
         c->beta_start = 0.0001;
         c->beta_end = 0.02;
     }
-    if (kind != HT_SAMPLER_FLOW_EULER && c->sigma_curve == HT_SIGMA_UNIFORM) {
+    if (is_on_table(kind) || c->flow_sigmas ||
+        (kind != HT_SAMPLER_FLOW_EULER && c->sigma_curve == HT_SIGMA_UNIFORM)) {
         c->sigma_curve = HT_SIGMA_DEFAULT;
     }
 }
@@ -154,6 +211,12 @@ static int split_schedule(char *plain) {
     return -1;
 }
 
+// "a", "a, b", "a, b and c"
+static void add_name(char *list, size_t bytes, const char *name, bool last) {
+    const char *between = *list == 0 ? "" : last ? " and " : ", ";
+    snprintf(list + strlen(list), bytes - strlen(list), "%s%s", between, name);
+}
+
 ht_status ht_sampler_config_choose(ht_context *context, const char *sampler, const char *schedule,
                                    ht_sampler_config *config) {
     char plain[64];
@@ -167,10 +230,12 @@ ht_status ht_sampler_config_choose(ht_context *context, const char *sampler, con
             trailing = TRAILING;
         }
         if (kind < 0) {
-            return ht_fail(context, HT_ERR_INVALID,
-                           "unknown sampler '%s'; there are flow_euler, euler, euler_a, ddim, "
-                           "dpmpp_2m and lcm",
-                           sampler);
+            char known[512] = "";
+            for (int i = 0; i < HT_SAMPLER_KINDS; ++i) {
+                add_name(known, sizeof(known), samplers[i].name, i + 1 == HT_SAMPLER_KINDS);
+            }
+            return ht_fail(context, HT_ERR_INVALID, "unknown sampler '%s'; there are %s", sampler,
+                           known);
         }
         apply_sampler((ht_sampler_kind)kind, config);
         if (trailing >= 0) {
@@ -181,13 +246,27 @@ ht_status ht_sampler_config_choose(ht_context *context, const char *sampler, con
         simplify(schedule, plain, sizeof(plain));
         int found = find_schedule(plain);
         if (found < 0) {
-            return ht_fail(context, HT_ERR_INVALID,
-                           "unknown schedule '%s'; there are normal, karras, exponential, simple, "
-                           "linspace, leading and trailing",
-                           schedule);
+            char known[512] = "";
+            for (int i = 0; i < SCHEDULES; ++i) {
+                add_name(known, sizeof(known), schedules[i].name, i + 1 == SCHEDULES);
+            }
+            return ht_fail(context, HT_ERR_INVALID, "unknown schedule '%s'; there are %s", schedule,
+                           known);
         }
         apply_schedule(found, config);
     }
+    return HT_OK;
+}
+
+ht_status ht_sampler_config_eta(ht_context *context, double eta, ht_sampler_config *config) {
+    if (config->kind != HT_SAMPLER_DDIM && config->kind != HT_SAMPLER_TCD) {
+        return ht_fail(context, HT_ERR_INVALID, "sampler %s has no eta; ddim and tcd do",
+                       ht_sampler_name(config->kind));
+    }
+    if (!(eta >= 0 && eta <= 1)) {
+        return ht_fail(context, HT_ERR_INVALID, "eta %g, expected 0 to 1", eta);
+    }
+    config->eta = eta;
     return HT_OK;
 }
 
@@ -201,9 +280,8 @@ const char *ht_sampler_label(ht_sampler_kind kind) {
 
 const char *ht_schedule_name(const ht_sampler_config *config) {
     static const char *const names[] = {
-        [HT_SIGMA_DEFAULT] = "normal",
-        [HT_SIGMA_KARRAS] = "karras",
-        [HT_SIGMA_EXPONENTIAL] = "exponential",
+        [HT_SIGMA_DEFAULT] = "normal",          [HT_SIGMA_KARRAS] = "karras",
+        [HT_SIGMA_EXPONENTIAL] = "exponential", [HT_SIGMA_BETA] = "beta",
         [HT_SIGMA_UNIFORM] = "simple",
     };
     return names[config->sigma_curve];

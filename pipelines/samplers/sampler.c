@@ -6,17 +6,33 @@
 static const ht_sampler_ops *const table[HT_SAMPLER_KINDS] = {
     [HT_SAMPLER_FLOW_EULER] = &ht_sampler_flow_euler,
     [HT_SAMPLER_EULER] = &ht_sampler_euler,
-    [HT_SAMPLER_DDIM] = &ht_sampler_ddim,
-    [HT_SAMPLER_DPMPP_2M] = &ht_sampler_dpmpp_2m,
     [HT_SAMPLER_EULER_A] = &ht_sampler_euler_a,
+    [HT_SAMPLER_HEUN] = &ht_sampler_heun,
+    [HT_SAMPLER_DDIM] = &ht_sampler_ddim,
+    [HT_SAMPLER_PNDM] = &ht_sampler_pndm,
+    [HT_SAMPLER_DPMPP_2M] = &ht_sampler_dpmpp,
+    [HT_SAMPLER_DPMPP_2M_SDE] = &ht_sampler_dpmpp,
+    [HT_SAMPLER_DPMPP_3M] = &ht_sampler_dpmpp,
+    [HT_SAMPLER_DPMPP_3M_SDE] = &ht_sampler_dpmpp,
+    [HT_SAMPLER_DPMPP_SDE] = &ht_sampler_dpmpp_sde,
+    [HT_SAMPLER_UNIPC] = &ht_sampler_unipc,
     [HT_SAMPLER_LCM] = &ht_sampler_lcm,
+    [HT_SAMPLER_TCD] = &ht_sampler_tcd,
 };
+
+static uint32_t evaluations(const ht_sampler_ops *ops, uint32_t steps) {
+    return ops->evaluations ? ops->evaluations(steps) : ops->twice ? 2 * steps - 1 : steps;
+}
 
 static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
     const ht_sampler_config *c = desc->config;
-    if (desc->steps == 0 || desc->steps > c->train_steps) {
-        return ht_fail(context, HT_ERR_INVALID, "%u steps, expected 1 to %u", desc->steps,
-                       c->train_steps);
+    const ht_sampler_ops *ops = table[c->kind];
+    const uint32_t most = ops->distilled ? c->original_steps
+                          : ops->twice   ? c->train_steps / 2
+                                         : c->train_steps;
+    if (desc->steps == 0 || desc->steps > most) {
+        return ht_fail(context, HT_ERR_INVALID, "%u steps, expected 1 to %u with sampler %s",
+                       desc->steps, most, ht_sampler_name(c->kind));
     }
     bool flow = c->prediction == HT_PREDICT_FLOW;
     bool takes_flow = c->kind == HT_SAMPLER_FLOW_EULER || c->flow_sigmas;
@@ -25,7 +41,8 @@ static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
                        "sampler %s does not fit this model, which predicts %s",
                        ht_sampler_name(c->kind), flow ? "a flow" : "noise, not a flow");
     }
-    if (c->kind == HT_SAMPLER_DDIM && c->zero_snr && c->prediction == HT_PREDICT_EPSILON) {
+    const bool whole = c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_TCD;
+    if (whole && c->zero_snr && c->prediction == HT_PREDICT_EPSILON) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "zero terminal SNR needs a model that does not predict noise");
     }
@@ -33,16 +50,12 @@ static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
         return ht_fail(context, HT_ERR_UNSUPPORTED, "schedule %s needs sampler %s",
                        ht_schedule_name(c), ht_sampler_name(HT_SAMPLER_FLOW_EULER));
     }
-    bool curved = table[c->kind]->levels && c->kind != HT_SAMPLER_EULER_A;
-    if (!curved && c->sigma_curve != HT_SIGMA_DEFAULT) {
-        return ht_fail(context, HT_ERR_UNSUPPORTED, "sampler %s has no schedule %s",
-                       ht_sampler_name(c->kind), ht_schedule_name(c));
+    if (!(ops->curves && !c->flow_sigmas) && c->sigma_curve != HT_SIGMA_DEFAULT) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED, "sampler %s has no schedule %s%s",
+                       ht_sampler_name(c->kind), ht_schedule_name(c),
+                       c->flow_sigmas ? " with models that predict a flow" : "");
     }
-    if (c->kind == HT_SAMPLER_LCM && desc->steps > c->original_steps) {
-        return ht_fail(context, HT_ERR_INVALID, "%u steps, expected 1 to %u with sampler lcm",
-                       desc->steps, c->original_steps);
-    }
-    if ((c->stochastic || table[c->kind]->draws) && !desc->random) {
+    if ((c->stochastic || c->sde || c->eta > 0 || ops->draws) && !desc->random) {
         return ht_fail(context, HT_ERR_INVALID, "a stochastic sampler needs a generator");
     }
     return HT_OK;
@@ -54,21 +67,25 @@ static ht_status allocate(ht_sampler *s) {
     s->timesteps = ht_alloc(s->context, s->steps * sizeof(float));
     s->sigmas = ht_alloc(s->context, (s->steps + 1) * sizeof(float));
     s->clean = ht_alloc(s->context, s->count * sizeof(float));
-    s->previous = ht_alloc(s->context, s->count * sizeof(float));
     s->noise = ht_alloc(s->context, s->count * sizeof(float));
     s->alphas_cumprod = tables ? ht_alloc(s->context, c->train_steps * sizeof(float)) : NULL;
-    bool all = s->timesteps && s->sigmas && s->clean && s->previous && s->noise;
+    bool all = s->timesteps && s->sigmas && s->clean && s->noise;
+    for (uint32_t i = 0; i < s->ops->kept; ++i) {
+        s->kept[i] = ht_alloc(s->context, s->count * sizeof(float));
+        all = all && s->kept[i];
+    }
     return all && (s->alphas_cumprod || !tables) ? HT_OK : HT_ERR_NO_MEMORY;
 }
 
 // Two equal levels in a row would divide by zero; only the last step may stand still.
 static ht_status check_levels(const ht_sampler *s) {
     for (uint32_t i = 0; i < s->steps && s->ops->levels; ++i) {
-        bool still = i + 1 == s->steps && s->sigmas[i + 1] == s->sigmas[i];
+        bool again = s->ops->twice && i % 2 == 1;
+        bool still = (again || i + 1 == s->steps) && s->sigmas[i + 1] == s->sigmas[i];
         if (!(s->sigmas[i + 1] < s->sigmas[i]) && !still) {
             return ht_fail(s->context, HT_ERR_INVALID,
                            "sampler %s cannot make %u different steps of this schedule",
-                           ht_sampler_name(s->config.kind), s->steps);
+                           ht_sampler_name(s->config.kind), s->asked);
         }
     }
     return HT_OK;
@@ -88,7 +105,8 @@ ht_status ht_sampler_create(ht_context *context, const ht_sampler_desc *desc, ht
         .context = context,
         .ops = table[desc->config->kind],
         .config = *desc->config,
-        .steps = desc->steps,
+        .asked = desc->steps,
+        .steps = evaluations(table[desc->config->kind], desc->steps),
         .count = desc->count,
         .given = desc->sigmas,
         .image_tokens = desc->image_tokens,
@@ -119,7 +137,9 @@ void ht_sampler_destroy(ht_sampler **sampler) {
         ht_free(context, s->sigmas);
         ht_free(context, s->alphas_cumprod);
         ht_free(context, s->clean);
-        ht_free(context, s->previous);
+        for (uint32_t i = 0; i < HT_SAMPLER_KEPT; ++i) {
+            ht_free(context, s->kept[i]);
+        }
         ht_free(context, s->noise);
         ht_free(context, s);
         *sampler = NULL;
@@ -128,6 +148,24 @@ void ht_sampler_destroy(ht_sampler **sampler) {
 
 uint32_t ht_sampler_steps(const ht_sampler *s) {
     return s->steps;
+}
+
+uint32_t ht_sampler_first(const ht_sampler *s, double strength) {
+    const double part = (double)s->asked * strength;
+    const uint32_t left = part < s->asked ? (uint32_t)part : s->asked;
+    const uint32_t skipped = s->asked - left;
+    return left == 0 ? s->steps : s->ops->twice ? 2 * skipped : skipped;
+}
+
+void ht_sampler_keep(ht_sampler *s) {
+    const uint32_t last = s->ops->kept - 1;
+    float *oldest = s->kept[last];
+    for (uint32_t i = last; i > 0; --i) {
+        s->kept[i] = s->kept[i - 1];
+    }
+    s->kept[0] = s->clean;
+    s->clean = oldest;
+    s->n_kept += s->n_kept <= last;
 }
 
 const float *ht_sampler_timesteps(const ht_sampler *s) {

@@ -8,12 +8,20 @@
 #include "../random.h"
 
 typedef enum ht_sampler_kind {
-    HT_SAMPLER_FLOW_EULER, // FlowMatchEulerDiscreteScheduler
-    HT_SAMPLER_EULER,      // EulerDiscreteScheduler
-    HT_SAMPLER_DDIM,       // DDIMScheduler
-    HT_SAMPLER_DPMPP_2M,   // DPMSolverMultistepScheduler, dpmsolver++
-    HT_SAMPLER_EULER_A,    // EulerAncestralDiscreteScheduler
-    HT_SAMPLER_LCM,        // LCMScheduler
+    HT_SAMPLER_FLOW_EULER,   // FlowMatchEulerDiscreteScheduler
+    HT_SAMPLER_EULER,        // EulerDiscreteScheduler
+    HT_SAMPLER_EULER_A,      // EulerAncestralDiscreteScheduler
+    HT_SAMPLER_HEUN,         // HeunDiscreteScheduler
+    HT_SAMPLER_DDIM,         // DDIMScheduler
+    HT_SAMPLER_PNDM,         // PNDMScheduler without Runge-Kutta steps
+    HT_SAMPLER_DPMPP_2M,     // DPMSolverMultistepScheduler, dpmsolver++ of order 1 or 2
+    HT_SAMPLER_DPMPP_2M_SDE, // the same, sde-dpmsolver++
+    HT_SAMPLER_DPMPP_3M,     // DPMSolverMultistepScheduler, dpmsolver++ of order 3
+    HT_SAMPLER_DPMPP_3M_SDE, // the same, sde-dpmsolver++
+    HT_SAMPLER_DPMPP_SDE,    // DPMSolverSDEScheduler
+    HT_SAMPLER_UNIPC,        // UniPCMultistepScheduler
+    HT_SAMPLER_LCM,          // LCMScheduler
+    HT_SAMPLER_TCD,          // TCDScheduler
     HT_SAMPLER_KINDS,
 } ht_sampler_kind;
 
@@ -37,6 +45,7 @@ typedef enum ht_sigma_curve {
     HT_SIGMA_DEFAULT, // as the spacing of the timesteps gives them
     HT_SIGMA_KARRAS,
     HT_SIGMA_EXPONENTIAL,
+    HT_SIGMA_BETA,    // of Beta(0.6, 0.6)
     HT_SIGMA_UNIFORM, // flow matching only: 1, 1 - 1/N, .., 1/N before the shift
 } ht_sigma_curve;
 
@@ -57,19 +66,22 @@ typedef struct ht_sampler_config {
     bool log_linear;           // euler: noise levels interpolated in their logarithm
     bool continuous_timesteps; // euler with v prediction: the network gets log(sigma) / 4
 
-    double shift; // flow_euler, and dpmpp_2m with flow noise levels
+    double shift; // flow_euler, and multistep with flow noise levels
     bool dynamic_shift, linear_time_shift;
     double base_shift, max_shift;
     uint32_t base_tokens, max_tokens;
     double shift_terminal; // 0: none
     bool stochastic;
 
-    bool alpha_to_one, clip_sample; // ddim, lcm
+    bool alpha_to_one, clip_sample; // ddim, pndm, lcm
     double clip_range;
-    uint32_t original_steps; // lcm: of the schedule it was distilled on
+    double eta;              // ddim, tcd: share of the noise that is fresh, 0..1
+    uint32_t original_steps; // lcm, tcd: of the schedule they were distilled on
     double timestep_scaling; // lcm
 
-    uint32_t order; // dpmpp_2m: 1 or 2
+    uint32_t order; // multistep: 1 to 3
+    bool sde;       // dpmpp: along the stochastic equation
+    bool bh1;       // unipc: B(h) = h instead of e^h - 1
     bool heun, lower_order_final, euler_at_final, flow_sigmas;
     double lambda_min; // timesteps with less are left out
 } ht_sampler_config;
@@ -84,6 +96,8 @@ HT_API ht_status ht_sampler_config_parse(ht_context *context, const char *name, 
 // "ddim", "flow_euler"; "karras", "exponential", "normal", "simple", "trailing", ..). NULL keeps.
 HT_API ht_status ht_sampler_config_choose(ht_context *context, const char *sampler,
                                           const char *schedule, ht_sampler_config *config);
+// Share of fresh noise, where the sampler has a choice.
+HT_API ht_status ht_sampler_config_eta(ht_context *context, double eta, ht_sampler_config *config);
 // Our name of the sampler and the schedule in a configuration, and A1111's label of the sampler.
 HT_API const char *ht_sampler_name(ht_sampler_kind kind);
 HT_API const char *ht_sampler_label(ht_sampler_kind kind);
@@ -96,7 +110,7 @@ typedef struct ht_sampler ht_sampler;
 
 typedef struct ht_sampler_desc {
     const ht_sampler_config *config;
-    uint32_t steps;
+    uint32_t steps;        // of the schedule
     size_t count;          // values of a latent
     const float *sigmas;   // flow_euler: [steps] levels before the shift, or NULL
     uint32_t image_tokens; // for the dynamic shift
@@ -107,10 +121,13 @@ HT_API ht_status ht_sampler_create(ht_context *context, const ht_sampler_desc *d
                                    ht_sampler **out);
 HT_API void ht_sampler_destroy(ht_sampler **sampler);
 
+// Evaluations of the network: the steps asked for, or up to twice as many.
 HT_API uint32_t ht_sampler_steps(const ht_sampler *sampler);
+// Evaluation at which a picture is entered that is to change by `strength`, 0..1; steps() for none.
+HT_API uint32_t ht_sampler_first(const ht_sampler *sampler, double strength);
 // What the network is told, [steps].
 HT_API const float *ht_sampler_timesteps(const ht_sampler *sampler);
-// Noise levels, [steps + 1]; NULL for ddim and lcm.
+// Noise levels, [steps + 1]; NULL for samplers on whole timesteps.
 HT_API const float *ht_sampler_sigmas(const ht_sampler *sampler);
 // Factor on the initial standard normal noise.
 HT_API float ht_sampler_initial_scale(const ht_sampler *sampler);

@@ -57,7 +57,8 @@ void ht_schedule_alphas_cumprod(const ht_sampler_config *config, float *alphas_c
     }
     if (config->zero_snr) {
         rescale_zero_snr(alphas_cumprod, config->train_steps);
-        if (config->kind != HT_SAMPLER_DDIM) { // so that the first level is not infinite
+        if (config->kind != HT_SAMPLER_DDIM &&
+            config->kind != HT_SAMPLER_TCD) { // so that the first level is not infinite
             alphas_cumprod[config->train_steps - 1] = 0x1p-24f;
         }
     }
@@ -99,19 +100,6 @@ void ht_schedule_space(const ht_sampler_config *config, uint32_t steps, uint32_t
         case HT_SPACING_TRAILING: t = rint(last - i * ratio) - 1; break;
         }
         timesteps[i] = t;
-    }
-}
-
-void ht_schedule_curve(ht_sigma_curve curve, double max, double min, uint32_t steps,
-                       double *sigmas) {
-    for (uint32_t i = 0; i < steps; ++i) {
-        double ramp = steps > 1 ? (double)i / (steps - 1) : 0;
-        if (curve == HT_SIGMA_KARRAS) {
-            double high = pow(max, 1 / 7.0), low = pow(min, 1 / 7.0);
-            sigmas[i] = pow(high + ramp * (low - high), 7.0);
-        } else {
-            sigmas[i] = exp(log(max) + ramp * (log(min) - log(max)));
-        }
     }
 }
 

@@ -58,7 +58,8 @@ static void expect_latents(ht_pipeline *p, const ht_test_golden *golden, const c
     must(p->context, ht_run_sample(&run));
     compare(golden, name, run.latent, BOUND);
     ht_run_end(&run);
-    assert_int_equal(report.steps, 3);
+    assert_int_equal(report.schedule_steps, 3);
+    assert_int_equal(report.steps, params->sampler ? 5 : 3);
 }
 
 static void read_back(ht_pipeline *p, const ht_test_golden *golden, const char *name,
@@ -91,6 +92,12 @@ static void check_family(const char *folder, const char *golden_name, uint32_t s
     params = params_of(NULL, 1);
     params.clip_skip = skip;
     expect_latents(p, &golden, "latents.final.skip", &params);
+    params = params_of(NEGATIVE, 4.5f);
+    params.cfg_rescale = 0.7f;
+    expect_latents(p, &golden, "latents.final.rescale", &params);
+    params = params_of(NEGATIVE, 4.5f);
+    params.sampler = "heun"; // two evaluations a step, but for the last
+    expect_latents(p, &golden, "latents.final.heun", &params);
     ht_test_golden_close(&golden);
     ht_pipeline_destroy(&p);
 }

@@ -120,10 +120,10 @@ static void check_run(fixture *f, const char *name, const ht_sampler_config *con
     ht_sampler *sampler = make(f, config, steps, given, 16);
     assert_true(fabs(ht_sampler_initial_scale(sampler) - scale) <= 1e-6 * scale);
     snprintf(key, sizeof(key), "%s/%u/timesteps", name, steps);
-    compare(f, key, ht_sampler_timesteps(sampler), steps);
+    compare(f, key, ht_sampler_timesteps(sampler), ht_sampler_steps(sampler));
     if (ht_sampler_sigmas(sampler)) {
         snprintf(key, sizeof(key), "%s/%u/sigmas", name, steps);
-        compare(f, key, ht_sampler_sigmas(sampler), steps + 1);
+        compare(f, key, ht_sampler_sigmas(sampler), ht_sampler_steps(sampler) + 1);
     }
     snprintf(key, sizeof(key), "%s/%u/sample", name, steps);
     follow(f, key, sampler, 0, NULL);
@@ -135,8 +135,8 @@ static void check_img2img(fixture *f, const char *name, const ht_sampler_config 
                           bool given) {
     char key[96];
     ht_tensor_desc desc;
-    uint32_t steps = 10, first = 4; // strength 0.6
-    ht_sampler *sampler = make(f, config, steps, given, 16);
+    ht_sampler *sampler = make(f, config, 10, given, 16);
+    const uint32_t first = ht_sampler_first(sampler, 0.6);
     snprintf(key, sizeof(key), "%s/img2img/clean", name);
     float *x = ht_test_golden_read(&f->golden, key, &desc);
     snprintf(key, sizeof(key), "%s/img2img/noise", name);
@@ -158,18 +158,25 @@ static void test_trajectories(void **state) {
         bool given = json_is_true(json_object_get(entry, "given_sigmas"));
         ht_sampler_config config;
         read_config(f, entry, &config);
+        const json_t *eta = json_object_get(entry, "eta");
+        if (eta) {
+            assert_int_equal(
+                ht_sampler_config_eta(f->golden.context, json_number_value(eta), &config), HT_OK);
+        }
         json_array_foreach(json_object_get(entry, "runs"), j, run) {
             check_run(f, name, &config, given, run);
         }
         check_img2img(f, name, &config, given);
     }
-    assert_true(i > 30);
+    assert_true(i > 100);
 }
 
 // A prediction that always means the same clean picture must end exactly there.
 static void test_constant_data(void **state) {
     fixture *f = *state;
-    static const ht_sampler_kind kinds[] = {HT_SAMPLER_EULER, HT_SAMPLER_DDIM, HT_SAMPLER_DPMPP_2M};
+    static const ht_sampler_kind kinds[] = {
+        HT_SAMPLER_EULER, HT_SAMPLER_DDIM,     HT_SAMPLER_DPMPP_2M, HT_SAMPLER_HEUN,
+        HT_SAMPLER_UNIPC, HT_SAMPLER_DPMPP_3M, HT_SAMPLER_DPMPP_SDE};
     for (size_t k = 0; k < HT_COUNT(kinds); ++k) {
         ht_sampler_config config = {.kind = kinds[k],
                                     .prediction = HT_PREDICT_SAMPLE,
@@ -181,10 +188,11 @@ static void test_constant_data(void **state) {
                                     .final_zero = true,
                                     .alpha_to_one = true,
                                     .lambda_min = -HUGE_VAL,
+                                    .original_steps = 50,
                                     .order = 2};
         float data[4] = {0.5f, -1.25f, 0, 2}, x[4] = {8, -3, 1, 0.25f}, clean[4];
         ht_sampler *sampler = make(f, &config, 10, false, 4);
-        for (uint32_t i = 0; i < 10; ++i) {
+        for (uint32_t i = 0; i < ht_sampler_steps(sampler); ++i) {
             ht_sampler_denoised(sampler, i, x, data, clean);
             ht_test_assert_close("clean", clean, data, 4, 0);
             ht_sampler_step(sampler, i, data, x);
@@ -210,6 +218,13 @@ static void test_names(void **state) {
         {"DPM++ 2M Karras", NULL, HT_PREDICT_EPSILON, HT_SAMPLER_DPMPP_2M, HT_SIGMA_KARRAS},
         {"ddim_trailing", NULL, HT_PREDICT_EPSILON, HT_SAMPLER_DDIM, HT_SIGMA_DEFAULT},
         {"DDIM", "Normal", HT_PREDICT_V, HT_SAMPLER_DDIM, HT_SIGMA_DEFAULT},
+        {"DPM++ 2M SDE Karras", NULL, HT_PREDICT_V, HT_SAMPLER_DPMPP_2M_SDE, HT_SIGMA_KARRAS},
+        {"DPM++ 3M SDE", "Exponential", HT_PREDICT_V, HT_SAMPLER_DPMPP_3M_SDE,
+         HT_SIGMA_EXPONENTIAL},
+        {"dpm++_sde", NULL, HT_PREDICT_EPSILON, HT_SAMPLER_DPMPP_SDE, HT_SIGMA_DEFAULT},
+        {"uni_pc", "beta", HT_PREDICT_EPSILON, HT_SAMPLER_UNIPC, HT_SIGMA_BETA},
+        {"PLMS", NULL, HT_PREDICT_EPSILON, HT_SAMPLER_PNDM, HT_SIGMA_DEFAULT},
+        {"UniPC", NULL, HT_PREDICT_FLOW, HT_SAMPLER_UNIPC, HT_SIGMA_DEFAULT},
     };
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
         ht_sampler_config config = {.prediction = rows[i].prediction};
@@ -219,7 +234,11 @@ static void test_names(void **state) {
         assert_int_equal(config.kind, rows[i].kind);
         assert_int_equal(config.sigma_curve, rows[i].curve);
     }
-    ht_sampler_config config = {0};
+    ht_sampler_config config = {.kind = HT_SAMPLER_EULER};
+    assert_int_equal(ht_sampler_config_eta(f->golden.context, 0.5, &config), HT_ERR_INVALID);
+    config.kind = HT_SAMPLER_DDIM;
+    assert_int_equal(ht_sampler_config_eta(f->golden.context, 1.5, &config), HT_ERR_INVALID);
+    assert_int_equal(ht_sampler_config_eta(f->golden.context, 0.5, &config), HT_OK);
     assert_int_equal(ht_sampler_config_choose(f->golden.context, "magic", NULL, &config),
                      HT_ERR_INVALID);
     assert_non_null(strstr(ht_context_message(f->golden.context), "magic"));
@@ -233,10 +252,13 @@ static void test_refusals(void **state) {
     static const struct {
         const char *json, *part;
     } rows[] = {
-        {"{\"_class_name\": \"HeunDiscreteScheduler\"}", "FlowMatchEulerDiscreteScheduler, Euler"},
+        {"{\"_class_name\": \"KDPM2DiscreteScheduler\"}", "FlowMatchEulerDiscreteScheduler, Euler"},
+        {"{\"_class_name\": \"UniPCMultistepScheduler\", \"predict_x0\": false}", "predict_x0"},
+        {"{\"_class_name\": \"UniPCMultistepScheduler\", \"disable_corrector\": [0]}",
+         "disable_corrector"},
         {"{\"_class_name\": \"DDIMScheduler\", \"thresholding\": true}", "thresholding"},
         {"{\"_class_name\": \"DDIMScheduler\", \"beta_schedule\": \"odd\"}", "squaredcos_cap_v2"},
-        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"use_beta_sigmas\": true}", "beta_sigmas"},
+        {"{\"_class_name\": \"DDIMScheduler\", \"trained_betas\": [0.1]}", "trained_betas"},
         {"{\"_class_name\": \"DDIMScheduler\", \"num_train_timesteps\": 1e9}", "from 2 to 100000"},
         {"{\"_class_name\": \"DDIMScheduler\", \"beta_start\": \"low\"}", "beta_start"},
         {"{\"_class_name\": 3}", "a text"},

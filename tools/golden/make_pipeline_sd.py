@@ -4,7 +4,7 @@ import os
 from common import MODELS, generator, save_golden
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import HeunDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
 PROMPT = "A red shiny sphere left of a blue cube."
 NEGATIVE = "blurry, low quality"
@@ -27,6 +27,7 @@ def run(name, kind, folder, **more):
            "latents.final.unprompted": latents(),  # no negative prompt at all
            # without guidance: diffusers does not skip for the negative prompt, other tools do
            "latents.final.skip": latents(guidance_scale=1.0, clip_skip=1)}
+    out["latents.final.rescale"] = latents(negative_prompt=NEGATIVE, guidance_rescale=0.7)
     image = pipe(**common, negative_prompt=NEGATIVE, generator=generator(SEED), output_type="np").images
     out["image"] = torch.from_numpy(image)
     embeds = pipe.encode_prompt(PROMPT, device="cpu", num_images_per_prompt=1,
@@ -34,6 +35,8 @@ def run(name, kind, folder, **more):
     out["embeds"] = torch.cat([embeds[1], embeds[0]])
     if len(embeds) == 4:
         out["pooled"] = torch.cat([embeds[3], embeds[2]])
+    pipe.scheduler = HeunDiscreteScheduler.from_config(pipe.scheduler.config)
+    out["latents.final.heun"] = latents(negative_prompt=NEGATIVE)
     save_golden(name, out, "seed 42, 3 steps, guidance 4.5; embeds: negative, positive")
 
 

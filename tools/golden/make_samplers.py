@@ -13,8 +13,10 @@ from common import generator, randn, save_golden, save_json
 
 import numpy as np
 import torch
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, LCMScheduler)
+from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, DPMSolverSDEScheduler,
+                       EulerAncestralDiscreteScheduler, EulerDiscreteScheduler,
+                       FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, LCMScheduler,
+                       PNDMScheduler, TCDScheduler, UniPCMultistepScheduler)
 
 SHAPE = (1, 4, 2, 2)
 COUNTS = (1, 4, 7, 10, 20)  # 7 does not divide 1000
@@ -88,6 +90,75 @@ def drawing_cases():
     yield "lcm_other_origin", LCMScheduler(**SD, original_inference_steps=25, timestep_scaling=4.0), None
 
 
+class TwoPartPath:
+    """Increments of one Brownian path per step, over its first part and over the whole of it."""
+    def __init__(self, shape):
+        self.shape, self.generator, self.first = shape, generator(7), None
+
+    def __call__(self, sigma, sigma_next):
+        fresh = torch.randn(self.shape, generator=self.generator)
+        if self.first is None:
+            self.first = (fresh, sigma_next)
+            return fresh
+        (begin, middle), self.first = self.first, None
+        share = (sigma - middle) / (sigma - sigma_next)
+        return share.sqrt() * begin + (1 - share).sqrt() * fresh
+
+
+def more_cases():
+    """Behind the others, whose seeds go by position. Yields (name, scheduler)."""
+    for spacing in ("leading", "linspace", "trailing"):
+        for prediction in ("epsilon", "v_prediction"):
+            common = dict(SD, timestep_spacing=spacing, steps_offset=1, prediction_type=prediction)
+            yield f"heun_{spacing}_{prediction}", HeunDiscreteScheduler(**common)
+            yield f"dpmpp_sde_{spacing}_{prediction}", DPMSolverSDEScheduler(**common)
+            yield f"pndm_{spacing}_{prediction}", PNDMScheduler(**common, skip_prk_steps=True)
+    yield "pndm_to_one", PNDMScheduler(**SD, skip_prk_steps=True, set_alpha_to_one=True)
+    for curve in ("karras", "exponential", "beta"):
+        use = {f"use_{curve}_sigmas": True}
+        yield f"heun_{curve}", HeunDiscreteScheduler(**SD, **use)
+        yield f"dpmpp_sde_{curve}", DPMSolverSDEScheduler(**SD, **use)
+        yield f"unipc_{curve}", UniPCMultistepScheduler(**SD, **use)
+        if curve != "karras":
+            yield f"euler_{curve}", EulerDiscreteScheduler(**SD, **use)
+            yield f"dpm_{curve}", DPMSolverMultistepScheduler(**SD, **use)
+            yield f"flow_{curve}", FlowMatchEulerDiscreteScheduler(shift=3.0, **use)
+    for order in (1, 2, 3):
+        for kind in ("bh1", "bh2"):
+            last = dict(final_sigmas_type="sigma_min") if kind == "bh1" else {}
+            yield f"unipc_{order}_{kind}", UniPCMultistepScheduler(**SD, solver_order=order,
+                                                                   solver_type=kind, **last)
+    yield "unipc_v_leading", UniPCMultistepScheduler(**SD, prediction_type="v_prediction", steps_offset=1,
+                                                     timestep_spacing="leading")
+    yield "unipc_zero_snr", UniPCMultistepScheduler(**SD, prediction_type="v_prediction",
+                                                    timestep_spacing="trailing", rescale_betas_zero_snr=True)
+    for shift in (1.0, 5.0):
+        yield f"unipc_flow_shift{shift:g}", UniPCMultistepScheduler(
+            use_flow_sigmas=True, flow_shift=shift, prediction_type="flow_prediction")
+    for name, changes in {"3m": dict(solver_order=3), "3m_heun": dict(solver_order=3, solver_type="heun"),
+                          "3m_karras": dict(solver_order=3, use_karras_sigmas=True),
+                          "3m_no_lower_order": dict(solver_order=3, lower_order_final=False,
+                                                    final_sigmas_type="sigma_min")}.items():
+        for kind in ("dpmsolver++", "sde-dpmsolver++"):
+            sde = "_sde" if kind != "dpmsolver++" else ""
+            yield f"dpm_{name}{sde}", DPMSolverMultistepScheduler(**{**SD, **changes}, algorithm_type=kind)
+    for name, changes in {"2m": {}, "2m_heun": dict(solver_type="heun"), "1": dict(solver_order=1),
+                          "2m_v": dict(prediction_type="v_prediction")}.items():
+        yield f"dpm_{name}_sde", DPMSolverMultistepScheduler(**{**SD, **changes},
+                                                             algorithm_type="sde-dpmsolver++")
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        yield f"tcd_{prediction}", TCDScheduler(**SD, prediction_type=prediction)
+    # eta is an argument of step(), not of the class
+    yield "ddim_eta0.7", DDIMScheduler(**SD, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    yield "ddim_eta1", DDIMScheduler(**SD, clip_sample=False, timestep_spacing="trailing")
+    for eta in ("0", "0.8"):
+        yield f"tcd_eta{eta}", TCDScheduler(**SD)
+
+
+def eta_of(name):
+    return float(name.split("_eta")[1]) if "_eta" in name else None
+
+
 def config_of(scheduler):
     """What scheduler_config.json would hold."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -109,26 +180,30 @@ def start(scheduler, n, given):
         scheduler.set_timesteps(n)
 
 
-def run(scheduler, x, timesteps):
-    """Returns the samples (first the initial one), model inputs and outputs; noise is of seed 7."""
-    samples, inputs, outputs = [x], [], []
+def run(scheduler, x, timesteps, eta):
+    """Returns the samples, first the initial one; noise is of seed 7."""
+    samples = [x]
+    if isinstance(scheduler, DPMSolverSDEScheduler):
+        scheduler.noise_sampler = TwoPartPath(x.shape)
     draws = "generator" in inspect.signature(scheduler.step).parameters
     more = {"generator": generator(7)} if draws else {}
+    if eta is not None:
+        more["eta"] = eta
     for t in timesteps:
         x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         m = toy_model(x_in, t)
         x = scheduler.step(m, t, x, return_dict=False, **more)[0]
-        inputs.append(x_in)
-        outputs.append(m)
         samples.append(x)
-    return torch.cat(samples), torch.cat(inputs), torch.cat(outputs)
+    return torch.cat(samples)
 
 
-def img2img(scheduler, given, seed):
+def img2img(scheduler, given, seed, eta):
     """Noise added to a clean latent, then the rest of the schedule."""
     n, strength = IMG2IMG
     start(scheduler, n, given)
     begin = n - min(int(n * strength), n)
+    order = 2 if isinstance(scheduler, (HeunDiscreteScheduler, DPMSolverSDEScheduler)) else 1
+    begin *= order  # evaluations
     scheduler.set_begin_index(begin) if hasattr(scheduler, "set_begin_index") else None
     clean, noise = randn(seed, *SHAPE), randn(seed + 1, *SHAPE)
     timesteps = scheduler.timesteps[begin:]
@@ -136,28 +211,29 @@ def img2img(scheduler, given, seed):
         noisy = scheduler.scale_noise(clean, timesteps[:1], noise)
     else:
         noisy = scheduler.add_noise(clean, noise, timesteps[:1])
-    return {"clean": clean, "noise": noise, "sample": run(scheduler, noisy, timesteps)[0]}
+    return {"clean": clean, "noise": noise, "sample": run(scheduler, noisy, timesteps, eta)}
 
 
 def main():
     tensors, index = {}, []
-    for number, (name, scheduler, given) in enumerate(itertools.chain(cases(), drawing_cases())):
+    for number, (name, scheduler, given) in enumerate(itertools.chain(
+            cases(), drawing_cases(), ((name, scheduler, None) for name, scheduler in more_cases()))):
         entry = {"name": name, "config": config_of(scheduler), "given_sigmas": bool(given), "runs": []}
+        eta = eta_of(name)
+        if eta is not None:
+            entry["eta"] = eta
         for n in COUNTS:
             start(scheduler, n, given)
             sigma = float(getattr(scheduler, "init_noise_sigma", 1.0))
-            samples, inputs, outputs = run(scheduler, randn(1000 + number, *SHAPE) * sigma,
-                                           scheduler.timesteps)
+            samples = run(scheduler, randn(1000 + number, *SHAPE) * sigma,
+                                           scheduler.timesteps, eta)
             key = f"{name}/{n}/"
             tensors[key + "sample"] = samples
-            if not torch.equal(inputs, samples[:-1]):  # only Euler scales what the model sees
-                tensors[key + "model_input"] = inputs
-            tensors[key + "model_output"] = outputs
             tensors[key + "timesteps"] = scheduler.timesteps.to(torch.float32)
             if hasattr(scheduler, "sigmas"):
                 tensors[key + "sigmas"] = scheduler.sigmas.to(torch.float32)
             entry["runs"].append({"steps": n, "init_noise_sigma": sigma})
-        tensors.update({f"{name}/img2img/{k}": v for k, v in img2img(scheduler, given, 2000 + 2 * number).items()})
+        tensors.update({f"{name}/img2img/{k}": v for k, v in img2img(scheduler, given, 2000 + 2 * number, eta).items()})
         index.append(entry)
         table = scheduler.config.get("beta_schedule")
         if table and not scheduler.config.get("use_flow_sigmas"):
