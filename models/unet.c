@@ -1,7 +1,5 @@
 // UNet2DConditionModel: its three graphs.
-#include "unet.h"
-
-#include "common/layers.h"
+#include "unet_internal.h"
 
 #define TRANSFORMER_NORM_EPS 1e-6f
 #define LAYER_NORM_EPS 1e-5f
@@ -240,11 +238,11 @@ static bool check_latent(ht_graph *graph, const ht_unet_config *c, ht_value late
     return false;
 }
 
-ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
-                      const ht_unet_inputs *in) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
-    ht_value kept[HT_UNET_MAX_PARTS];
-    uint32_t n_kept = 0;
+ht_value ht_unet_trunk(const ht_nn *nn, const ht_unet_config *config, const ht_unet_inputs *in,
+                       ht_value hint, ht_value *kept, uint32_t *n_kept) {
+    ht_graph *graph = nn->graph;
+    bool middle = in->control != NULL; // not added to yet
+    *n_kept = 0;
     ht_unet_plan *plan = ht_alloc(ht_graph_context(graph), sizeof(*plan));
     if (!plan || !check_latent(graph, config, in->latent)) {
         ht_graph_fail(graph, plan ? ht_graph_status(graph) : HT_ERR_NO_MEMORY);
@@ -252,22 +250,37 @@ ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights 
         return (ht_value){0};
     }
     ht_unet_plan_make(config, plan);
-    time_rows rows = pick_rows(&nn, in);
-    ht_value x = ht_nn_conv(&nn, "conv_in", in->latent, config->channels[0], 3, ht_nn_same_size);
-    kept[n_kept++] = x;
+    time_rows rows = pick_rows(nn, in);
+    ht_value x = ht_nn_conv(nn, "conv_in", in->latent, config->channels[0], 3, ht_nn_same_size);
+    x = given(hint) ? ht_op_add(graph, x, hint) : x;
+    kept[(*n_kept)++] = x;
     for (uint32_t i = 0; i < plan->count; ++i) {
         const ht_unet_part *part = &plan->parts[i];
         ht_graph_scope(graph, part->prefix);
         if (part->pop) {
-            x = ht_op_concat(graph, x, kept[--n_kept], 3);
+            uint32_t last = --*n_kept;
+            x = middle ? ht_op_add(graph, x, in->control[last + 1]) : x;
+            middle = false;
+            ht_value skip = kept[last];
+            skip = in->control ? ht_op_add(graph, skip, in->control[last]) : skip;
+            x = ht_op_concat(graph, x, skip, 3);
         }
-        x = run_part(&nn, config, part, x, &rows, in);
+        x = run_part(nn, config, part, x, &rows, in);
         if (part->push) {
-            kept[n_kept++] = x;
+            kept[(*n_kept)++] = x;
         }
     }
     ht_graph_scope(graph, "");
     ht_free(ht_graph_context(graph), plan);
+    return x;
+}
+
+ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
+                      const ht_unet_inputs *in) {
+    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    ht_value kept[HT_UNET_MAX_PARTS];
+    uint32_t n_kept;
+    ht_value x = ht_unet_trunk(&nn, config, in, HT_NO_VALUE, kept, &n_kept);
     x = ht_nn_group_norm(&nn, "conv_norm_out", x, config->groups, config->eps, HT_ACT_SILU);
     return ht_nn_conv(&nn, "conv_out", x, config->out_channels, 3, ht_nn_same_size);
 }

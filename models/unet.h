@@ -32,6 +32,7 @@ typedef struct ht_unet_config {
     uint32_t guidance_dim; // LCM's embedding of the guidance scale; 0: none
     uint32_t time_ids_dim; // embedding width of one of SDXL's size numbers; 0: no added conditions
     uint32_t added_dim;    // pooled text and embedded size numbers together
+    bool control;          // a ControlNet: nothing behind the middle block, and out_channels is 0
     const ht_recipe *recipe; // of the layers, not from the file; NULL: float
 } ht_unet_config;
 
@@ -92,6 +93,8 @@ typedef struct ht_unet_inputs {
     ht_value table;                // from ht_unet_time
     ht_value step;                 // I32 rows of the table: [1] for the whole batch, or [B]
     const ht_value *keys, *values; // from ht_unet_context
+    const ht_value *control;       // what a ControlNet adds to the outputs kept for the way up, in
+                                   // the order of the plan, and to the middle's; or NULL
 } ht_unet_inputs;
 // One denoising step -> [B, H, W, out_channels]
 HT_API ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,

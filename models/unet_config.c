@@ -1,8 +1,7 @@
 // Configuration, plan and weights of UNet2DConditionModel.
-#include "unet.h"
+#include "unet_internal.h"
 
 #include "common/config.h"
-#include "common/layers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,17 +43,19 @@ static void read_per_level(ht_config *json, const char *key, uint32_t fallback, 
 }
 
 // Options of the class that no Stable Diffusion uses and that would change the result.
-static ht_status check_options(ht_config *json) {
-    static const struct {
+static ht_status check_options(ht_config *json, const char *name) {
+    const struct {
         const char *key, *only;
     } texts[] = {{"act_fn", "silu"},
                  {"resnet_time_scale_shift", "default"},
                  {"time_embedding_type", "positional"},
                  {"attention_type", "default"},
-                 {"_class_name", "UNet2DConditionModel"}};
-    static const char *const flags[] = {"dual_cross_attention", "only_cross_attention",
-                                        "center_input_sample", "resnet_skip_time_act",
-                                        "class_embeddings_concat"};
+                 {"mid_block_type", "UNetMidBlock2DCrossAttn"},
+                 {"controlnet_conditioning_channel_order", "rgb"},
+                 {"_class_name", name}};
+    static const char *const flags[] = {"dual_cross_attention",    "only_cross_attention",
+                                        "center_input_sample",     "resnet_skip_time_act",
+                                        "class_embeddings_concat", "global_pool_conditions"};
     static const char *const absent[] = {"class_embed_type",
                                          "encoder_hid_dim",
                                          "encoder_hid_dim_type",
@@ -133,7 +134,7 @@ ht_status ht_unet_config_check(ht_context *context, const char *path, const ht_u
     return status;
 }
 
-static ht_status read_all(ht_config *json, ht_unet_config *c) {
+static ht_status read_all(ht_config *json, const char *name, ht_unet_config *c) {
     *c = (ht_unet_config){
         .in_channels = ht_config_u32(json, "in_channels", 4, 1, 1024),
         .out_channels = ht_config_u32(json, "out_channels", 4, 1, 1024),
@@ -168,18 +169,23 @@ static ht_status read_all(ht_config *json, ht_unet_config *c) {
         status = read_added(json, c);
     }
     if (status == HT_OK) {
-        status = check_options(json);
+        status = check_options(json, name);
     }
     return status == HT_OK ? ht_unet_config_check(json->context, json->path, c) : status;
 }
 
 ht_status ht_unet_config_read(ht_context *context, const char *folder, ht_unet_config *out) {
+    return ht_unet_config_read_class(context, folder, "UNet2DConditionModel", out);
+}
+
+ht_status ht_unet_config_read_class(ht_context *context, const char *folder, const char *name,
+                                    ht_unet_config *out) {
     ht_config json;
     ht_status status = ht_config_open(context, folder, "config.json", &json);
     if (status != HT_OK) {
         return status;
     }
-    status = read_all(&json, out);
+    status = read_all(&json, name, out);
     ht_config_close(&json);
     return status;
 }
@@ -243,7 +249,7 @@ void ht_unet_plan_make(const ht_unet_config *c, ht_unet_plan *plan) {
         add_transformer(plan, c, c->levels - 1, "mid_block", 0);
         add_resnet(plan, "mid_block", 1, width, width);
     }
-    for (uint32_t i = 0; i < c->levels; ++i) {
+    for (uint32_t i = 0; i < c->levels && !c->control; ++i) {
         uint32_t level = c->levels - 1 - i;
         snprintf(block, sizeof(block), "up_blocks.%u", i);
         for (uint32_t j = 0; j <= c->layers_per_block; ++j) {
@@ -301,10 +307,10 @@ static const ht_weight_row once_rows[] = {
     {"add_embedding.linear_1.bias", NULL, ADDED, 1, {TIME}},
     {"add_embedding.linear_2.weight", NULL, ADDED, 2, {TIME, TIME}},
     {"add_embedding.linear_2.bias", NULL, ADDED, 1, {TIME}},
-    {"conv_norm_out.weight", NULL, ONE, 1, {FIRST}},
-    {"conv_norm_out.bias", NULL, ONE, 1, {FIRST}},
-    {"conv_out.weight", NULL, ONE, 4, {RESULT, FIRST, THREE, THREE}},
-    {"conv_out.bias", NULL, ONE, 1, {RESULT}},
+    {"conv_norm_out.weight", NULL, RESULT, 1, {FIRST}},
+    {"conv_norm_out.bias", NULL, RESULT, 1, {FIRST}},
+    {"conv_out.weight", NULL, RESULT, 4, {RESULT, FIRST, THREE, THREE}},
+    {"conv_out.bias", NULL, RESULT, 1, {RESULT}},
 };
 static const ht_weight_row resnet_rows[] = {
     {"norm1.weight", NULL, ONE, 1, {IN}},

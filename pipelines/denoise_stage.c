@@ -10,6 +10,7 @@ static void destroy_graphs(ht_denoise_stage *s) {
 void ht_denoise_release(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
     destroy_graphs(s);
+    ht_control_release(p);
     ht_tensor_destroy(&s->timesteps);
     for (uint32_t i = 0; i < HT_TIME_EXTRAS; ++i) {
         ht_tensor_destroy(&s->extras[i]);
@@ -185,6 +186,12 @@ static ht_status make_step_tensors(ht_pipeline *p) {
     return status == HT_OK && !s->host ? HT_ERR_NO_MEMORY : status;
 }
 
+void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, ht_value *values) {
+    for (uint32_t i = 0; i < count; ++i) {
+        values[i] = ht_graph_tensor(g, tensors[i]);
+    }
+}
+
 static ht_status build_step(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_stage_graph(p, "step", p->activations, &s->step_graph);
@@ -193,10 +200,10 @@ static ht_status build_step(ht_pipeline *p) {
     }
     ht_graph *g = s->step_graph;
     ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
-    for (uint32_t i = 0; i < p->shape.text_layers; ++i) {
-        keys[i] = ht_graph_tensor(g, s->keys[i]);
-        values[i] = ht_graph_tensor(g, s->values[i]);
-    }
+    ht_value control[HT_CONTROLNET_MAX_RESIDUALS];
+    ht_denoise_inputs(g, s->keys, p->shape.text_layers, keys);
+    ht_denoise_inputs(g, s->values, p->shape.text_layers, values);
+    ht_denoise_inputs(g, p->control.residuals, p->control.count, control);
     ht_step_values in = {
         .latent = ht_graph_tensor(g, s->latent),
         .table = ht_graph_tensor(g, s->table),
@@ -204,6 +211,7 @@ static ht_status build_step(ht_pipeline *p) {
         .keys = keys,
         .values = values,
         .mask = optional(g, s->mask),
+        .control = p->control.count > 0 ? control : NULL,
     };
     ht_graph_output(g, p->family->denoiser->step(p, g, &in), s->prediction);
     return ht_graph_finish(g);
@@ -229,7 +237,8 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_part_open(p, PART_DENOISER);
     bool same = s->batch == p->text.batch && s->length == p->text.length && s->rows == count &&
-                s->height == run->latent_height && s->width == run->latent_width;
+                s->height == run->latent_height && s->width == run->latent_width &&
+                ht_control_same(run);
     if (status == HT_OK && !same) {
         ht_denoise_release(p);
         status = make_tensors(run, count);
@@ -237,9 +246,13 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     if (status == HT_OK) {
         status = run_time(run, timesteps);
     }
-    if (status == HT_OK && !s->context_ready) {
+    bool new_text = !s->context_ready;
+    if (status == HT_OK && new_text) {
         status = run_context(run);
         s->context_ready = status == HT_OK;
+    }
+    if (status == HT_OK) {
+        status = ht_control_prepare(run, new_text);
     }
     if (status == HT_OK && !s->step_graph) {
         status = build_step(p);
@@ -281,6 +294,9 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
     ht_status status = ht_tensor_write_f32(s->latent, s->host, s->batch * item);
     if (status == HT_OK) {
         status = write_step(p, step);
+    }
+    if (status == HT_OK) {
+        status = ht_control_run(run, step);
     }
     if (status == HT_OK) {
         status = ht_stage_run(p, s->step_graph, step == 0);

@@ -77,7 +77,8 @@ static ht_value step(ht_pipeline *p, ht_graph *g, const ht_step_values *in) {
                              .table = in->table,
                              .step = in->step,
                              .keys = in->keys,
-                             .values = in->values};
+                             .values = in->values,
+                             .control = in->control};
     return ht_unet_step(g, &p->unet, p->parts[PART_DENOISER].weights, &inputs);
 }
 

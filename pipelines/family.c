@@ -31,7 +31,9 @@ static const ht_family pixart = {
 
 static const ht_family stable_diffusion = {
     .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
-                "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline"},
+                "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline",
+                "StableDiffusionControlNetPipeline", "StableDiffusionControlNetImg2ImgPipeline",
+                "StableDiffusionControlNetInpaintPipeline"},
     .components = {{"unet", {"UNet2DConditionModel"}},
                    {"text_encoder", {"CLIPTextModel"}},
                    VAE,
@@ -45,7 +47,9 @@ static const ht_family stable_diffusion = {
 
 static const ht_family stable_diffusion_xl = {
     .classes = {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline",
-                "StableDiffusionXLInpaintPipeline"},
+                "StableDiffusionXLInpaintPipeline", "StableDiffusionXLControlNetPipeline",
+                "StableDiffusionXLControlNetImg2ImgPipeline",
+                "StableDiffusionXLControlNetInpaintPipeline"},
     .components = {{"unet", {"UNet2DConditionModel"}},
                    {"text_encoder", {"CLIPTextModel"}},
                    {"text_encoder_2", {"CLIPTextModelWithProjection"}},

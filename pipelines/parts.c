@@ -46,6 +46,7 @@ ht_status ht_run_step(ht_run *run, uint32_t step, uint32_t steps, const ht_image
 static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
     switch (part) {
     case PART_DENOISER: return p->family->denoiser->map(p, map);
+    case PART_CONTROL: return ht_controlnet_weight_map(p->context, &p->controlnet, map);
     case PART_VAE: return ht_vae_weight_map(p->context, &p->vae, HT_VAE_BOTH, map);
     default: return p->family->text->map(p, part, map);
     }
@@ -80,7 +81,7 @@ static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *
     ht_part *part = &p->parts[index];
     ht_ldm_names names;
     *left_over = 0;
-    if (!part->file || !ht_ldm_recognise(part->weights, parts[index], &names)) {
+    if (!part->file || index == PART_CONTROL || !ht_ldm_recognise(part->weights, parts[index], &names)) {
         return HT_OK;
     }
     bool unet = index == PART_DENOISER;
@@ -92,7 +93,7 @@ static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *
 // Packed or from the cache, as the recipe says.
 static ht_status apply_recipe(ht_pipeline *p, ht_part *part, const ht_weight_map *map) {
     ht_status status = check_packed(p, part->weights);
-    if (status == HT_OK) {
+    if (status == HT_OK && part == &p->parts[PART_DENOISER]) { // the recipe is for it
         status = ht_recipe_check(p->recipe, map);
     }
     return status == HT_OK ? ht_weight_cache_open(p, part, &part->weights) : status;
@@ -116,7 +117,7 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     if (status == HT_OK) { // before anything is packed
         status = ht_weight_map_check(&map, part->weights, &left_over);
     }
-    if (status == HT_OK && index == PART_DENOISER && p->recipe) {
+    if (status == HT_OK && (index == PART_DENOISER || index == PART_CONTROL) && p->recipe) {
         status = apply_recipe(p, part, &map);
     }
     ht_weight_map_clear(&map);

@@ -21,6 +21,7 @@ typedef struct ht_pipeline_options {
     const char *recipe;    // path of a recipe for the denoiser's layers; NULL: the one that a
                            // packed checkpoint carries, else float
     const char *denoiser;  // file of its weights; NULL: in the model's folder
+    const char *control;   // folder or file of a ControlNet; NULL: the model's own, if any
     // A model in one file has neither configurations nor a tokenizer.
     const char *config;            // folder of a model to take them from; NULL: found by the shapes
     const char *const *tokenizers; // folders to look in for the vocabulary, ends with NULL; or NULL
@@ -60,21 +61,28 @@ typedef struct ht_generate_params {
     uint32_t steps;              // 0: the model's
     float cfg_scale;             // negative: the model's; at most 1: no guidance
     uint64_t seed;
-    float cfg_rescale;              // share of the guided prediction that gets the deviation of
-                                    // the unguided one, 0..1 (Lin et al. 2023)
-    const char *sampler, *schedule; // NULL: the model's
-    const float *eta;               // share of fresh noise, 0..1 (ddim, tcd); NULL: the model's
-    const ht_image *init;           // start from this picture; any size
-    float strength;                 // of the change, 0..1, with init
-    const ht_image *mask;           // with init and as large: white is repainted, black kept
-    uint32_t mask_blur;             // pixels at the mask's edge over which old and new fade
-    bool no_paste;                  // leave what is kept as the VAE gives it, not as it was
-    bool strict;                    // a prompt that is too long is an error, not a warning
-    uint32_t clip_skip;             // layers of a CLIP encoder left out at the end; 0: the model's
-    uint32_t preview_every;         // steps between previews; 0: none
+    float cfg_rescale;                // share of the guided prediction that gets the deviation of
+                                      // the unguided one, 0..1 (Lin et al. 2023)
+    const char *sampler, *schedule;   // NULL: the model's
+    const float *eta;                 // share of fresh noise, 0..1 (ddim, tcd); NULL: the model's
+    const ht_image *init;             // start from this picture; any size
+    float strength;                   // of the change, 0..1, with init
+    const ht_image *mask;             // with init and as large: white is repainted, black kept
+    uint32_t mask_blur;               // pixels at the mask's edge over which old and new fade
+    bool no_paste;                    // leave what is kept as the VAE gives it, not as it was
+    const ht_image *control;          // what the ControlNet reads; any size
+    float control_strength;           // factor on what it adds
+    float control_start, control_end; // fractions of the steps between which it is used
+    bool strict;                      // a prompt that is too long is an error, not a warning
+    uint32_t clip_skip;     // layers of a CLIP encoder left out at the end; 0: the model's
+    uint32_t preview_every; // steps between previews; 0: none
 } ht_generate_params;
 #define HT_GENERATE_DEFAULTS                                                                       \
-    ((ht_generate_params){.cfg_scale = -1.0f, .strength = 0.75f, .mask_blur = 4})
+    ((ht_generate_params){.cfg_scale = -1.0f,                                                      \
+                          .strength = 0.75f,                                                       \
+                          .mask_blur = 4,                                                          \
+                          .control_strength = 1,                                                   \
+                          .control_end = 1})
 
 typedef enum ht_phase {
     HT_PHASE_LOAD,
@@ -118,7 +126,8 @@ typedef struct ht_part_report {
     uint32_t dispatches;       // of one run
 } ht_part_report;
 
-enum { HT_REPORT_PARTS = 4 }; // text encoder, denoiser, vae, second text encoder; "": not there
+// Text encoder, denoiser, vae, second text encoder, ControlNet; "": not there.
+enum { HT_REPORT_PARTS = 5 };
 
 typedef struct ht_report {
     double phase_seconds[HT_PHASES];

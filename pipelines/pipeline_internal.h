@@ -8,6 +8,7 @@
 
 #include "autoencoder_kl.h"
 #include "clip.h"
+#include "controlnet.h"
 #include "pixart.h"
 #include "t5.h"
 #include "text/clip_bpe.h"
@@ -23,7 +24,7 @@ typedef struct ht_part {
     ht_format format;
 } ht_part;
 
-enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2 };
+enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL };
 enum { HT_MAX_TEXT_LAYERS = 128, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
 
 // Prompts as the denoiser needs them, kept while they do not change.
@@ -50,6 +51,17 @@ typedef struct ht_denoise_stage {
     float *host; // pixels of the batch, both ways
     bool context_ready;
 } ht_denoise_stage;
+
+// A ControlNet beside the denoiser; made and released with its stage, whose tensors it reads.
+typedef struct ht_control_stage {
+    float strength; // in the step's graph; 0: not in use
+    ht_graph *hint_graph, *time_graph, *context_graph, *step_graph;
+    ht_tensor *picture, *hint, *table;
+    ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
+    ht_tensor *residuals[HT_CONTROLNET_MAX_RESIDUALS]; // what it adds, of this step
+    uint32_t count;
+    bool idle; // the residuals are zeros
+} ht_control_stage;
 
 // What the stages need to know of a denoiser.
 typedef struct ht_denoiser_shape {
@@ -79,7 +91,8 @@ typedef struct ht_step_values {
     ht_value latent; // [B, h, w, in_channels]
     ht_value table, step;
     const ht_value *keys, *values;
-    ht_value mask; // or HT_NO_VALUE
+    ht_value mask;           // or HT_NO_VALUE
+    const ht_value *control; // what a ControlNet adds, or NULL
 } ht_step_values;
 
 struct ht_pipeline;
@@ -121,9 +134,9 @@ typedef struct ht_component {
 
 // What a pipeline class is made of.
 typedef struct ht_family {
-    const char *classes[8]; // of model_index.json
+    const char *classes[10]; // of model_index.json
     ht_component components[8];
-    const char *parts[4]; // folders by PART_..; NULL: there is none
+    const char *parts[HT_REPORT_PARTS]; // folders by PART_..; NULL: there is none
     const ht_text_encoding *text;
     const ht_denoiser *denoiser;
     uint32_t steps; // usual
@@ -168,6 +181,9 @@ struct ht_pipeline {
     ht_part parts[HT_REPORT_PARTS];
     ht_text_stage text;
     ht_denoise_stage denoise;
+    ht_controlnet_config controlnet;
+    ht_unet_plan *control_plan;
+    ht_control_stage control;
     ht_vae_graph vae_graphs[VAE_GRAPHS];
     uint32_t next_vae_graph;
     ht_format activations, vae_activations;
@@ -193,8 +209,8 @@ typedef struct ht_run {
     double start, phase_start;
     uint32_t width, height; // pixels
     uint32_t latent_height, latent_width;
-    size_t latent_count; // values of one latent
-    uint32_t steps;
+    size_t latent_count;   // values of one latent
+    uint32_t steps, first; // of the schedule; where it is entered
     float cfg_scale;
     bool guided;   // two predictions per step
     float *latent; // [C, h, w]
@@ -258,6 +274,21 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
 // input [C, h, w] -> prediction [C, h, w], guided
 ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, float *prediction);
 void ht_denoise_release(ht_pipeline *p);
+
+// control_stage.c: configuration of the ControlNet, when there is one, and does it fit?
+ht_status ht_control_read(ht_pipeline *p);
+// Can the run be controlled as it asks to be?
+ht_status ht_control_check(ht_run *run);
+// Is the stage as this run needs it, or must denoiser and ControlNet be built anew?
+bool ht_control_same(const ht_run *run);
+// Picture, timesteps and text for this run, behind those of the denoiser; the text when it is new.
+ht_status ht_control_prepare(ht_run *run, bool new_text);
+// What the ControlNet adds at this step; the denoiser's latent and step are written.
+ht_status ht_control_run(ht_run *run, uint32_t step);
+void ht_control_release(ht_pipeline *p);
+
+// denoise_stage.c: values of the tensors of `layers` of the text, and back into a graph as inputs.
+void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, ht_value *values);
 
 // vae_stage.c: latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
 ht_status ht_vae_stage_decode(ht_run *run, const float *latent, float *pixels);

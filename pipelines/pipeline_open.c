@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+// What some classes have beside what their family is made of.
+static const ht_component CONTROL = {"controlnet", {"ControlNetModel"}};
+
 static ht_status check_component(ht_pipeline *p, ht_config *json, const ht_component *c) {
     const char *found = ht_config_text_item(json, c->key, 1);
     for (uint32_t i = 0; i < 4 && found && c->classes[i]; ++i) {
@@ -23,7 +26,7 @@ static ht_status check_component(ht_pipeline *p, ht_config *json, const ht_compo
 }
 
 static ht_status refuse_class(ht_pipeline *p, const char *folder) {
-    char known[512] = "";
+    char known[1024] = "";
     for (uint32_t i = 0; ht_families[i]; ++i) {
         for (uint32_t c = 0; ht_families[i]->classes[c]; ++c) {
             size_t used = strlen(known);
@@ -62,6 +65,10 @@ static ht_status read_index(ht_pipeline *p, const char *folder) {
          status == HT_OK && c->key; ++c) {
         status = check_component(p, &json, c);
     }
+    if (status == HT_OK && ht_config_has(&json, CONTROL.key) && !p->options.control) {
+        status = check_component(p, &json, &CONTROL);
+        p->parts[PART_CONTROL].name = CONTROL.key;
+    }
     ht_config_close(&json);
     return status;
 }
@@ -78,19 +85,26 @@ char *ht_path_join(ht_context *context, const char *folder, const char *name) {
 // Folder and file of each part; either may be NULL, not both.
 static ht_status name_parts(ht_pipeline *p, const char *folder, const char *file) {
     ht_format format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
+    if (p->options.control) {
+        p->parts[PART_CONTROL].name = CONTROL.key;
+    }
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
-        p->parts[i].name = p->family->parts[i];
+        p->parts[i].name = p->family->parts[i] ? p->family->parts[i] : p->parts[i].name;
         if (!p->parts[i].name) {
             continue;
         }
         p->parts[i].format = format;
-        p->parts[i].path = folder ? ht_path_join(p->context, folder, p->parts[i].name)
-                                  : ht_strdup(p->context, file);
-        p->parts[i].file = file ? ht_strdup(p->context, file) : NULL;
-        if (!p->parts[i].path || (file && !p->parts[i].file)) {
+        const bool given = i == PART_CONTROL && p->options.control;
+        const char *whole = given ? NULL : file; // the model's file
+        p->parts[i].path = given    ? ht_strdup(p->context, p->options.control)
+                           : folder ? ht_path_join(p->context, folder, p->parts[i].name)
+                                    : ht_strdup(p->context, file);
+        p->parts[i].file = whole ? ht_strdup(p->context, whole) : NULL;
+        if (!p->parts[i].path || (whole && !p->parts[i].file)) {
             return HT_ERR_NO_MEMORY;
         }
     }
+    p->options.control = NULL; // the caller's
     if (p->options.denoiser) {
         ht_free(p->context, p->parts[PART_DENOISER].file);
         p->parts[PART_DENOISER].file = ht_strdup(p->context, p->options.denoiser);
@@ -124,6 +138,7 @@ static ht_status read_parts(ht_pipeline *p, bool known) {
     }
     if (status == HT_OK) {
         p->family->denoiser->shape(p, &p->shape);
+        status = ht_control_read(p);
     }
     for (uint32_t i = 0; status == HT_OK && i < HT_REPORT_PARTS; ++i) {
         if (!p->parts[i].name) {
@@ -336,6 +351,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
         p->family->text->close(p);
     }
     ht_free(context, p->unet_plan);
+    ht_free(context, p->control_plan);
     ht_recipe_destroy(&p->recipe);
     ht_free(context, p->cache);
     ht_free(context, p);

@@ -67,6 +67,9 @@ static ht_status check(ht_run *run) {
     }
     ht_status status = ht_inpaint_check(run);
     if (status == HT_OK) {
+        status = ht_control_check(run);
+    }
+    if (status == HT_OK) {
         status = ht_pipeline_size(p, &run->width, &run->height);
     }
     uint32_t factor = ht_vae_factor(&p->vae);
@@ -265,6 +268,7 @@ static ht_status denoise(ht_run *run, ht_sampler *sampler, float *work) {
     ht_pipeline *p = run->pipeline;
     uint32_t first = 0;
     ht_status status = start(run, sampler, work, &first);
+    run->first = first;
     if (status == HT_OK && first < run->steps) {
         status = ht_run_phase(run, HT_PHASE_LOAD, 0);
         if (status == HT_OK) {
@@ -280,6 +284,7 @@ static ht_status denoise(ht_run *run, ht_sampler *sampler, float *work) {
     if (!p->options.keep_loaded) {
         ht_denoise_release(p);
         ht_part_close(p, PART_DENOISER);
+        ht_part_close(p, PART_CONTROL);
     }
     return status;
 }

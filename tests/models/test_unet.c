@@ -114,7 +114,8 @@ static void test_weights(void **state) {
         ht_test_full_map(context, &map, rows[i].folder, rows[i].count ? rows[i].count : map.count);
     }
     // Published sizes: SD 1.5 and SDXL.
-    ht_unet_config sd = {.levels = 4,
+    ht_unet_config sd = {.out_channels = 4,
+                         .levels = 4,
                          .channels = {320, 640, 1280, 1280},
                          .heads = {8, 8, 8, 8},
                          .depth = {1, 1, 1, 1},
@@ -125,7 +126,8 @@ static void test_weights(void **state) {
     ht_test_must(context, ht_unet_weight_map(context, &sd, &map));
     assert_int_equal(map.count, 686);
     ht_weight_map_clear(&map);
-    ht_unet_config xl = {.levels = 3,
+    ht_unet_config xl = {.out_channels = 4,
+                         .levels = 3,
                          .channels = {320, 640, 1280},
                          .heads = {5, 10, 20},
                          .depth = {1, 2, 10},

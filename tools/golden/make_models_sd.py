@@ -6,7 +6,7 @@ import sys
 
 from common import MODELS, model_dir, randomise
 
-from diffusers import (AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline,
+from diffusers import (AutoencoderKL, ControlNetModel, DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline,
                        StableDiffusionXLPipeline, UNet2DConditionModel)
 from transformers import (CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer)
 
@@ -57,6 +57,14 @@ def unet(seed, **changes):
     return randomise(UNet2DConditionModel(**config), seed)
 
 
+def controlnet(seed, **changes):
+    config = dict(block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4,
+                  down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), cross_attention_dim=32,
+                  attention_head_dim=2, conditioning_embedding_out_channels=(4, 8))
+    config.update(changes)
+    return randomise(ControlNetModel(**config), seed)
+
+
 def save_parts(folder, parts):
     for name, part in parts.items():
         part.save_pretrained(model_dir(folder, name))
@@ -76,6 +84,21 @@ def write_index(folder, name, parts, **more):
         index[key] = [library, kind]
     with open(os.path.join(MODELS, folder, "model_index.json"), "w") as f:
         json.dump(index, f, indent=2)
+
+
+def controlnets():
+    save_parts("tiny-control", {"sd": controlnet(161)})
+    save_parts("tiny-control", {"xl": controlnet(
+        162, cross_attention_dim=56, transformer_layers_per_block=(1, 2), use_linear_projection=True,
+        attention_head_dim=(2, 4), addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24 + 6 * 8)})
+    for name in ("scheduler", "text_encoder", "tokenizer", "unet", "vae"):
+        link(f"../tiny-sd/{name}", "tiny-sd-control", name)
+    link("../tiny-control/sd", "tiny-sd-control", "controlnet")
+    write_index("tiny-sd-control", "StableDiffusionControlNetPipeline",
+                {"controlnet": "ControlNetModel", "text_encoder": "CLIPTextModel",
+                 "unet": "UNet2DConditionModel", "vae": "AutoencoderKL",
+                 "scheduler": "DDIMScheduler", "tokenizer": "CLIPTokenizer"})
 
 
 def main():
@@ -112,6 +135,7 @@ def main():
     write_index("tiny-sd-inpaint", "StableDiffusionInpaintPipeline",
                 {"text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel",
                  "vae": "AutoencoderKL", "scheduler": "DDIMScheduler", "tokenizer": "CLIPTokenizer"})
+    controlnets()
     tidy()
 
 
