@@ -24,7 +24,7 @@ void gen_prompts_free(gen_prompts *prompts);
 
 // Pictures this call starts from; without pixels when not given.
 typedef struct gen_pictures {
-    ht_image init, mask;
+    ht_image init, mask, control;
 } gen_pictures;
 // False after a message.
 bool gen_pictures_read(const gen_options *options, ht_app_log *log, gen_pictures *out);

@@ -17,10 +17,30 @@ const char *gen_metadata_recipe(const gen_options *options, const gen_picture *p
     return *name ? name : options->fp32 ? "fp32" : "fp16";
 }
 
+static const char *control_name(const gen_options *options) {
+    return options->control ? base_name(options->control) : "of the model";
+}
+
+// Values of the block that hold commas are quoted as in JSON.
+static void describe_control(const gen_options *options, char *out, size_t bytes) {
+    char plain[512];
+    snprintf(plain, sizeof(plain),
+             "Module: none, Model: %.255s, Weight: %g, Guidance Start: %g, Guidance End: %g",
+             control_name(options), options->control_strength, options->control_start,
+             options->control_end);
+    json_t *text = json_string(plain);
+    char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+    if (quoted) {
+        snprintf(out, bytes, ", ControlNet 0: %s", quoted);
+    }
+    free(quoted);
+    json_decref(text);
+}
+
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
-    char more[256] = "";
+    char more[1024] = "";
     if (options->init_image) {
         snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
     }
@@ -40,12 +60,17 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         size_t used = strlen(more);
         snprintf(more + used, sizeof(more) - used, ", Clip skip: %u", options->clip_skip);
     }
+    if (options->control_image) {
+        size_t used = strlen(more);
+        describe_control(options, more + used, sizeof(more) - used);
+    }
     static const char format[] =
         "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
         "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
         "halftone %s";
     uint32_t steps = r->schedule_steps;
-    size_t room = strlen(picture->prompt) + strlen(negative) + strlen(options->model) + 640;
+    size_t room =
+        strlen(picture->prompt) + strlen(negative) + strlen(options->model) + strlen(more) + 640;
     char *text = malloc(room);
     if (text) {
         snprintf(text, room, format, picture->prompt, *negative ? "\nNegative prompt: " : "",
@@ -77,6 +102,13 @@ void gen_metadata_settings(const gen_options *options, json_t *json) {
         json_object_set_new(json, "mask", json_string(base_name(options->mask)));
         json_object_set_new(json, "mask_blur", json_integer(options->mask_blur));
         json_object_set_new(json, "paste", json_boolean(!options->no_paste));
+    }
+    if (options->control_image) {
+        json_object_set_new(json, "control", json_string(control_name(options)));
+        json_object_set_new(json, "control_image", json_string(base_name(options->control_image)));
+        json_object_set_new(json, "control_strength", json_real(options->control_strength));
+        json_object_set_new(json, "control_start", json_real(options->control_start));
+        json_object_set_new(json, "control_end", json_real(options->control_end));
     }
 }
 

@@ -31,6 +31,8 @@ static const ht_flag flags[] = {
      "pixels at the mask's edge over which old and new fade (4)"},
     {"no-paste", NULL, 0, HT_FLAG_BOOL, AT(no_paste),
      .help = "do not put the original pixels back around the mask"},
+    {"control-image", "control-img", 0, HT_FLAG_TEXT, AT(control_image), .value = "FILE",
+     .help = "what the ControlNet reads: edges, depth, a pose, .. (PNG, JPEG)"},
 
     GROUP("How"),
     {"model", NULL, 'm', HT_FLAG_TEXT, AT(model), .value = "NAME|DIR|FILE",
@@ -41,6 +43,14 @@ static const ht_flag flags[] = {
      .help = "vocabulary of the CLIP text encoders (the model's)"},
     {"prediction", "prediction-type", 0, HT_FLAG_TEXT, AT(prediction), .value = "epsilon|v|sample",
      .help = "what the denoiser predicts (as the model says)"},
+    {"control", "control-net controlnet", 0, HT_FLAG_TEXT, AT(control), .value = "DIR|FILE",
+     .help = "ControlNet in the diffusers layout, or a file of its weights (the model's own)"},
+    {"control-strength", "controlnet-conditioning-scale", 0, HT_FLAG_REAL, AT(control_strength), 0,
+     100, "X", "factor on what the ControlNet adds (1)"},
+    {"control-start", "control-guidance-start", 0, HT_FLAG_REAL, AT(control_start), 0, 1, "X",
+     "part of the steps before it is used (0)"},
+    {"control-end", "control-guidance-end", 0, HT_FLAG_REAL, AT(control_end), 0, 1, "X",
+     "part of the steps after which it is no longer used (1)"},
     {"steps", "num-inference-steps sampling-steps", 0, HT_FLAG_U32, AT(steps), 1, 1000, "N",
      "denoising steps (the model's default)"},
     {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
@@ -165,6 +175,9 @@ static bool check(const gen_options *o) {
     if (o->mask && !o->init_image) {
         return refuse("--mask needs --init-image, the picture of which it says what is repainted");
     }
+    if (o->control && !o->control_image) {
+        return refuse("--control needs --control-image, the picture that the ControlNet reads");
+    }
     if (o->attention && strcmp(o->attention, "dense") != 0) {
         if (strcmp(o->attention, "sage") == 0 || strcmp(o->attention, "paro") == 0) {
             fprintf(stderr, "gen: --attention %s is not in this version\n", o->attention);
@@ -182,6 +195,8 @@ bool gen_options_parse(int argc, char **argv, gen_options *options) {
     *options = (gen_options){.model = "scenes-dit",
                              .strength = 0.75,
                              .mask_blur = 4,
+                             .control_strength = 1,
+                             .control_end = 1,
                              .batch_count = 1,
                              .cfg_scale = -1,
                              .eta = -1,

@@ -13,6 +13,8 @@ typedef struct gen_options {
     const char *mask;
     uint32_t mask_blur;
     bool no_paste;
+    const char *control, *control_image;
+    double control_strength, control_start, control_end;
     uint32_t width, height, steps, batch_count;
     double cfg_scale, cfg_rescale, eta; // negative: the model's
     int64_t seed;

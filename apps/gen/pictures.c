@@ -25,11 +25,13 @@ static bool read_one(const char *path, bool is_mask, ht_app_log *log, ht_image *
 bool gen_pictures_read(const gen_options *options, ht_app_log *log, gen_pictures *out) {
     *out = (gen_pictures){0};
     return read_one(options->init_image, false, log, &out->init) &&
-           read_one(options->mask, true, log, &out->mask);
+           read_one(options->mask, true, log, &out->mask) &&
+           read_one(options->control_image, false, log, &out->control);
 }
 
 void gen_pictures_free(gen_pictures *pictures) {
     free(pictures->init.rgb);
     free(pictures->mask.rgb);
+    free(pictures->control.rgb);
     *pictures = (gen_pictures){0};
 }

@@ -107,6 +107,8 @@ static void test_flags(void **state) {
         {NULL, "--prompt x --attention paro", 2, "paro is not in this version"},
         {NULL, "--prompt x --attention odd", 2, "expected dense"},
         {NULL, "--prompt x --mask m.png", 2, "--mask needs --init-image"},
+        {NULL, "--prompt x --control c", 2, "--control needs --control-image"},
+        {NULL, "--prompt x --control-end 2", 2, "from 0 to 1"},
         {NULL, "--prompt x --mask-blur 300", 2, "a whole number from 0 to 256"},
         {NULL, "--prompt x -o - --json", 2, "cannot both go to stdout"},
         {NULL, "word", 2, "'word' is not a flag"},
@@ -132,6 +134,7 @@ static void test_outputs_refused(void **state) {
         {NULL, "-m tiny --prompt-file empty.txt", 1, "'empty.txt' holds no prompt"},
         {NULL, "-p x -m tiny -i there.png -o n.png", 1, "'there.png' cannot be read as a picture"},
         {NULL, "-p x -m tiny -i there.png --mask none.png -o n.png", 1, "cannot be read"},
+        {NULL, "-p x -m tiny --control-image none.png -o n.png", 1, "'none.png' cannot be read"},
         {NULL, "-p x -m tiny -o /dev/full", 1, "/dev/full': No space left"},
     };
     ht_test_write(&folder, "there.png", "old", 3);
@@ -349,6 +352,30 @@ static void test_many(void **state) {
                       "the mask has 32 x 16 pixels, the initial picture 32 x 32"});
 }
 
+// A ControlNet beside the model, packed by the recipe, and what the PNG says of it.
+static void test_control(void **state) {
+    (void)state;
+    char output[8192], command[2 * sizeof(here) + 256];
+    assert_int_equal(gen("", "-m tiny -p x -o edges.png", output, sizeof(output)), 0);
+    expect(&(refusal){NULL, "-p x -m tiny --control none --control-image edges.png -o n.png", 1,
+                      "a ControlNet serves Stable Diffusion and SDXL"});
+    expect(&(refusal){NULL, "-p x -m tiny --control-image edges.png -o n.png", 1,
+                      "a control picture needs a ControlNet"});
+    snprintf(command, sizeof(command),
+             "-m %s/tests/data/models/tiny-sd --control %s/tests/data/models/tiny-control/sd "
+             "--control-image edges.png --control-strength 0.5 -p x -W 16 -H 16 --steps 2 --w4a8 "
+             "-o led.png -q",
+             here, here);
+    assert_int_equal(gen("", command, output, sizeof(output)), 0);
+    size_t bytes;
+    uint8_t *png = ht_test_read_file(ht_test_folder_file(&folder, "led.png"), &bytes);
+    char *text = png_text(png, bytes, "tEXt", "parameters");
+    assert_non_null(strstr(text, "ControlNet 0: \"Module: none, Model: sd, Weight: 0.5, Guidance "
+                                 "Start: 0, Guidance End: 1\", Recipe: w4a8"));
+    free(text);
+    free(png);
+}
+
 static void test_check(void **state) {
     (void)state;
     char output[8192];
@@ -403,7 +430,8 @@ int main(void) {
         cmocka_unit_test(test_flags),          cmocka_unit_test(test_outputs_refused),
         cmocka_unit_test(test_models_refused), cmocka_unit_test(test_requests_refused),
         cmocka_unit_test(test_picture),        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_check),          cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_check),          cmocka_unit_test(test_control),
+        cmocka_unit_test(test_signals),
     };
     open_folder();
     make_model("tiny", NULL, NULL);
