@@ -4,6 +4,7 @@
 #include "unet_internal.h"
 
 #include "common/config.h"
+#include "common/ldm.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,28 +68,29 @@ static ht_status check_fit(ht_context *context, const char *path, const ht_unet_
 }
 
 // Outputs of the layer `name`; 0 when it is not there or no convolution.
-static uint32_t outputs_of(const ht_weights *weights, const char *name) {
-    const ht_weight_info *info = ht_weights_find(weights, name);
+static uint32_t outputs_of(const ht_weights *weights, const ht_ldm_names *original,
+                           const char *name) {
+    const ht_weight_info *info =
+        original ? ht_ldm_find(weights, original, name) : ht_weights_find(weights, name);
     return info && info->desc.rank == 4 && info->desc.dims[0] <= 1 << 14 ? info->desc.dims[0] : 0;
 }
 
 static ht_status read_hints(ht_context *context, const char *path, const ht_weights *weights,
                             ht_controlnet_config *c) {
     char name[HT_NAME_BYTES];
-    static const char *const old[] = {"control_model.input_hint_block.0.weight",
-                                      "input_hint_block.0.weight"};
-    for (size_t i = 0; i < sizeof(old) / sizeof(*old); ++i) {
-        if (ht_weights_find(weights, old[i])) {
-            return ht_fail(context, HT_ERR_UNSUPPORTED,
-                           "'%s' has the names of the original ControlNet ('%s'); it is needed in "
-                           "the layout of diffusers",
-                           path, old[i]);
-        }
+    ht_ldm_names names;
+    const ht_ldm_names *original =
+        ht_ldm_recognise(weights, HT_LDM_CONTROL, &names) ? &names : NULL;
+    if (ht_weights_find(weights, "lora_controlnet")) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "'%s' is a Control-LoRA, which has only differences to a UNet; a whole "
+                       "ControlNet is needed",
+                       path);
     }
-    c->hint_channels[0] = outputs_of(weights, HINT ".conv_in.weight");
+    c->hint_channels[0] = outputs_of(weights, original, HINT ".conv_in.weight");
     for (c->hints = 1; c->hints < HT_CONTROLNET_MAX_HINTS; ++c->hints) {
         ht_nn_name(name, HINT ".blocks.%u.weight", 2 * c->hints - 1);
-        uint32_t channels = outputs_of(weights, name);
+        uint32_t channels = outputs_of(weights, original, name);
         if (channels == 0) {
             break;
         }

@@ -77,14 +77,17 @@ static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *
     static const ht_ldm_part parts[] = {[PART_TEXT] = HT_LDM_TEXT,
                                         [PART_DENOISER] = HT_LDM_UNET,
                                         [PART_VAE] = HT_LDM_VAE,
-                                        [PART_TEXT_2] = HT_LDM_TEXT_2};
+                                        [PART_TEXT_2] = HT_LDM_TEXT_2,
+                                        [PART_CONTROL] = HT_LDM_CONTROL};
     ht_part *part = &p->parts[index];
     ht_ldm_names names;
     *left_over = 0;
-    if (!part->file || index == PART_CONTROL || !ht_ldm_recognise(part->weights, parts[index], &names)) {
+    if ((!part->file && index != PART_CONTROL) ||
+        !ht_ldm_recognise(part->weights, parts[index], &names)) {
         return HT_OK;
     }
-    bool unet = index == PART_DENOISER;
+    bool unet = index == PART_DENOISER || index == PART_CONTROL; // of the same levels
+    names.hints = p->controlnet.hints;
     names.levels = unet ? p->unet.levels : p->vae.levels;
     names.layers_per_block = unet ? p->unet.layers_per_block : p->vae.layers_per_block;
     return ht_ldm_view(part->weights, &names, map, left_over);

@@ -12,6 +12,7 @@ enum { NAME_BYTES = 512, MAX_CANDIDATES = 8 };
 //   %a  %b         the numbers              %l  N - 1 - a
 //   %d  1 + (L + 1) a + b                   %D  (L + 1) (a + 1)
 //   %u  (L + 1) a + b                       %U  (L + 1) a + L
+//   %h  2 (a + 1)                           %e  behind all of those
 // What follows is renamed by `tails`, which may also be alternatives: the first that is in the file.
 typedef struct rule {
     const char *from, *to;
@@ -59,6 +60,18 @@ static const rule unet[] = {
     NAME("up_blocks.*.upsamplers.0.conv.", "output_blocks.%U.1.conv."),
     NAME("conv_norm_out.", "out.0."),
     NAME("conv_out.", "out.2."),
+    {.from = NULL},
+};
+
+// ---- ControlNet: a UNet's first half, and more
+
+static const rule control[] = {
+    NAME("controlnet_cond_embedding.conv_in.", "input_hint_block.0."),
+    NAME("controlnet_cond_embedding.blocks.*.", "input_hint_block.%h."),
+    NAME("controlnet_cond_embedding.conv_out.", "input_hint_block.%e."),
+    NAME("controlnet_down_blocks.*.", "zero_convs.%a.0."),
+    NAME("controlnet_mid_block.", "middle_block_out.0."),
+    INSIDE("", "", unet),
     {.from = NULL},
 };
 
@@ -141,6 +154,8 @@ typedef struct ht_ldm_style {
 static const ht_ldm_style styles[] = {
     {HT_LDM_UNET, "model.diffusion_model.", "input_blocks.", unet},
     {HT_LDM_UNET, "", "input_blocks.", unet},
+    {HT_LDM_CONTROL, "control_model.", "input_hint_block.", control},
+    {HT_LDM_CONTROL, "", "input_hint_block.", control},
     {HT_LDM_VAE, "first_stage_model.", "decoder.mid.", vae},
     {HT_LDM_VAE, "", "decoder.mid.", vae},
     {HT_LDM_TEXT, "cond_stage_model.transformer.", "text_model.", clip},
@@ -207,6 +222,8 @@ static uint32_t number_of(char code, const uint32_t n[2], const ht_ldm_names *na
     case 'd': return 1 + per_level * n[0] + n[1];
     case 'D': return per_level * (n[0] + 1);
     case 'u': return per_level * n[0] + n[1];
+    case 'h': return 2 * (n[0] + 1);
+    case 'e': return 4 * names->hints - 2;
     case 'U': return per_level * n[0] + per_level - 1;
     default: return names->levels - 1 - n[0]; // 'l'
     }

@@ -10,12 +10,14 @@ typedef enum ht_ldm_part {
     HT_LDM_VAE,
     HT_LDM_TEXT,   // the only text encoder, or SDXL's first
     HT_LDM_TEXT_2, // SDXL's second
+    HT_LDM_CONTROL,
 } ht_ldm_part;
 
 // How a file names one part. Plain data; the pointers are to constants.
 typedef struct ht_ldm_names {
     const struct ht_ldm_style *style;
     uint32_t levels, layers_per_block; // of a UNet or VAE; the caller fills them in
+    uint32_t hints;                    // of a ControlNet, likewise
 } ht_ldm_names;
 
 // False when the weights have no such part under these names.

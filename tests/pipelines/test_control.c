@@ -4,6 +4,8 @@
 #include "files.h"
 #include "pipeline_internal.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,7 +119,36 @@ static void test_latents(void **state) {
     ht_image_clear(ht_test_context(HT_TIER_AUTO), &init);
 }
 
-// A model that brings its ControlNet; one from a file of weights alone.
+// The ControlNet under the names of the original code: the same bytes, another table of tensors.
+static void write_original(ht_test_folder *folder, const char *name) {
+    size_t bytes;
+    uint64_t head;
+    char original[256], ours[256];
+    uint8_t *data = ht_test_read_file(CONTROL("sd") "/diffusion_pytorch_model.safetensors", &bytes);
+    memcpy(&head, data, sizeof(head));
+    json_t *table = json_loadb((const char *)data + 8, (size_t)head, 0, NULL);
+    FILE *names = fopen("tests/data/golden/controlnet_original.txt", "r");
+    assert_true(table && names);
+    while (fscanf(names, "%255s %255s", original, ours) == 2) {
+        assert_int_equal(json_object_set(table, original, json_object_get(table, ours)), 0);
+        assert_int_equal(json_object_del(table, ours), 0);
+    }
+    fclose(names);
+    char *text = json_dumps(table, JSON_COMPACT);
+    uint64_t length = strlen(text);
+    uint8_t *file = malloc(8 + length + bytes);
+    assert_non_null(file);
+    memcpy(file, &length, 8);
+    memcpy(file + 8, text, length);
+    memcpy(file + 8 + length, data + 8 + head, bytes - 8 - head);
+    ht_test_write(folder, name, file, 8 + length + bytes - 8 - head);
+    free(file);
+    free(text);
+    free(data);
+    json_decref(table);
+}
+
+// A model that brings its ControlNet; one from a file of weights alone, under either names.
 static void test_sources(void **state) {
     (void)state;
     ht_image picture = picture_of("picture");
@@ -132,6 +163,10 @@ static void test_sources(void **state) {
     ht_test_write(&folder, "net.safetensors", data, bytes);
     free(data);
     p = open_model(SD, ht_test_folder_file(&folder, "net.safetensors"), NULL);
+    expect_latents(p, "pipeline_control", "sd.1", &params);
+    ht_pipeline_destroy(&p);
+    write_original(&folder, "original.safetensors");
+    p = open_model(SD, ht_test_folder_file(&folder, "original.safetensors"), NULL);
     expect_latents(p, "pipeline_control", "sd.1", &params);
     ht_pipeline_destroy(&p);
     ht_test_folder_close(&folder);

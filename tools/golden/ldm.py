@@ -95,6 +95,18 @@ def unet(source, config):
     return out
 
 
+def controlnet(source, config):
+    source, out = dict(source), {}
+    hint = "controlnet_cond_embedding"
+    blocks = 2 * len(config["conditioning_embedding_out_channels"]) - 2
+    for number, name in enumerate(["conv_in", *(f"blocks.{i}" for i in range(blocks)), "conv_out"]):
+        out.update(move(source, f"{hint}.{name}", f"input_hint_block.{2 * number}"))
+    for i in range(1 + len(source)):
+        out.update(move(source, f"controlnet_down_blocks.{i}", f"zero_convs.{i}.0"))
+    out.update(move(source, "controlnet_mid_block", "middle_block_out.0"))
+    return prefixed("control_model.", {**out, **unet(source, config)})
+
+
 def vae(source, config):
     source, out = dict(source), {}
     levels = len(config["block_out_channels"])

@@ -1,14 +1,16 @@
 """ControlNets by diffusers: controlnet_sd, controlnet_xl (one call each) and pipeline_control."""
 import os
 
-from common import MODELS, generator, randn, save_golden
+from common import GOLDEN, MODELS, generator, randn, save_golden
 
 import torch
 from diffusers import (ControlNetModel, StableDiffusionControlNetImg2ImgPipeline,
                        StableDiffusionControlNetPipeline, StableDiffusionXLControlNetPipeline,
                        UNet2DConditionModel)
+from diffusers.loaders import single_file_utils as theirs
 from PIL import Image
 
+import ldm
 from make_pipeline_sd import GUIDANCE, NEGATIVE, PIXELS, PROMPT, SEED
 
 STEPS = 4
@@ -70,7 +72,23 @@ def pipelines():
                 "1, all; 0.6, 0.25..0.75; 0.8, 0..0.5 of a picture with strength 0.75")
 
 
+def original_names():
+    """Names of the original code; diffusers must find its own again in a network of usual size."""
+    with torch.device("meta"):
+        usual = ControlNetModel(cross_attention_dim=768)
+    state, config = usual.state_dict(), dict(usual.config)
+    named = {name: ldm.Named(name, t.shape) for name, t in state.items()}
+    found = theirs.convert_controlnet_checkpoint(ldm.controlnet(named, config), config)
+    assert {name: t.text for name, t in found.items()} == {name: name for name in state}
+    tiny = load("sd")
+    named = {name: ldm.Named(name, t.shape) for name, t in tiny.state_dict().items()}
+    lines = [f"{name} {t.text}" for name, t in ldm.controlnet(named, tiny.config).items()]
+    with open(os.path.join(GOLDEN, "controlnet_original.txt"), "w") as f:
+        f.write("\n".join(sorted(lines)) + "\n")
+
+
 if __name__ == "__main__":
     run("sd", "tiny-sd", 451, 8, 12)
     run("xl", "tiny-xl", 461, 8, 8)
+    original_names()
     pipelines()
