@@ -83,6 +83,22 @@ static bool check_output(session *s) {
            fail(s, "the output's name is too long");
 }
 
+// Recipes name layers as diffusers does.
+static bool check_names(const session *s) {
+    static const char first[] = "model.diffusion_model.input_blocks.0.0.weight";
+    const bool whole = ht_weights_find(s->weights, first) != NULL;
+    if (!whole && !ht_weights_find(s->weights, strstr(first, "input_blocks"))) {
+        return true;
+    }
+    char why[PATH_MAX + 256];
+    snprintf(why, sizeof(why),
+             "'%s' is a %s under its authors' names: gen packs it on loading, and keeps that "
+             "(gen --recipe %s); here a folder in the diffusers layout is needed",
+             ht_weights_path(s->weights), whole ? "model in one file" : "UNet",
+             ht_recipe_name(s->recipe));
+    return fail(s, why);
+}
+
 static bool open_inputs(session *s) {
     char path[PATH_MAX + 32], why[PATH_MAX * 2];
     const ht_context_desc desc = {
@@ -98,7 +114,7 @@ static bool open_inputs(session *s) {
     }
     s->result.recipe = ht_recipe_name(s->recipe);
     snprintf(path, sizeof(path), s->is_model ? "%s/%s" : "%s", s->source, s->denoiser);
-    return ht_weights_open(s->context, &weights, &s->weights) == HT_OK;
+    return ht_weights_open(s->context, &weights, &s->weights) == HT_OK && check_names(s);
 }
 
 // ---- work

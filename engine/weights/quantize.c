@@ -2,6 +2,7 @@
 // written; then the tensors follow one at a time.
 #include <halftone/quantize.h>
 
+#include "gguf.h"
 #include "pack.h"
 #include "packed_file.h"
 #include "safetensors_writer.h"
@@ -81,6 +82,9 @@ static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, 
             ? q->desc->format(q->desc->user, layer)
             : HT_FORMAT_NONE;
     if (format == HT_FORMAT_NONE) {
+        if (ht_gguf_block_of(entry->dtype)) { // has no name in safetensors: becomes half floats
+            p->bytes = ht_desc_count(&entry->info.desc) * 2;
+        }
         return HT_OK;
     }
     if (!ht_format_is_packed(format) || !ht_weights_is_float(entry) ||
@@ -129,8 +133,9 @@ static void add_plain(const quantizer *q, plan *p) {
     for (uint32_t i = 0; i < desc->rank; i++) {
         dims[i] = desc->dims[i];
     }
-    p->parts[0] = ht_st_writer_add(q->writer, p->entry->info.name, p->entry->info.dtype, desc->rank,
-                                   dims, p->bytes);
+    const char *dtype = ht_gguf_block_of(p->entry->dtype) ? "F16" : p->entry->info.dtype;
+    p->parts[0] =
+        ht_st_writer_add(q->writer, p->entry->info.name, dtype, desc->rank, dims, p->bytes);
 }
 
 static ht_status write_header(const quantizer *q) {
@@ -177,12 +182,31 @@ static ht_status write_file(void *user, uint64_t offset, const void *data, uint6
     return HT_ERR_INVALID;
 }
 
+// Values of blocks as half floats.
+static ht_status write_halves(const quantizer *q, const plan *p) {
+    enum { PIECE = 1 << 12 };
+    float values[PIECE];
+    uint16_t halves[PIECE];
+    const uint64_t count = ht_desc_count(&p->entry->info.desc);
+    ht_status status = HT_OK;
+    for (uint64_t done = 0; done < count && status == HT_OK; done += PIECE) {
+        const size_t now = count - done < PIECE ? (size_t)(count - done) : PIECE;
+        ht_weights_unpack(p->entry, done, values, now);
+        ht_format_pack(HT_FORMAT_F16, values, halves, now);
+        status = ht_st_writer_write(q->writer, p->parts[0], done * sizeof *halves, halves,
+                                    now * sizeof *halves);
+    }
+    return status;
+}
+
 static ht_status write_tensor(quantizer *q, const plan *p, ht_pack_error *error) {
     const ht_pack_sink sink = {write_file, q};
     ht_status status;
     q->now = p;
     if (p->format != HT_FORMAT_NONE) {
         status = ht_weights_pack(q->weights, p->entry, &p->device, p->taps, &sink, error);
+    } else if (ht_gguf_block_of(p->entry->dtype)) {
+        status = write_halves(q, p);
     } else {
         status = ht_st_writer_write(q->writer, p->parts[0], 0, p->entry->info.data, p->bytes);
     }

@@ -1,5 +1,6 @@
 // Weights on the device: used in place where the mapped bytes already are what is wanted, else
 // converted piece by piece, so that host memory stays small however large the file is.
+#include "gguf.h"
 #include "pack.h"
 #include "packed_file.h"
 
@@ -44,7 +45,7 @@ static bool dims_match(const ht_tensor_desc *found, ht_weight_layout layout, uin
 
 bool ht_weights_is_float(const ht_weights_entry *entry) {
     return entry->dtype == HT_ST_F16 || entry->dtype == HT_ST_BF16 || entry->dtype == HT_ST_F32 ||
-           entry->dtype == HT_ST_F64;
+           entry->dtype == HT_ST_F64 || ht_gguf_block_of(entry->dtype);
 }
 
 static ht_tensor_desc shape_of(uint32_t rank, const uint32_t *dims) {
@@ -112,10 +113,18 @@ static ht_format device_format(const ht_weights *weights, const ht_weights_entry
     if (weights->format != HT_FORMAT_NONE) {
         return weights->format;
     }
+    if (ht_gguf_block_of(entry->dtype)) {
+        return HT_FORMAT_F16;
+    }
     return entry->dtype == HT_ST_F64 ? HT_FORMAT_F32 : entry->info.desc.format;
 }
 
 void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count) {
+    const ht_gguf_type *blocks = ht_gguf_block_of(entry->dtype);
+    if (blocks) {
+        ht_gguf_unpack(blocks, entry->info.data, entry->skip + first, values, count);
+        return;
+    }
     const uint64_t width = ht_st_dtype_bits(entry->dtype) / 8;
     const uint8_t *bytes = (const uint8_t *)entry->info.data + first * width;
     if (entry->dtype != HT_ST_F64) {

@@ -1,5 +1,5 @@
 // Tensors under other names, in parts, or transposed: how one file layout serves another's names.
-#include "weights_table.h"
+#include "gguf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,22 @@ static ht_status fail_part(const ht_weights *weights, const ht_weight_view *view
 static ht_status take_part(const ht_weights *weights, const ht_weight_view *view,
                            ht_weights_entry *entry) {
     ht_tensor_desc *desc = &entry->info.desc;
-    const uint64_t bits = ht_st_dtype_bits(entry->dtype);
+    const ht_gguf_type *blocks = ht_gguf_block_of(entry->dtype);
+    const uint64_t bits = blocks ? 0 : ht_st_dtype_bits(entry->dtype);
     if (!entry->fits || entry->parts[HT_PART_CODES] || bits % 8 != 0 || desc->rank == 0 ||
         desc->dims[0] % view->parts != 0 || view->part >= view->parts) {
         return fail_part(weights, view, entry);
     }
     desc->dims[0] /= view->parts;
+    uint64_t skipped = view->part * (entry->info.bytes / view->parts);
     entry->info.bytes /= view->parts;
-    const uint64_t skipped = view->part * entry->info.bytes;
+    if (blocks) { // a part may begin and end within a block
+        const uint64_t count = ht_desc_count(desc), first = view->part * count;
+        const uint64_t end = (first + count + blocks->values - 1) / blocks->values;
+        skipped = first / blocks->values * blocks->bytes;
+        entry->skip = first % blocks->values;
+        entry->info.bytes = end * blocks->bytes - skipped;
+    }
     entry->info.data = (const uint8_t *)entry->info.data + skipped;
     entry->offset += skipped;
     return HT_OK;
@@ -58,6 +66,7 @@ static ht_status transpose(ht_weights *weights, const ht_weight_view *view,
     *desc = (ht_tensor_desc){
         .format = HT_FORMAT_F32, .rank = 2, .dims = {(uint32_t)columns, (uint32_t)rows}};
     entry->dtype = HT_ST_F32;
+    entry->skip = 0;
     entry->info.dtype = "F32";
     entry->info.data = turned;
     entry->info.bytes = count * sizeof *turned;

@@ -1,5 +1,5 @@
 // Opening a checkpoint by file, index or folder, and looking tensors up by name.
-#include "weights_table.h"
+#include "gguf.h"
 
 #include "formats.h"
 
@@ -92,12 +92,14 @@ static ht_status find_in_folder(ht_context *context, const char *folder, char **
                    folder, folder_files[0], folder_files[1]);
 }
 
-static ht_status check_pickle(const ht_weights *weights) {
+// Which reader a file needs, by its first bytes.
+static ht_status choose_reader(const ht_weights *weights, bool *gguf) {
     ht_file_map map;
     ht_status status = ht_file_map_open(weights->context, weights->path, &map);
     if (status != HT_OK) {
         return status;
     }
+    *gguf = map.bytes >= 4 && memcmp(map.data, "GGUF", 4) == 0;
     if (is_pickle(&map) || has_pickle_ending(weights->path)) {
         status = refuse_pickle(weights->context, weights->path);
     }
@@ -106,15 +108,17 @@ static ht_status check_pickle(const ht_weights *weights) {
 }
 
 static ht_status open_single(ht_weights *weights) {
-    const ht_status readable = check_pickle(weights);
-    if (readable != HT_OK) {
-        return readable;
+    bool gguf = false;
+    ht_status status = choose_reader(weights, &gguf);
+    if (status != HT_OK) {
+        return status;
     }
     weights->shards = ht_alloc(weights->context, sizeof *weights->shards);
     if (!weights->shards) {
         return HT_ERR_NO_MEMORY;
     }
-    const ht_status status = ht_st_open(weights->context, weights->path, weights->shards);
+    status = gguf ? ht_gguf_open(weights->context, weights->path, weights->shards)
+                  : ht_st_open(weights->context, weights->path, weights->shards);
     if (status == HT_OK) {
         weights->n_shards = 1;
         weights->entries = weights->shards[0].entries;

@@ -4,7 +4,7 @@
 
 #include "weights_internal.h"
 
-// Element types of safetensors.
+// Element types of safetensors, and blocks of GGUF.
 typedef enum ht_st_dtype {
     HT_ST_UNKNOWN, // kept in the table; an error only when used
     HT_ST_BOOL,
@@ -27,6 +27,14 @@ typedef enum ht_st_dtype {
     HT_ST_F4,
     HT_ST_F6_E2M3,
     HT_ST_F6_E3M2,
+    HT_ST_Q4_0,
+    HT_ST_Q4_1,
+    HT_ST_Q5_0,
+    HT_ST_Q5_1,
+    HT_ST_Q8_0,
+    HT_ST_Q4_K,
+    HT_ST_Q5_K,
+    HT_ST_Q6_K,
 } ht_st_dtype;
 
 enum {
@@ -60,6 +68,7 @@ typedef struct ht_weights_entry {
     ht_weight_info info;
     ht_st_dtype dtype;
     uint64_t offset; // in its file
+    uint64_t skip;   // values of the first block that belong to what is before
     uint32_t shard;  // its file
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
     bool is_part;    // scales or the like of a packed tensor: left out of the table
@@ -81,7 +90,7 @@ typedef struct ht_import {
     ht_vk_range range;
 } ht_import;
 
-// One safetensors file.
+// One safetensors or GGUF file.
 typedef struct ht_shard {
     char *path;
     ht_file_map map;
@@ -147,7 +156,8 @@ ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard);
 // Scales of a packed entry must be positive numbers (packed_file.c).
 ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entry *entry,
                                       const ht_packed_layout *layout);
-bool ht_weights_is_float(const ht_weights_entry *entry); // F16, BF16, F32 or F64 (upload.c)
+// F16, BF16, F32, F64, or blocks of GGUF (upload.c).
+bool ht_weights_is_float(const ht_weights_entry *entry);
 // Value of a __metadata__ key of a file, or NULL (weights.c).
 const char *ht_st_metadata(const ht_shard *shard, const char *key);
 // Release what the device holds (upload.c).

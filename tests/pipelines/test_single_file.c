@@ -32,6 +32,7 @@ typedef struct recipe {
     const char *grow;  // this tensor gets one more row
     const char *extra; // tensor of one value
     const char *swing; // values +-1 in this one
+    bool gguf;         // in that container, with the names of stable-diffusion.cpp
 } recipe;
 
 static ht_context *context;
@@ -165,6 +166,76 @@ static void write_header(int fd, line *lines, uint32_t count, bool wide) {
     assert_int_equal(ftruncate(fd, (off_t)(8 + length + end)), 0);
 }
 
+// ---- GGUF, as stable-diffusion.cpp writes it
+
+static void replace(char name[LINE_BYTES], const char *from, const char *to) {
+    char tail[LINE_BYTES];
+    char *at = strstr(name, from);
+    if (at) {
+        snprintf(tail, sizeof(tail), "%s", at + strlen(from));
+        snprintf(at, (size_t)(name + LINE_BYTES - at), "%s%s", to, tail);
+    }
+}
+
+static void rename_text(char name[LINE_BYTES]) {
+    static const char *const rows[][2] = {
+        {"conditioner.embedders.0.", "cond_stage_model."},
+        {"conditioner.embedders.1.model.transformer.resblocks.",
+         "cond_stage_model.1.transformer.text_model.encoder.layers."},
+        {"conditioner.embedders.1.model.", "cond_stage_model.1.transformer.text_model."},
+        {"text_model.token_embedding.", "text_model.embeddings.token_embedding."},
+        {"text_model.positional_embedding", "text_model.embeddings.position_embedding.weight"},
+        {"text_model.ln_final.", "text_model.final_layer_norm."},
+        {".attn.in_proj_", ".self_attn.in_proj."},
+        {".attn.out_proj.", ".self_attn.out_proj."},
+        {".ln_1.", ".layer_norm1."},
+        {".ln_2.", ".layer_norm2."},
+        {".mlp.c_fc.", ".mlp.fc1."},
+        {".mlp.c_proj.", ".mlp.fc2."},
+    };
+    for (size_t i = 0; strncmp(name, "cond", 4) == 0 && i < HT_COUNT(rows); ++i) {
+        replace(name, rows[i][0], rows[i][1]);
+    }
+}
+
+static void print_number(FILE *to, uint64_t value, size_t bytes) {
+    fwrite(&value, bytes, 1, to);
+}
+
+// Tables and places; dimensions are innermost first, all values F32.
+static void write_tables(int fd, line *lines, uint32_t count) {
+    char *text = NULL;
+    size_t bytes = 0;
+    uint64_t end = 0;
+    FILE *tables = open_memstream(&text, &bytes);
+    assert_non_null(tables);
+    fputs("GGUF", tables);
+    print_number(tables, 3, 4);
+    print_number(tables, count, 8);
+    print_number(tables, 0, 8);
+    for (uint32_t i = 0; i < count; ++i) {
+        line *l = &lines[i];
+        print_number(tables, strlen(l->name), 8);
+        fputs(l->name, tables);
+        print_number(tables, l->rank, 4);
+        for (uint32_t d = l->rank; d-- > 0;) {
+            print_number(tables, l->dims[d], 8);
+        }
+        print_number(tables, 0, 4);
+        print_number(tables, end, 8);
+        l->offset = end;
+        end = (end + 4 * count_of(l) + 31) / 32 * 32;
+    }
+    fclose(tables);
+    put(fd, 0, text, bytes);
+    free(text);
+    const uint64_t start = (bytes + 31) / 32 * 32;
+    for (uint32_t i = 0; i < count; ++i) {
+        lines[i].offset += start;
+    }
+    assert_int_equal(ftruncate(fd, (off_t)(start + end)), 0);
+}
+
 // As `how` says: returns how many lines there are then.
 static uint32_t change(line *lines, uint32_t count, const recipe *how) {
     uint32_t kept = 0;
@@ -174,6 +245,9 @@ static uint32_t change(line *lines, uint32_t count, const recipe *how) {
         }
         lines[kept] = lines[i];
         lines[kept].dims[0] += how->grow && strcmp(how->grow, lines[i].name) == 0;
+        if (how->gguf) {
+            rename_text(lines[kept].name);
+        }
         ++kept;
     }
     if (how->extra) {
@@ -192,7 +266,11 @@ static void write_file(const char *name, const char *folder, const char *path, c
     unlink(path); // what is mapped stays what it was
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
-    write_header(fd, lines, count, folder != NULL);
+    if (how->gguf) {
+        write_tables(fd, lines, count);
+    } else {
+        write_header(fd, lines, count, folder != NULL);
+    }
     snprintf(s.folder, sizeof(s.folder), "%s", folder ? folder : "");
     for (uint32_t i = 0; i < count; ++i) {
         write_line(fd, &s, &lines[i]);
@@ -223,7 +301,7 @@ static void make_picture(const char *path, const ht_pipeline_options *options, h
 }
 
 // Bit for bit: the values are the folder's, only their names and places differ.
-static void check_same(const char *name, ht_format format, const char *recipe_path) {
+static void check_same(const char *name, ht_format format, const char *recipe_path, bool gguf) {
     ht_test_folder temporary;
     char folder[128];
     ht_image want, got;
@@ -233,7 +311,7 @@ static void check_same(const char *name, ht_format format, const char *recipe_pa
     make_picture(folder, &options, &want);
     ht_test_folder_open(&temporary);
     const char *path = ht_test_folder_file(&temporary, "model.safetensors");
-    write_file(name, folder, path, &(recipe){.extra = "model_ema.decay"});
+    write_file(name, folder, path, &(recipe){.extra = "model_ema.decay", .gguf = gguf});
     options.config = folder;
     make_picture(path, &options, &got);
     assert_memory_equal(want.rgb, got.rgb, (size_t)want.width * want.height * 3);
@@ -250,10 +328,12 @@ static void check_same(const char *name, ht_format format, const char *recipe_pa
 
 static void test_same_picture(void **state) {
     (void)state;
-    check_same("tiny-sd", HT_FORMAT_F32, NULL);
-    check_same("tiny-sd", HT_FORMAT_NONE, NULL);
-    check_same("tiny-xl", HT_FORMAT_F32, NULL);
-    check_same("tiny-sd", HT_FORMAT_NONE, "assets/recipes/w8a8.json");
+    check_same("tiny-sd", HT_FORMAT_F32, NULL, false);
+    check_same("tiny-sd", HT_FORMAT_NONE, NULL, false);
+    check_same("tiny-xl", HT_FORMAT_F32, NULL, false);
+    check_same("tiny-sd", HT_FORMAT_NONE, "assets/recipes/w8a8.json", false);
+    check_same("tiny-sd", HT_FORMAT_F32, NULL, true);
+    check_same("tiny-xl", HT_FORMAT_F32, NULL, true);
 }
 
 // ---- published sizes

@@ -1,5 +1,5 @@
-// Checkpoints: memory-mapped safetensors, single or sharded. Every file is treated as hostile: the
-// table of tensors is validated whole before anything of its claimed size is touched.
+// Checkpoints: memory-mapped safetensors, single or sharded, and GGUF. Every file is treated as
+// hostile: the table of tensors is validated whole before anything of its claimed size is touched.
 #ifndef HALFTONE_WEIGHTS_H
 #define HALFTONE_WEIGHTS_H
 
@@ -12,7 +12,7 @@ extern "C" {
 typedef struct ht_weights ht_weights;
 
 typedef struct ht_weights_desc {
-    // A .safetensors file, a .safetensors.index.json, or a folder that holds one of
+    // A .safetensors or GGUF file, a .safetensors.index.json, or a folder that holds one of
     // diffusion_pytorch_model.* / model.* (with .safetensors or .safetensors.index.json).
     const char *path;
     // Format of matrices, convolutions and embedding tables on the device. HT_FORMAT_NONE keeps
