@@ -194,6 +194,32 @@ static void test_models_refused(void **state) {
     }
 }
 
+// A file counts as a model; its name goes without the ending.
+static void test_models_in_one_file(void **state) {
+    (void)state;
+    char models[128];
+    snprintf(models, sizeof(models), "HALFTONE_MODELS='%s'", folder.path);
+    ht_test_write_safetensors(
+        &folder, "one.safetensors",
+        "{\"lora_a.lora_up.weight\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}",
+        NULL, 2);
+    ht_test_write(&folder, "two.gguf", "GGUF", 4);
+    const refusal rows[] = {
+        {models, "--list-models", 0, "/one.safetensors"},
+        {models, "--list-models", 0, "one file, 0.0 GB"},
+        {models, "--list-models", 0, "/two.gguf"},
+        {models, "-p x --model one", 1, "/one.safetensors' is a LoRA; supported in one file"},
+        {models, "-p x --model two", 1, "two.gguf': the file ends"},
+        {models, "-p x --model two.gguf", 1, "'two.gguf': the file ends"},
+        {NULL, "-p x --model scenes-unet --prediction u", 1, "known: epsilon, v, sample"},
+        {NULL, "-p x --model scenes-unet --tokenizer .", 1,
+         "neither vocab.json nor tokenizer.json"},
+    };
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        expect(&rows[i]);
+    }
+}
+
 static void test_requests_refused(void **state) {
     (void)state;
     static const char many[] =
@@ -427,10 +453,15 @@ static void test_signals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flags),          cmocka_unit_test(test_outputs_refused),
-        cmocka_unit_test(test_models_refused), cmocka_unit_test(test_requests_refused),
-        cmocka_unit_test(test_picture),        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_check),          cmocka_unit_test(test_control),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_outputs_refused),
+        cmocka_unit_test(test_models_refused),
+        cmocka_unit_test(test_models_in_one_file),
+        cmocka_unit_test(test_requests_refused),
+        cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_control),
         cmocka_unit_test(test_signals),
     };
     open_folder();
