@@ -252,6 +252,9 @@ static uint32_t change(line *lines, uint32_t count, const recipe *how) {
     }
     if (how->extra) {
         lines[kept] = (line){.rank = 1, .dims = {1}};
+        if (strstr(how->extra, "cond_proj")) {
+            lines[kept] = (line){.rank = 2, .dims = {320, 256}};
+        }
         snprintf(lines[kept++].name, LINE_BYTES, "%s", how->extra);
     }
     return kept;
@@ -388,6 +391,19 @@ static void test_sd1(void **state) {
     ht_pipeline_destroy(&p);
 }
 
+static void test_lcm(void **state) {
+    ht_test_folder *folder = *state;
+    const char *path = ht_test_folder_file(folder, "lcm.safetensors");
+    write_file("sd1", NULL, path,
+               &(recipe){.extra = "model.diffusion_model.time_embed.cond_proj.weight"});
+    ht_pipeline *p = open_published(path, NULL);
+    assert_string_equal(p->info.class_name, "LatentConsistencyModelPipeline");
+    assert_int_equal(p->unet.guidance_dim, 256);
+    assert_int_equal(p->sampler.kind, HT_SAMPLER_LCM);
+    assert_int_equal(p->info.steps, 4);
+    ht_pipeline_destroy(&p);
+}
+
 static void check_sd2(const char *path, const char *asked, ht_prediction prediction,
                       uint32_t edge) {
     ht_pipeline *p = open_published(path, asked);
@@ -508,6 +524,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_picture),
         cmocka_unit_test_setup_teardown(test_sd1, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_lcm, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_sd2, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_xl, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refusals, open_folder, close_folder),
