@@ -4,6 +4,8 @@
 #include "core.h"
 #include "formats.h"
 
+#include <halftone/grid.h>
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -402,6 +404,59 @@ void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tens
     }
     const uint64_t least = p.at.width ? THREAD_VALUES / p.at.width + 1 : 1;
     ht_parallel(p.at.rows, least, pack_rows, &p);
+}
+
+// ---- grids
+
+uint32_t ht_format_scale_tries(ht_format format, float largest, float tensor_scale,
+                               float tries[HT_SCALE_TRIES]) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    const grid codes = grid_of(row);
+    const group g = {.row = row, .grid = &codes, .tensor_scale = tensor_scale};
+    const search tried = search_of(row);
+    const float size = limited(fabsf(largest));
+    const float full = size > 0 ? full_scale(&g, -size, size) : 1;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < tried.count; i++) {
+        tries[count++] = ht_format_scale(
+            format, full * (tried.first - tried.step * (float)i) * tensor_scale, tensor_scale);
+    }
+    return count;
+}
+
+float ht_format_scale(ht_format format, float wanted, float tensor_scale) {
+    uint8_t stored[sizeof(float)];
+    return put_scale(ht_fmt_find(format), stored, 0, wanted / tensor_scale) * tensor_scale;
+}
+
+void ht_desc_pack_scaled(const ht_tensor_desc *desc, float tensor_scale, const float *scales,
+                         const float *values, void *packed) {
+    const ht_fmt_row *row = ht_fmt_find(desc->format);
+    const grid codes = grid_of(row);
+    ht_packed_layout at;
+    ht_packed_layout_of(desc, &at);
+    uint8_t *block = packed;
+    memset(packed, 0, at.bytes);
+    if (row->scale == HT_FMT_SCALE_E4M3) {
+        memcpy(block + at.tensor_offset, &tensor_scale, sizeof tensor_scale);
+    }
+    const uint32_t length = row->group ? row->group : at.padded;
+    for (uint64_t r = 0; r < at.rows; r++) {
+        for (uint32_t k = 0; k < at.groups; k++) {
+            const uint32_t first = k * length;
+            const uint32_t rest = first < at.width ? at.width - first : 0;
+            const group g = {.row = row,
+                             .grid = &codes,
+                             .values = values + r * at.width + (rest ? first : 0),
+                             .count = rest < length ? rest : length,
+                             .tensor_scale = tensor_scale,
+                             .codes = block + r * at.row_bytes,
+                             .first = first,
+                             .scales = block + at.scales_offset,
+                             .index = r * at.groups + k};
+            fill(&g, scales[r * at.groups + k] / tensor_scale, 0);
+        }
+    }
 }
 
 void ht_desc_pack(const ht_tensor_desc *desc, ht_scale_rule rule, const float *values,

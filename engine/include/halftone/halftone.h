@@ -5,6 +5,7 @@
 #include <halftone/bench.h>
 #include <halftone/context.h>
 #include <halftone/graph.h>
+#include <halftone/grid.h>
 #include <halftone/ops.h>
 #include <halftone/quantize.h>
 #include <halftone/status.h>

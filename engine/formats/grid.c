@@ -1,0 +1,29 @@
+// Packed formats as lists of values.
+#include "formats.h"
+
+#include <halftone/grid.h>
+
+bool ht_format_has_grid(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row && (row->kind == HT_FMT_MINIFLOAT || row->kind == HT_FMT_SYMMETRIC);
+}
+
+uint32_t ht_format_grid(ht_format format, float values[HT_GRID_MAX]) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    uint32_t count = 0;
+    for (uint32_t code = row->top; code > 0; code--) {
+        values[count++] = -ht_fmt_decode(row, code);
+    }
+    for (uint32_t code = 0; code <= row->top; code++) {
+        values[count++] = ht_fmt_decode(row, code);
+    }
+    return count;
+}
+
+uint32_t ht_format_group(ht_format format) {
+    return ht_fmt_find(format)->group;
+}
+
+float ht_format_tensor_scale(ht_format format, float largest) {
+    return ht_fmt_tensor_scale(ht_fmt_find(format), largest);
+}

@@ -1,0 +1,38 @@
+// Packed formats as grids: for programs that choose codes and scales by a rule of their own, and
+// then have them packed. A value is (value of a code) * scale. Formats with zero points (INT4Z)
+// have none.
+#ifndef HALFTONE_GRID_H
+#define HALFTONE_GRID_H
+
+#include <halftone/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { HT_GRID_MAX = 256 };
+
+// True for packed formats without zero points.
+HT_API bool ht_format_has_grid(ht_format format);
+// Values of the codes, ascending, 0 once; returns how many.
+HT_API uint32_t ht_format_grid(ht_format format, float values[HT_GRID_MAX]);
+// Values along a row that share a scale; 0: the whole row.
+HT_API uint32_t ht_format_group(ht_format format);
+// NVFP4's scale of a tensor whose largest size this is; 1 in other formats.
+HT_API float ht_format_tensor_scale(ht_format format, float largest);
+// The scale that is read back where `wanted` is asked for: the nearest that the format stores times
+// `tensor_scale` (E8M0: the power of two at or below).
+HT_API float ht_format_scale(ht_format format, float wanted, float tensor_scale);
+// Scales to try for a group whose largest size is `largest`, from the greatest down, as packing by
+// HT_SCALE_SEARCH tries them; returns how many.
+enum { HT_SCALE_TRIES = 40 };
+HT_API uint32_t ht_format_scale_tries(ht_format format, float largest, float tensor_scale,
+                                      float tries[HT_SCALE_TRIES]);
+// Pack with scales [rows][groups] that ht_format_scale gave; each value becomes the nearest code.
+HT_API void ht_desc_pack_scaled(const ht_tensor_desc *desc, float tensor_scale, const float *scales,
+                                const float *values, void *packed);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
