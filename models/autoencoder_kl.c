@@ -1,6 +1,7 @@
 // AutoencoderKL: residual convolution blocks with group norm, one attention in the middle.
 #include "autoencoder_kl.h"
 
+#include "autoencoder_tiny.h"
 #include "common/layers.h"
 
 #include <stdio.h>
@@ -104,6 +105,9 @@ static ht_value up_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, ht
 
 ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value z) {
+    if (config->tiny) {
+        return ht_tiny_decode(graph, config, weights, z);
+    }
     const ht_nn nn = {.graph = graph, .weights = weights};
     if (config->post_quant_conv) {
         z = ht_nn_linear(&nn, "post_quant_conv", z, config->latent_channels, NULL);
@@ -136,6 +140,9 @@ static ht_value down_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, 
 
 ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value picture) {
+    if (config->tiny) {
+        return ht_tiny_encode(graph, config, weights, picture);
+    }
     const ht_nn nn = {.graph = graph, .weights = weights};
     ht_value x =
         ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, ht_nn_same_size);
@@ -156,7 +163,8 @@ uint64_t ht_vae_decode_bytes(const ht_vae_config *config, uint32_t height, uint3
     for (uint32_t i = 0; i < config->levels; ++i) {
         // A block's input may still be as wide as the level before it.
         uint32_t level = config->levels - 1 - i;
-        uint64_t channels = config->channels[level + 1 < config->levels ? level + 1 : level];
+        uint64_t wide = config->channels[level + 1 < config->levels ? level + 1 : level];
+        uint64_t channels = config->tiny ? config->channels[0] : wide;
         uint64_t positions = ((uint64_t)height << i) * ((uint64_t)width << i);
         uint64_t bytes = 3 * positions * channels * ht_format_bits(activations) / 8;
         most = bytes > most ? bytes : most;

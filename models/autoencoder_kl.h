@@ -1,4 +1,5 @@
-// AutoencoderKL: the image VAE of Stable Diffusion, SDXL, SD3, FLUX and PixArt.
+// AutoencoderKL: the image VAE of Stable Diffusion, SDXL, SD3, FLUX and PixArt; and AutoencoderTiny
+// (TAESD, Bohan 2023), which reads and writes the same latents with a few plain convolutions.
 #ifndef HALFTONE_MODELS_AUTOENCODER_KL_H
 #define HALFTONE_MODELS_AUTOENCODER_KL_H
 
@@ -19,24 +20,31 @@ typedef struct ht_vae_config {
     bool quant_conv, post_quant_conv, mid_attention;
     bool force_upcast;                  // the activations leave the range of F16
     float scaling_factor, shift_factor; // latent = (z - shift) * scaling
+    // AutoencoderTiny: all levels have channels[0] channels; residual blocks of each, in its order.
+    bool tiny;
+    uint32_t encoder_blocks[HT_VAE_MAX_LEVELS], decoder_blocks[HT_VAE_MAX_LEVELS];
+    uint32_t missing; // halves (ht_vae_part) that the checkpoint has not
 } ht_vae_config;
 
+// Of either class, from folder/config.json.
 HT_API ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_config *out);
 
 // Pixels per latent, along each edge.
 HT_API uint32_t ht_vae_factor(const ht_vae_config *config);
 
 typedef enum ht_vae_part { HT_VAE_ENCODER = 1, HT_VAE_DECODER = 2, HT_VAE_BOTH = 3 } ht_vae_part;
+// Of the halves that are asked for and not missing.
 HT_API ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config,
                                    ht_vae_part parts, ht_weight_map *out);
 
-// z [B, h, w, latent_channels] (already unscaled) -> picture [B, h * factor, w * factor, 3], about
-// -1..1.
+// z [B, h, w, latent_channels] (already unscaled; of tiny ones ht_tiny_clamp'ed) -> picture
+// [B, h * factor, w * factor, 3], about -1..1.
 HT_API ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                               ht_value z);
 
 // picture [B, H, W, 3] in -1..1, H and W multiples of the factor -> [B, h, w, 2 latent_channels]:
-// the mean, then the logarithm of the variance (not clamped).
+// the mean, then the logarithm of the variance (not clamped). Tiny ones give z itself,
+// [B, h, w, latent_channels].
 HT_API ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                               ht_value picture);
 

@@ -1,6 +1,7 @@
 // Configuration and weights of AutoencoderKL.
 #include "autoencoder_kl.h"
 
+#include "autoencoder_tiny.h"
 #include "common/config.h"
 #include "common/layers.h"
 
@@ -23,15 +24,9 @@ static ht_status check_blocks(ht_context *context, const char *folder, ht_config
 
 static ht_status check(ht_context *context, const char *folder, ht_config *json,
                        const ht_vae_config *c) {
-    const char *class_name = ht_config_text(json, "_class_name", "AutoencoderKL");
     const char *act = ht_config_text(json, "act_fn", "silu");
     if (json->status != HT_OK) {
         return json->status;
-    }
-    if (strcmp(class_name, "AutoencoderKL") != 0) {
-        return ht_fail(context, HT_ERR_UNSUPPORTED,
-                       "'%s/config.json' describes a %s; supported: AutoencoderKL", folder,
-                       class_name);
     }
     if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
@@ -55,33 +50,50 @@ static ht_status check(ht_context *context, const char *folder, ht_config *json,
                            : status;
 }
 
+static ht_status read_kl(ht_context *context, const char *folder, ht_config *json,
+                         ht_vae_config *out) {
+    *out = (ht_vae_config){
+        .in_channels = ht_config_u32(json, "in_channels", 3, 3, 3),
+        .out_channels = ht_config_u32(json, "out_channels", 3, 3, 3),
+        .layers_per_block = ht_config_u32(json, "layers_per_block", 1, 1, 16),
+        .latent_channels = ht_config_u32(json, "latent_channels", 4, 1, 256),
+        .groups = ht_config_u32(json, "norm_num_groups", 32, 1, 1024),
+        .sample_size = ht_config_u32(json, "sample_size", 32, 1, 1 << 14),
+        .quant_conv = ht_config_bool(json, "use_quant_conv", true),
+        .post_quant_conv = ht_config_bool(json, "use_post_quant_conv", true),
+        .mid_attention = ht_config_bool(json, "mid_block_add_attention", true),
+        .force_upcast = ht_config_bool(json, "force_upcast", true),
+        .scaling_factor = (float)ht_config_real(json, "scaling_factor", 0.18215, 1e-6, 1e6),
+        .shift_factor = (float)ht_config_real(json, "shift_factor", 0.0, -1e6, 1e6),
+    };
+    out->levels = ht_config_u32_list(json, "block_out_channels", out->channels, HT_VAE_MAX_LEVELS,
+                                     1, 1 << 14);
+    if (out->levels == 0) { // the class has one level by default
+        out->levels = 1;
+        out->channels[0] = 64;
+    }
+    return json->status == HT_OK ? check(context, folder, json, out) : json->status;
+}
+
 ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_config *out) {
     ht_config json;
     ht_status status = ht_config_open(context, folder, "config.json", &json);
     if (status != HT_OK) {
         return status;
     }
-    *out = (ht_vae_config){
-        .in_channels = ht_config_u32(&json, "in_channels", 3, 3, 3),
-        .out_channels = ht_config_u32(&json, "out_channels", 3, 3, 3),
-        .layers_per_block = ht_config_u32(&json, "layers_per_block", 1, 1, 16),
-        .latent_channels = ht_config_u32(&json, "latent_channels", 4, 1, 256),
-        .groups = ht_config_u32(&json, "norm_num_groups", 32, 1, 1024),
-        .sample_size = ht_config_u32(&json, "sample_size", 32, 1, 1 << 14),
-        .quant_conv = ht_config_bool(&json, "use_quant_conv", true),
-        .post_quant_conv = ht_config_bool(&json, "use_post_quant_conv", true),
-        .mid_attention = ht_config_bool(&json, "mid_block_add_attention", true),
-        .force_upcast = ht_config_bool(&json, "force_upcast", true),
-        .scaling_factor = (float)ht_config_real(&json, "scaling_factor", 0.18215, 1e-6, 1e6),
-        .shift_factor = (float)ht_config_real(&json, "shift_factor", 0.0, -1e6, 1e6),
-    };
-    out->levels = ht_config_u32_list(&json, "block_out_channels", out->channels, HT_VAE_MAX_LEVELS,
-                                     1, 1 << 14);
-    if (out->levels == 0) { // the class has one level by default
-        out->levels = 1;
-        out->channels[0] = 64;
+    const char *name = ht_config_text(&json, "_class_name", "AutoencoderKL");
+    if (json.status != HT_OK) {
+        status = json.status;
+    } else if (strcmp(name, "AutoencoderTiny") == 0) {
+        status = ht_tiny_config_parse(folder, &json, out);
+    } else if (strcmp(name, "AutoencoderKL") == 0) {
+        status = read_kl(context, folder, &json, out);
+    } else {
+        status = ht_fail(context, HT_ERR_UNSUPPORTED,
+                         "'%s/config.json' describes a %s; supported: AutoencoderKL, "
+                         "AutoencoderTiny",
+                         folder, name);
     }
-    status = json.status == HT_OK ? check(context, folder, &json, out) : json.status;
     ht_config_close(&json);
     return status;
 }
@@ -178,6 +190,10 @@ ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config, ht
     uint32_t z = config->latent_channels, outer = config->channels[0];
     uint32_t inner = config->channels[config->levels - 1];
     *out = (ht_weight_map){.context = context};
+    if (config->tiny) {
+        ht_tiny_weight_map(config, parts & ~config->missing, out);
+        return out->status;
+    }
     if (parts & HT_VAE_ENCODER) {
         uint32_t sizes[SIZES] = {[ONE] = 1, [LATENT] = 2 * z, [QUANT] = config->quant_conv};
         ADD(out, "", quant_rows, sizes);

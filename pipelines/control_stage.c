@@ -39,11 +39,11 @@ ht_status ht_control_read(ht_pipeline *p) {
     }
     ht_part_close(p, PART_CONTROL);
     uint32_t factor = 1u << (p->controlnet.hints ? p->controlnet.hints - 1 : 0);
-    if (status == HT_OK && factor != ht_vae_factor(&p->vae)) {
+    if (status == HT_OK && factor != ht_vae_factor(&p->vae.config)) {
         status = ht_fail(p->context, HT_ERR_INVALID,
                          "'%s' is a ControlNet for another model: its picture has %u pixels per "
                          "latent, the model's %u",
-                         part->path, factor, ht_vae_factor(&p->vae));
+                         part->path, factor, ht_vae_factor(&p->vae.config));
     }
     if (status == HT_OK) {
         p->control_plan = ht_alloc(p->context, sizeof(*p->control_plan));

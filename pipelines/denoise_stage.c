@@ -285,7 +285,7 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
     uint32_t in = p->shape.in_channels, out = p->shape.out_channels;
-    uint32_t latent = p->vae.latent_channels;
+    uint32_t latent = p->vae.config.latent_channels;
     size_t positions = (size_t)s->height * s->width, item = positions * in;
     for (uint32_t b = 0; b < s->batch; ++b) {
         put_planes(input, latent, positions, in, s->host + b * item);

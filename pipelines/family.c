@@ -6,7 +6,7 @@
 #define VAE                                                                                        \
     {                                                                                              \
         "vae", {                                                                                   \
-            "AutoencoderKL"                                                                        \
+            "AutoencoderKL", "AutoencoderTiny"                                                     \
         }                                                                                          \
     }
 #define TOKENIZER(key)                                                                             \

@@ -7,7 +7,7 @@
 
 // Denoisers of inpainting models take [latent, mask, latent of what is kept].
 static bool takes_mask(const ht_pipeline *p) {
-    return p->shape.in_channels != p->vae.latent_channels;
+    return p->shape.in_channels != p->vae.config.latent_channels;
 }
 
 ht_status ht_inpaint_check(ht_run *run) {
@@ -80,7 +80,7 @@ static ht_status resize(ht_run *run) {
     for (size_t i = 0; i < pixels; ++i) {
         s->mask.rgb[3 * i] = is_repainted(s->mask.rgb + 3 * i) ? 255 : 0;
     }
-    uint32_t factor = ht_vae_factor(&run->pipeline->vae); // the nearest pixel, up and left
+    uint32_t factor = ht_vae_factor(&run->pipeline->vae.config); // the nearest pixel, up and left
     for (size_t i = 0; i < positions; ++i) {
         size_t y = i / run->latent_width * factor, x = i % run->latent_width * factor;
         s->beside[i] = s->mask.rgb[3 * (y * run->width + x)] ? 1.0f : 0.0f;

@@ -47,7 +47,9 @@ static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *ma
     switch (part) {
     case PART_DENOISER: return p->family->denoiser->map(p, map);
     case PART_CONTROL: return ht_controlnet_weight_map(p->context, &p->controlnet, map);
-    case PART_VAE: return ht_vae_weight_map(p->context, &p->vae, HT_VAE_BOTH, map);
+    case PART_VAE: return ht_vae_weight_map(p->context, &p->vae.config, HT_VAE_BOTH, map);
+    case PART_PREVIEW:
+        return ht_vae_weight_map(p->context, &p->preview.config, HT_VAE_DECODER, map);
     default: return p->family->text->map(p, part, map);
     }
 }
@@ -74,22 +76,26 @@ static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
 // A part of a file with the names of single-file models is seen under those of diffusers.
 static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *map,
                            uint32_t *left_over) {
-    static const ht_ldm_part parts[] = {[PART_TEXT] = HT_LDM_TEXT,
-                                        [PART_DENOISER] = HT_LDM_UNET,
-                                        [PART_VAE] = HT_LDM_VAE,
-                                        [PART_TEXT_2] = HT_LDM_TEXT_2,
-                                        [PART_CONTROL] = HT_LDM_CONTROL};
+    const ht_ldm_part parts[] = {
+        [PART_TEXT] = HT_LDM_TEXT,
+        [PART_DENOISER] = HT_LDM_UNET,
+        [PART_VAE] = p->vae.config.tiny ? HT_LDM_TINY : HT_LDM_VAE,
+        [PART_TEXT_2] = HT_LDM_TEXT_2,
+        [PART_CONTROL] = HT_LDM_CONTROL,
+        [PART_PREVIEW] = HT_LDM_TINY,
+    };
     ht_part *part = &p->parts[index];
     ht_ldm_names names;
     *left_over = 0;
-    if ((!part->file && index != PART_CONTROL) ||
+    bool whole = index == PART_TEXT || index == PART_DENOISER || index == PART_TEXT_2;
+    if ((!part->file && whole) || // of a folder
         !ht_ldm_recognise(part->weights, parts[index], &names)) {
         return HT_OK;
     }
     bool unet = index == PART_DENOISER || index == PART_CONTROL; // of the same levels
     names.hints = p->controlnet.hints;
-    names.levels = unet ? p->unet.levels : p->vae.levels;
-    names.layers_per_block = unet ? p->unet.layers_per_block : p->vae.layers_per_block;
+    names.levels = unet ? p->unet.levels : p->vae.config.levels;
+    names.layers_per_block = unet ? p->unet.layers_per_block : p->vae.config.layers_per_block;
     return ht_ldm_view(part->weights, &names, map, left_over);
 }
 

@@ -22,6 +22,10 @@ typedef struct ht_pipeline_options {
                            // packed checkpoint carries, else float
     const char *denoiser;  // file of its weights; NULL: in the model's folder
     const char *control;   // folder or file of a ControlNet; NULL: the model's own, if any
+    // Folder or file of another autoencoder, AutoencoderKL or a tiny one; "tiny": the one in
+    // vae_tiny/ beside the model's parts or file; NULL: the model's.
+    const char *vae;
+    const char *preview_vae; // a tiny one for previews; NULL: in vae_tiny/ when there, else the VAE
     // A model in one file has neither configurations nor a tokenizer.
     const char *config;            // folder of a model to take them from; NULL: found by the shapes
     const char *const *tokenizers; // folders to look in for the vocabulary, ends with NULL; or NULL
@@ -126,8 +130,8 @@ typedef struct ht_part_report {
     uint32_t dispatches;       // of one run
 } ht_part_report;
 
-// Text encoder, denoiser, vae, second text encoder, ControlNet; "": not there.
-enum { HT_REPORT_PARTS = 5 };
+// Text encoder, denoiser, vae, second text encoder, ControlNet, VAE of previews; "": not there.
+enum { HT_REPORT_PARTS = 6 };
 
 typedef struct ht_report {
     double phase_seconds[HT_PHASES];

@@ -24,7 +24,7 @@ typedef struct ht_part {
     ht_format format;
 } ht_part;
 
-enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL };
+enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL, PART_PREVIEW };
 enum { HT_MAX_TEXT_LAYERS = 128, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
 
 // Prompts as the denoiser needs them, kept while they do not change.
@@ -156,6 +156,15 @@ typedef struct ht_vae_graph {
     ht_tensor *in, *out;
 } ht_vae_graph;
 
+// An autoencoder at work.
+typedef struct ht_vae_stage {
+    uint32_t part; // PART_VAE or PART_PREVIEW
+    ht_vae_config config;
+    ht_format activations;
+    ht_vae_graph graphs[VAE_GRAPHS];
+    uint32_t next_graph;
+} ht_vae_stage;
+
 struct ht_pipeline {
     ht_context *context;
     ht_pipeline_options options;
@@ -167,7 +176,7 @@ struct ht_pipeline {
     ht_pixart_config dit;
     ht_unet_config unet;
     ht_unet_plan *unet_plan;
-    ht_vae_config vae;
+    ht_vae_stage vae, preview; // the latter when parts[PART_PREVIEW] has a name
     ht_sampler_config sampler;
     ht_tokenizer *tokenizer;
     ht_clip_tokenizer *clip_tokenizers[HT_MAX_TEXT_ENCODERS];
@@ -184,9 +193,7 @@ struct ht_pipeline {
     ht_controlnet_config controlnet;
     ht_unet_plan *control_plan;
     ht_control_stage control;
-    ht_vae_graph vae_graphs[VAE_GRAPHS];
-    uint32_t next_vae_graph;
-    ht_format activations, vae_activations;
+    ht_format activations; // of the denoiser
 };
 
 // Of a run that repaints under a mask.
@@ -290,17 +297,25 @@ void ht_control_release(ht_pipeline *p);
 // denoise_stage.c: values of the tensors of `layers` of the text, and back into a graph as inputs.
 void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, ht_value *values);
 
+// vae_open.c: configurations of the VAE and of that of previews. A model in one file (`folder` NULL)
+// has that of its own already.
+ht_status ht_vae_open(ht_pipeline *p, const char *folder);
+
 // vae_stage.c: latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
-ht_status ht_vae_stage_decode(ht_run *run, const float *latent, float *pixels);
+ht_status ht_vae_stage_decode(ht_run *run, ht_vae_stage *stage, const float *latent, float *pixels);
 // pixels [H, W, 3] in -1..1 -> latent, drawn from its distribution
 ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent);
-void ht_vae_stage_release(ht_pipeline *p);
+// Can the VAE encode pictures?
+ht_status ht_vae_stage_check(ht_pipeline *p);
+void ht_vae_stage_release(ht_vae_stage *stage);
 
 // vae_tiles.c: the same by overlapping tiles. `z` [h, w, C] -> pixels; `picture` -> moments
-ht_status ht_vae_tiled(ht_pipeline *p, bool encoder, const float *in, uint32_t height,
-                       uint32_t width, float *out);
+ht_status ht_vae_tiled(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,
+                       uint32_t height, uint32_t width, float *out);
 // One run of the VAE over [height, width, C_in] on the host.
-ht_status ht_vae_whole(ht_pipeline *p, bool encoder, const float *in, uint32_t height,
-                       uint32_t width, float *out);
+ht_status ht_vae_whole(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,
+                       uint32_t height, uint32_t width, float *out);
+// Channels that its encoder gives: mean and variance, or of a tiny one the latent.
+uint32_t ht_vae_moments(const ht_vae_config *config);
 
 #endif

@@ -9,6 +9,7 @@
 
 // What some classes have beside what their family is made of.
 static const ht_component CONTROL = {"controlnet", {"ControlNetModel"}};
+static const char TINY[] = "vae_tiny"; // folder of a tiny autoencoder beside the others
 
 static ht_status check_component(ht_pipeline *p, ht_config *json, const ht_component *c) {
     const char *found = ht_config_text_item(json, c->key, 1);
@@ -82,43 +83,97 @@ char *ht_path_join(ht_context *context, const char *folder, const char *name) {
     return path;
 }
 
+// "<folder>/vae_tiny" when a preview or the picture is to be made by what is in there, else NULL.
+static ht_status find_tiny(ht_pipeline *p, const char *folder, const char *file, char **out) {
+    const char *vae = p->options.vae;
+    bool asked = vae && strcmp(vae, "tiny") == 0;
+    char *beside = NULL;
+    *out = NULL;
+    if (!folder) { // that of the file
+        const char *slash = strrchr(file, '/');
+        size_t length = slash ? (size_t)(slash - file) : 1;
+        beside = ht_alloc(p->context, length + 1);
+        if (!beside) {
+            return HT_ERR_NO_MEMORY;
+        }
+        memcpy(beside, slash ? file : ".", length);
+        beside[length] = 0;
+    }
+    char *path = ht_path_join(p->context, folder ? folder : beside, TINY);
+    ht_free(p->context, beside);
+    struct stat info;
+    if (!path) {
+        return HT_ERR_NO_MEMORY;
+    }
+    if (stat(path, &info) == 0) {
+        *out = path;
+        return HT_OK;
+    }
+    ht_status status = asked ? ht_fail(p->context, HT_ERR_IO,
+                                       "there is no tiny autoencoder '%s'; give its folder or file",
+                                       path)
+                             : HT_OK;
+    ht_free(p->context, path);
+    return status;
+}
+
+// Where each part comes from when it is not in the model's folder or file; else NULL.
+static const char *given_path(const ht_pipeline *p, uint32_t part, const char *own_tiny) {
+    const ht_pipeline_options *o = &p->options;
+    switch (part) {
+    case PART_CONTROL: return o->control;
+    case PART_VAE: return o->vae && strcmp(o->vae, "tiny") == 0 ? own_tiny : o->vae;
+    case PART_PREVIEW: return o->preview_vae ? o->preview_vae : own_tiny;
+    default: return NULL;
+    }
+}
+
+static ht_status name_part(ht_pipeline *p, uint32_t index, const char *folder, const char *file,
+                           const char *given) {
+    ht_part *part = &p->parts[index];
+    if (!part->name) {
+        return HT_OK;
+    }
+    part->format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
+    part->path = given    ? ht_strdup(p->context, given)
+                 : folder ? ht_path_join(p->context, folder, part->name)
+                          : ht_strdup(p->context, file);
+    part->file = file && !given ? ht_strdup(p->context, file) : NULL;
+    return part->path && (part->file || !file || given) ? HT_OK : HT_ERR_NO_MEMORY;
+}
+
 // Folder and file of each part; either may be NULL, not both.
 static ht_status name_parts(ht_pipeline *p, const char *folder, const char *file) {
-    ht_format format = p->options.weights != HT_FORMAT_NONE ? p->options.weights : HT_FORMAT_F16;
+    char *own_tiny;
+    ht_status status = find_tiny(p, folder, file, &own_tiny);
     if (p->options.control) {
         p->parts[PART_CONTROL].name = CONTROL.key;
     }
-    for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
-        p->parts[i].name = p->family->parts[i] ? p->family->parts[i] : p->parts[i].name;
-        if (!p->parts[i].name) {
-            continue;
-        }
-        p->parts[i].format = format;
-        const bool given = i == PART_CONTROL && p->options.control;
-        const char *whole = given ? NULL : file; // the model's file
-        p->parts[i].path = given    ? ht_strdup(p->context, p->options.control)
-                           : folder ? ht_path_join(p->context, folder, p->parts[i].name)
-                                    : ht_strdup(p->context, file);
-        p->parts[i].file = whole ? ht_strdup(p->context, whole) : NULL;
-        if (!p->parts[i].path || (whole && !p->parts[i].file)) {
-            return HT_ERR_NO_MEMORY;
-        }
+    bool same = p->options.vae && strcmp(p->options.vae, "tiny") == 0; // serves previews, too
+    if (p->options.preview_vae || (own_tiny && !same)) {
+        p->parts[PART_PREVIEW].name = TINY;
     }
+    for (uint32_t i = 0; i < HT_REPORT_PARTS && status == HT_OK; ++i) {
+        p->parts[i].name = p->family->parts[i] ? p->family->parts[i] : p->parts[i].name;
+        status = name_part(p, i, folder, file, given_path(p, i, own_tiny));
+    }
+    ht_free(p->context, own_tiny);
     p->options.control = NULL; // the caller's
-    if (p->options.denoiser) {
+    if (status == HT_OK && p->options.denoiser) {
         ht_free(p->context, p->parts[PART_DENOISER].file);
         p->parts[PART_DENOISER].file = ht_strdup(p->context, p->options.denoiser);
-        p->options.denoiser = NULL; // the caller's
-        return p->parts[PART_DENOISER].file ? HT_OK : HT_ERR_NO_MEMORY;
+        status = p->parts[PART_DENOISER].file ? HT_OK : HT_ERR_NO_MEMORY;
     }
-    return HT_OK;
+    p->options.denoiser = NULL; // the caller's
+    return status;
 }
 
 // Configurations, unless they are known, and the tables of all weights against the files.
-static ht_status read_parts(ht_pipeline *p, bool known) {
+static ht_status read_parts(ht_pipeline *p, const char *folder) {
+    bool known = folder == NULL;
     ht_status status = known ? HT_OK : p->family->text->read(p);
-    if (status == HT_OK && !known) {
-        status = ht_vae_config_read(p->context, p->parts[PART_VAE].path, &p->vae);
+    if (status == HT_OK) {
+        status = ht_vae_open(p, folder);
     }
     if (status == HT_OK) { // its file decides about a part of the configuration
         ht_part *dit = &p->parts[PART_DENOISER];
@@ -154,7 +209,7 @@ static ht_status read_parts(ht_pipeline *p, bool known) {
 
 static ht_status check_fit(ht_pipeline *p) {
     const char *name = p->parts[PART_DENOISER].name;
-    uint32_t latent = p->vae.latent_channels;
+    uint32_t latent = p->vae.config.latent_channels;
     if (p->shape.in_channels != latent && p->shape.in_channels != 2 * latent + 1) {
         return ht_fail(p->context, HT_ERR_IO,
                        "the vae has %u latent channels, the %s %u; expected %u, or %u of a model "
@@ -174,8 +229,8 @@ static ht_status check_fit(ht_pipeline *p) {
 
 static ht_status read_defaults(ht_pipeline *p, const char *folder) {
     ht_pipeline_info *info = &p->info;
-    uint32_t edge = p->shape.sample_size * ht_vae_factor(&p->vae);
-    info->grid = ht_vae_factor(&p->vae) * p->shape.multiple;
+    uint32_t edge = p->shape.sample_size * ht_vae_factor(&p->vae.config);
+    info->grid = ht_vae_factor(&p->vae.config) * p->shape.multiple;
     info->width = info->height = edge;
     info->steps = p->single_steps > 0 ? p->single_steps : p->family->steps;
     info->cfg_scale = p->family->cfg_scale;
@@ -213,10 +268,14 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
 static void choose_activations(ht_pipeline *p) {
     ht_format asked = p->options.activations;
     bool on_cpu = ht_context_device(p->context)->type == HT_DEVICE_CPU;
-    bool wide = p->vae.force_upcast || on_cpu;
     ht_format denoiser = on_cpu ? HT_FORMAT_F32 : HT_FORMAT_F16;
     p->activations = asked != HT_FORMAT_NONE ? asked : denoiser;
-    p->vae_activations = asked != HT_FORMAT_NONE ? asked : wide ? HT_FORMAT_F32 : HT_FORMAT_F16;
+    ht_vae_stage *const stages[] = {&p->vae, &p->preview};
+    for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); ++i) {
+        bool wide = stages[i]->config.force_upcast || on_cpu;
+        stages[i]->activations =
+            asked != HT_FORMAT_NONE ? asked : wide ? HT_FORMAT_F32 : HT_FORMAT_F16;
+    }
 }
 
 // Keeping every part loaded must leave room for what they compute.
@@ -284,7 +343,7 @@ static ht_status open_all(ht_pipeline *p, const char *path) {
         p->sampler.prediction = (ht_prediction)p->prediction;
     }
     if (status == HT_OK) {
-        status = read_parts(p, !folder);
+        status = read_parts(p, folder);
     }
     if (status == HT_OK) {
         status = p->family->text->open(p, folder);
@@ -312,6 +371,8 @@ ht_status ht_pipeline_open(ht_context *context, const char *path,
         return HT_ERR_NO_MEMORY;
     }
     p->context = context;
+    p->vae.part = PART_VAE;
+    p->preview.part = PART_PREVIEW;
     p->options = options ? *options : (ht_pipeline_options){0};
     ht_status status =
         p->options.recipe ? ht_recipe_open(context, p->options.recipe, &p->recipe) : HT_OK;
@@ -325,6 +386,7 @@ ht_status ht_pipeline_open(ht_context *context, const char *path,
         status = open_all(p, path);
     }
     p->options.config = p->options.tokenizer = p->options.prediction = NULL; // the caller's
+    p->options.vae = p->options.preview_vae = NULL;
     p->options.tokenizers = NULL;
     if (status != HT_OK) {
         ht_pipeline_destroy(&p);
@@ -341,7 +403,8 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_context *context = p->context;
     ht_denoise_release(p);
     ht_text_release(p);
-    ht_vae_stage_release(p);
+    ht_vae_stage_release(&p->vae);
+    ht_vae_stage_release(&p->preview);
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         ht_part_close(p, i);
         ht_free(context, p->parts[i].path);

@@ -186,7 +186,7 @@ static ht_status read_all(ht_pipeline *p, ht_weights *weights) {
                                        &p->unet);
     }
     if (status == HT_OK) {
-        status = ht_single_vae_config(p->context, weights, &at.vae, &p->vae);
+        status = ht_single_vae_config(p->context, weights, &at.vae, &p->vae.config);
     }
     if (status != HT_OK) {
         return status;
@@ -207,8 +207,8 @@ static ht_status read_all(ht_pipeline *p, ht_weights *weights) {
         return lacks(p, weights, "second text encoder");
     }
     p->unet.sample_size = found->sample_size;
-    p->vae.sample_size = found->sample_size * ht_vae_factor(&p->vae);
-    p->vae.scaling_factor = at.two ? 0.13025f : 0.18215f;
+    p->vae.config.sample_size = found->sample_size * ht_vae_factor(&p->vae.config);
+    p->vae.config.scaling_factor = at.two ? 0.13025f : 0.18215f;
     p->zero_negative = at.two;
     p->clip_pad[0] = second ? "!" : NULL;
     p->clip_pad[1] = "!";

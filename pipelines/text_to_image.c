@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t height) {
-    uint64_t factor = ht_vae_factor(&p->vae), tile = p->vae.sample_size / factor;
+    uint64_t factor = ht_vae_factor(&p->vae.config), tile = p->vae.config.sample_size / factor;
     uint64_t h = height / factor, w = width / factor;
     uint64_t denoise = p->family->denoiser->bytes(p, h, w);
-    uint64_t decode = ht_vae_decode_bytes(&p->vae, (uint32_t)(h < tile ? h : tile),
+    uint64_t decode = ht_vae_decode_bytes(&p->vae.config, (uint32_t)(h < tile ? h : tile),
                                           (uint32_t)(w < tile ? w : tile), HT_FORMAT_F32);
     return denoise + decode + width * height * 3 * sizeof(float);
 }
@@ -65,17 +65,20 @@ static ht_status check(ht_run *run) {
         return ht_fail(p->context, HT_ERR_INVALID, "strength %g, expected 0 to 1",
                        params->strength);
     }
-    ht_status status = ht_inpaint_check(run);
+    ht_status status = params->init ? ht_vae_stage_check(p) : HT_OK;
+    if (status == HT_OK) {
+        status = ht_inpaint_check(run);
+    }
     if (status == HT_OK) {
         status = ht_control_check(run);
     }
     if (status == HT_OK) {
         status = ht_pipeline_size(p, &run->width, &run->height);
     }
-    uint32_t factor = ht_vae_factor(&p->vae);
+    uint32_t factor = ht_vae_factor(&p->vae.config);
     run->latent_height = run->height / factor;
     run->latent_width = run->width / factor;
-    run->latent_count = (size_t)p->vae.latent_channels * run->latent_height * run->latent_width;
+    run->latent_count = (size_t)p->vae.config.latent_channels * run->latent_height * run->latent_width;
     return status;
 }
 
@@ -164,7 +167,7 @@ static ht_status start(ht_run *run, const ht_sampler *sampler, float *noise, uin
         status = start_picture(run, sampler, noise, *first);
     }
     if (!run->pipeline->options.keep_loaded) {
-        ht_vae_stage_release(run->pipeline);
+        ht_vae_stage_release(&run->pipeline->vae);
         ht_part_close(run->pipeline, PART_VAE);
     }
     return status;
@@ -184,10 +187,11 @@ static bool all_finite(const float *values, size_t count, float *low, float *hig
 }
 
 // Values in f16 may leave its range in a VAE that was not made for it: then f32, for good.
-static ht_status decode_pixels(ht_run *run, const float *latent, float *pixels, size_t count) {
+static ht_status decode_pixels(ht_run *run, ht_vae_stage *vae, const float *latent, float *pixels,
+                               size_t count) {
     ht_pipeline *p = run->pipeline;
     float low, high;
-    ht_status status = ht_vae_stage_decode(run, latent, pixels);
+    ht_status status = ht_vae_stage_decode(run, vae, latent, pixels);
     if (status != HT_OK || all_finite(pixels, count, &low, &high)) {
         if (status == HT_OK && !(high > low)) {
             status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
@@ -195,21 +199,21 @@ static ht_status decode_pixels(ht_run *run, const float *latent, float *pixels, 
         }
         return status;
     }
-    if (p->vae_activations == HT_FORMAT_F16 && p->options.activations == HT_FORMAT_NONE) {
+    if (vae->activations == HT_FORMAT_F16 && p->options.activations == HT_FORMAT_NONE) {
         ht_log(p->context, HT_LOG_INFO, "the VAE leaves the range of f16; again in f32");
-        p->vae_activations = HT_FORMAT_F32;
-        ht_vae_stage_release(p);
-        return decode_pixels(run, latent, pixels, count);
+        vae->activations = HT_FORMAT_F32;
+        ht_vae_stage_release(vae);
+        return decode_pixels(run, vae, latent, pixels, count);
     }
     return ht_fail(p->context, HT_ERR_UNSUPPORTED, "the VAE gave values that are not numbers%s",
-                   p->vae_activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
+                   vae->activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
 }
 
-static ht_status decode(ht_run *run, const float *latent, ht_image *image) {
+static ht_status decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_image *image) {
     ht_context *context = run->pipeline->context;
     size_t count = (size_t)run->width * run->height * 3;
     float *pixels = ht_alloc(context, count * sizeof(*pixels));
-    ht_status status = pixels ? decode_pixels(run, latent, pixels, count) : HT_ERR_NO_MEMORY;
+    ht_status status = pixels ? decode_pixels(run, vae, latent, pixels, count) : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
         status = ht_image_create(context, run->width, run->height, image);
         if (status == HT_OK) {
@@ -228,8 +232,9 @@ static ht_status show_preview(ht_run *run, const ht_sampler *sampler, uint32_t s
     if (every == 0 || (step + 1) % every != 0) {
         return HT_OK;
     }
+    ht_pipeline *p = run->pipeline;
     ht_sampler_denoised(sampler, step, run->latent, prediction, clean);
-    return decode(run, clean, image);
+    return decode(run, p->parts[PART_PREVIEW].name ? &p->preview : &p->vae, clean, image);
 }
 
 // `work` holds three latents.
@@ -285,6 +290,8 @@ static ht_status denoise(ht_run *run, ht_sampler *sampler, float *work) {
         ht_denoise_release(p);
         ht_part_close(p, PART_DENOISER);
         ht_part_close(p, PART_CONTROL);
+        ht_vae_stage_release(&p->preview);
+        ht_part_close(p, PART_PREVIEW);
     }
     return status;
 }
@@ -360,17 +367,17 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
         status = ht_run_phase(&run, HT_PHASE_DECODE, 0);
     }
     if (status == HT_OK && callbacks && callbacks->latent) {
-        uint32_t dims[3] = {pipeline->vae.latent_channels, run.latent_height, run.latent_width};
+        uint32_t dims[3] = {pipeline->vae.config.latent_channels, run.latent_height, run.latent_width};
         callbacks->latent(callbacks->user, run.latent, dims);
     }
     if (status == HT_OK) {
-        status = decode(&run, run.latent, image);
+        status = decode(&run, &pipeline->vae, run.latent, image);
     }
     if (status == HT_OK) {
         ht_inpaint_paste(&run, image);
     }
     if (!pipeline->options.keep_loaded) {
-        ht_vae_stage_release(pipeline);
+        ht_vae_stage_release(&pipeline->vae);
         ht_part_close(pipeline, PART_VAE);
     }
     ht_run_end(&run);

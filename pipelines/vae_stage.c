@@ -1,6 +1,8 @@
 // The VAE between latents and pixels, in one run or by tiles.
 #include "pipeline_internal.h"
 
+#include "autoencoder_tiny.h"
+
 #include <math.h>
 
 static void clear_graph(ht_vae_graph *s) {
@@ -10,19 +12,25 @@ static void clear_graph(ht_vae_graph *s) {
     *s = (ht_vae_graph){0};
 }
 
-void ht_vae_stage_release(ht_pipeline *p) {
+void ht_vae_stage_release(ht_vae_stage *stage) {
     for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
-        clear_graph(&p->vae_graphs[i]);
+        clear_graph(&stage->graphs[i]);
     }
 }
 
-static ht_status build(ht_pipeline *p, ht_vae_graph *s) {
-    uint32_t factor = ht_vae_factor(&p->vae), z = p->vae.latent_channels;
+uint32_t ht_vae_moments(const ht_vae_config *config) {
+    return config->tiny ? config->latent_channels : 2 * config->latent_channels;
+}
+
+static ht_status build(ht_pipeline *p, const ht_vae_stage *stage, ht_vae_graph *s) {
+    const ht_vae_config *vae = &stage->config;
+    uint32_t factor = ht_vae_factor(vae), z = vae->latent_channels;
     uint32_t rows = s->height, columns = s->width;
     uint32_t pixels[6] = {1, s->encoder ? rows : rows * factor,
                           s->encoder ? columns : columns * factor, 3};
     uint32_t latents[6] = {1, s->encoder ? rows / factor : rows,
-                           s->encoder ? columns / factor : columns, s->encoder ? 2 * z : z};
+                           s->encoder ? columns / factor : columns,
+                           s->encoder ? ht_vae_moments(vae) : z};
     ht_status status =
         ht_stage_tensor(p, HT_FORMAT_F32, s->encoder ? pixels : latents, "vae input", &s->in);
     if (status == HT_OK) {
@@ -30,23 +38,23 @@ static ht_status build(ht_pipeline *p, ht_vae_graph *s) {
             ht_stage_tensor(p, HT_FORMAT_F32, s->encoder ? latents : pixels, "vae output", &s->out);
     }
     if (status == HT_OK) {
-        status = ht_stage_graph(p, s->encoder ? "vae encoder" : "vae decoder", p->vae_activations,
-                                &s->graph);
+        status = ht_stage_graph(p, s->encoder ? "vae encoder" : "vae decoder",
+                                stage->activations, &s->graph);
     }
     if (status != HT_OK) {
         return status;
     }
     ht_value in = ht_graph_tensor(s->graph, s->in);
-    ht_weights *weights = p->parts[PART_VAE].weights;
-    ht_value out = s->encoder ? ht_vae_encode(s->graph, &p->vae, weights, in)
-                              : ht_vae_decode(s->graph, &p->vae, weights, in);
+    ht_weights *weights = p->parts[stage->part].weights;
+    ht_value out = s->encoder ? ht_vae_encode(s->graph, vae, weights, in)
+                              : ht_vae_decode(s->graph, vae, weights, in);
     ht_graph_output(s->graph, out, s->out);
     return ht_graph_finish(s->graph);
 }
 
-static ht_vae_graph *find(ht_pipeline *p, bool encoder, uint32_t height, uint32_t width) {
+static ht_vae_graph *find(ht_vae_stage *stage, bool encoder, uint32_t height, uint32_t width) {
     for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
-        ht_vae_graph *s = &p->vae_graphs[i];
+        ht_vae_graph *s = &stage->graphs[i];
         if (s->graph && s->encoder == encoder && s->height == height && s->width == width) {
             return s;
         }
@@ -54,17 +62,17 @@ static ht_vae_graph *find(ht_pipeline *p, bool encoder, uint32_t height, uint32_
     return NULL;
 }
 
-ht_status ht_vae_whole(ht_pipeline *p, bool encoder, const float *in, uint32_t height,
-                       uint32_t width, float *out) {
-    ht_vae_graph *s = find(p, encoder, height, width);
+ht_status ht_vae_whole(ht_pipeline *p, ht_vae_stage *stage, bool encoder, const float *in,
+                       uint32_t height, uint32_t width, float *out) {
+    ht_vae_graph *s = find(stage, encoder, height, width);
     bool first = s == NULL;
     ht_status status = HT_OK;
     if (first) {
-        s = &p->vae_graphs[p->next_vae_graph];
-        p->next_vae_graph = (p->next_vae_graph + 1) % VAE_GRAPHS;
+        s = &stage->graphs[stage->next_graph];
+        stage->next_graph = (stage->next_graph + 1) % VAE_GRAPHS;
         clear_graph(s);
         *s = (ht_vae_graph){.height = height, .width = width, .encoder = encoder};
-        status = build(p, s);
+        status = build(p, stage, s);
     }
     if (status == HT_OK) {
         size_t count = ht_desc_count(ht_tensor_get_desc(s->in));
@@ -84,92 +92,119 @@ ht_status ht_vae_whole(ht_pipeline *p, bool encoder, const float *in, uint32_t h
 }
 
 // Would one run of that size fit beside what is on the device already?
-static bool fits(const ht_pipeline *p, uint32_t height, uint32_t width) {
+static bool fits(const ht_pipeline *p, const ht_vae_stage *stage, uint32_t height, uint32_t width) {
     uint64_t limit = p->options.max_device_bytes;
     ht_memory_use use;
     ht_context_memory(p->context, &use);
     if (limit == 0) {
         limit = ht_context_device(p->context)->memory_bytes / 2;
     }
-    uint64_t needed = ht_vae_decode_bytes(&p->vae, height, width, p->vae_activations);
+    uint64_t needed = ht_vae_decode_bytes(&stage->config, height, width, stage->activations);
     return use.allocated < limit && needed <= limit - use.allocated;
 }
 
 // In one run when it fits, else, or when memory runs out all the same, by tiles.
-static ht_status convert(ht_run *run, bool encoder, const float *in, uint32_t height,
-                         uint32_t width, float *out) {
+static ht_status convert(ht_run *run, ht_vae_stage *stage, bool encoder, const float *in,
+                         uint32_t height, uint32_t width, float *out) {
     ht_pipeline *p = run->pipeline;
-    uint32_t factor = ht_vae_factor(&p->vae);
+    uint32_t factor = ht_vae_factor(&stage->config);
     uint32_t rows = encoder ? height / factor : height;
-    uint32_t columns = encoder ? width / factor : width, tile = p->vae.sample_size / factor;
+    uint32_t columns = encoder ? width / factor : width, tile = stage->config.sample_size / factor;
     bool can_tile = rows > tile || columns > tile;
     ht_status status = HT_ERR_NO_MEMORY;
-    if (!can_tile || fits(p, rows, columns)) {
-        status = ht_vae_whole(p, encoder, in, height, width, out);
+    if (!can_tile || fits(p, stage, rows, columns)) {
+        status = ht_vae_whole(p, stage, encoder, in, height, width, out);
     }
     if (status == HT_ERR_NO_MEMORY && can_tile) {
         ht_log(p->context, HT_LOG_INFO, "vae: %u x %u in tiles of %u pixels to save memory",
-               columns * factor, rows * factor, p->vae.sample_size);
+               columns * factor, rows * factor, stage->config.sample_size);
         run->report->tiled = true;
-        status = ht_vae_tiled(p, encoder, in, height, width, out);
+        status = ht_vae_tiled(p, stage, encoder, in, height, width, out);
     }
     return status;
 }
 
-// Account the graph used last.
-static void account(ht_run *run) {
-    ht_pipeline *p = run->pipeline;
+// Account the graphs used last.
+static void account(ht_run *run, const ht_vae_stage *stage) {
     for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
-        if (p->vae_graphs[i].graph) {
-            ht_part_account(p, PART_VAE, p->vae_graphs[i].graph, run->report);
+        if (stage->graphs[i].graph) {
+            ht_part_account(run->pipeline, stage->part, stage->graphs[i].graph, run->report);
         }
     }
 }
 
-ht_status ht_vae_stage_decode(ht_run *run, const float *latent, float *pixels) {
+ht_status ht_vae_stage_decode(ht_run *run, ht_vae_stage *stage, const float *latent,
+                              float *pixels) {
     ht_pipeline *p = run->pipeline;
+    const ht_vae_config *vae = &stage->config;
     size_t positions = (size_t)run->latent_height * run->latent_width;
     float *z = ht_alloc(p->context, run->latent_count * sizeof(*z));
     if (!z) {
         return HT_ERR_NO_MEMORY;
     }
-    ht_planes_to_pixels(latent, p->vae.latent_channels, positions, z);
+    ht_planes_to_pixels(latent, vae->latent_channels, positions, z);
     for (size_t i = 0; i < run->latent_count; ++i) {
-        z[i] = z[i] / p->vae.scaling_factor + p->vae.shift_factor;
+        z[i] = z[i] / vae->scaling_factor + vae->shift_factor;
     }
-    ht_status status = ht_part_open(p, PART_VAE);
+    if (vae->tiny) {
+        ht_tiny_clamp(z, run->latent_count);
+    }
+    ht_status status = ht_part_open(p, stage->part);
     if (status == HT_OK) {
-        status = convert(run, false, z, run->latent_height, run->latent_width, pixels);
+        status = convert(run, stage, false, z, run->latent_height, run->latent_width, pixels);
     }
     if (status == HT_OK) {
-        account(run);
+        account(run, stage);
     }
     ht_free(p->context, z);
     return status;
 }
 
-ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent) {
-    ht_pipeline *p = run->pipeline;
-    uint32_t channels = p->vae.latent_channels;
-    size_t positions = (size_t)run->latent_height * run->latent_width;
-    float *moments = ht_alloc(p->context, 2 * run->latent_count * sizeof(*moments));
-    float *noise = ht_alloc(p->context, run->latent_count * sizeof(*noise));
-    ht_status status = moments && noise ? ht_part_open(p, PART_VAE) : HT_ERR_NO_MEMORY;
-    if (status == HT_OK) {
-        status = convert(run, true, pixels, run->height, run->width, moments);
+ht_status ht_vae_stage_check(ht_pipeline *p) {
+    if (p->vae.config.missing & HT_VAE_ENCODER) {
+        return ht_fail(p->context, HT_ERR_INVALID,
+                       "'%s' has a decoder only: a run that starts from a picture needs an "
+                       "autoencoder that can encode, too",
+                       p->parts[PART_VAE].path);
     }
-    if (status == HT_OK) {
-        account(run);
-        ht_random_normal(&run->random, noise, run->latent_count);
-        for (uint32_t c = 0; c < channels; ++c) {
-            for (size_t i = 0; i < positions; ++i) {
-                const float *m = moments + i * 2 * channels;
+    return HT_OK;
+}
+
+// Draw from the distribution that the moments describe; a tiny one's are the latent.
+static void draw(ht_run *run, const float *moments, const float *noise, float *latent) {
+    const ht_vae_config *vae = &run->pipeline->vae.config;
+    uint32_t channels = vae->latent_channels, stride = ht_vae_moments(vae);
+    size_t positions = (size_t)run->latent_height * run->latent_width;
+    for (uint32_t c = 0; c < channels; ++c) {
+        for (size_t i = 0; i < positions; ++i) {
+            const float *m = moments + i * stride;
+            float z = m[c];
+            if (!vae->tiny) {
                 float log_variance = m[channels + c];
                 log_variance = log_variance < -30 ? -30 : log_variance > 20 ? 20 : log_variance;
-                float z = m[c] + expf(0.5f * log_variance) * noise[c * positions + i];
-                latent[c * positions + i] = (z - p->vae.shift_factor) * p->vae.scaling_factor;
+                z += expf(0.5f * log_variance) * noise[c * positions + i];
             }
+            latent[c * positions + i] = (z - vae->shift_factor) * vae->scaling_factor;
         }
+    }
+}
+
+ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent) {
+    ht_pipeline *p = run->pipeline;
+    ht_vae_stage *stage = &p->vae;
+    size_t count = run->latent_count;
+    float *moments = ht_alloc(p->context, 2 * count * sizeof(*moments));
+    float *noise = ht_alloc(p->context, count * sizeof(*noise));
+    ht_status status = moments && noise ? ht_part_open(p, PART_VAE) : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        status = convert(run, stage, true, pixels, run->height, run->width, moments);
+    }
+    if (status == HT_OK) {
+        account(run, stage);
+        if (!stage->config.tiny) {
+            ht_random_normal(&run->random, noise, count);
+        }
+        draw(run, moments, noise, latent);
     }
     ht_free(p->context, moments);
     ht_free(p->context, noise);

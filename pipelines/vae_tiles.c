@@ -25,9 +25,9 @@ static uint32_t out_size(const tiling *t, uint32_t in) {
     return t->encoder ? in / t->factor : in * t->factor;
 }
 
-static tiling plan(const ht_pipeline *p, bool encoder, uint32_t height, uint32_t width) {
-    uint32_t factor = ht_vae_factor(&p->vae), z = p->vae.latent_channels;
-    uint32_t pixels = p->vae.sample_size, latents = pixels / factor;
+static tiling plan(const ht_vae_config *vae, bool encoder, uint32_t height, uint32_t width) {
+    uint32_t factor = ht_vae_factor(vae), z = vae->latent_channels;
+    uint32_t pixels = vae->sample_size, latents = pixels / factor;
     uint32_t in = encoder ? pixels : latents, out = encoder ? latents : pixels;
     tiling t = {
         .encoder = encoder,
@@ -38,7 +38,7 @@ static tiling plan(const ht_pipeline *p, bool encoder, uint32_t height, uint32_t
         .factor = factor,
         .blend = out / 4,
         .in_channels = encoder ? 3 : z,
-        .channels = encoder ? 2 * z : 3,
+        .channels = encoder ? ht_vae_moments(vae) : 3,
     };
     t.keep = out - t.blend;
     t.out_width = out_size(&t, width);
@@ -66,8 +66,8 @@ static void blend(const tiling *t, const tile *a, tile *b, bool rows) {
     }
 }
 
-static ht_status run_tile(ht_pipeline *p, const tiling *t, const float *in, uint32_t y, uint32_t x,
-                          float *piece, tile *out) {
+static ht_status run_tile(ht_pipeline *p, ht_vae_stage *s, const tiling *t, const float *in,
+                          uint32_t y, uint32_t x, float *piece, tile *out) {
     uint32_t height = t->height - y < t->tile ? t->height - y : t->tile;
     uint32_t width = t->width - x < t->tile ? t->width - x : t->tile;
     for (uint32_t r = 0; r < height; ++r) {
@@ -77,7 +77,7 @@ static ht_status run_tile(ht_pipeline *p, const tiling *t, const float *in, uint
     }
     out->height = out_size(t, height);
     out->width = out_size(t, width);
-    return ht_vae_whole(p, t->encoder, piece, height, width, out->values);
+    return ht_vae_whole(p, s, t->encoder, piece, height, width, out->values);
 }
 
 // The part of a tile that stays, into the result.
@@ -91,12 +91,12 @@ static void place(const tiling *t, const tile *from, uint32_t row, uint32_t colu
     }
 }
 
-static ht_status run_rows(ht_pipeline *p, const tiling *t, const float *in, float *piece,
-                          tile *rows[2], uint32_t columns, float *out) {
+static ht_status run_rows(ht_pipeline *p, ht_vae_stage *s, const tiling *t, const float *in,
+                          float *piece, tile *rows[2], uint32_t columns, float *out) {
     for (uint32_t y = 0, row = 0; y < t->height; y += t->step, ++row) {
         tile *above = rows[(row + 1) % 2], *here = rows[row % 2];
         for (uint32_t i = 0; i < columns; ++i) {
-            ht_status status = run_tile(p, t, in, y, i * t->step, piece, &here[i]);
+            ht_status status = run_tile(p, s, t, in, y, i * t->step, piece, &here[i]);
             if (status != HT_OK) {
                 return status;
             }
@@ -114,9 +114,9 @@ static ht_status run_rows(ht_pipeline *p, const tiling *t, const float *in, floa
     return HT_OK;
 }
 
-ht_status ht_vae_tiled(ht_pipeline *p, bool encoder, const float *in, uint32_t height,
-                       uint32_t width, float *out) {
-    const tiling t = plan(p, encoder, height, width);
+ht_status ht_vae_tiled(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,
+                       uint32_t height, uint32_t width, float *out) {
+    const tiling t = plan(&s->config, encoder, height, width);
     uint32_t columns = (width + t.step - 1) / t.step;
     uint32_t edge = out_size(&t, t.tile);
     size_t tile_values = (size_t)edge * edge * t.channels;
@@ -129,7 +129,7 @@ ht_status ht_vae_tiled(ht_pipeline *p, bool encoder, const float *in, uint32_t h
         for (uint32_t i = 0; i < 2 * columns; ++i) {
             tiles[i].values = store + piece_values + i * tile_values;
         }
-        status = run_rows(p, &t, in, store, (tile *[]){tiles, tiles + columns}, columns, out);
+        status = run_rows(p, s, &t, in, store, (tile *[]){tiles, tiles + columns}, columns, out);
     }
     ht_free(p->context, tiles);
     ht_free(p->context, store);

@@ -76,6 +76,12 @@ static const ht_flag flags[] = {
      .help = "number formats of the denoiser; see --list-recipes"},
     {"diffusion-model", NULL, 0, HT_FLAG_TEXT, AT(denoiser), .value = "FILE",
      .help = "take the denoiser's weights from this file"},
+    {"vae", NULL, 0, HT_FLAG_TEXT, AT(vae), .value = "tiny|DIR|FILE",
+     .help = "another autoencoder; tiny: that in vae_tiny/ beside the model's (the model's)"},
+    {"taesd", "tae", 0, HT_FLAG_TEXT, AT(taesd), .value = "DIR|FILE",
+     .help = "tiny autoencoder for picture and previews; beside --vae for previews only"},
+    {"taesd-preview-only", NULL, 0, HT_FLAG_BOOL, AT(taesd_preview_only),
+     .help = "use --taesd for previews only"},
     {"attention", NULL, 0, HT_FLAG_TEXT, AT(attention), .value = "dense",
      .help = "attention method (dense)"},
     {"clip-skip", NULL, 0, HT_FLAG_U32, AT(clip_skip), 1, 64, "N",
@@ -177,6 +183,9 @@ static bool check(const gen_options *o) {
     }
     if (o->control && !o->control_image) {
         return refuse("--control needs --control-image, the picture that the ControlNet reads");
+    }
+    if (o->taesd_preview_only && !o->taesd) {
+        return refuse("--taesd-preview-only needs --taesd, the autoencoder that makes previews");
     }
     if (o->attention && strcmp(o->attention, "dense") != 0) {
         if (strcmp(o->attention, "sage") == 0 || strcmp(o->attention, "paro") == 0) {

@@ -93,6 +93,7 @@ static bool open_device(session *s) {
 static bool open_model(session *s, bool several) {
     const gen_options *o = s->options;
     ht_format format = o->fp32 ? HT_FORMAT_F32 : o->fp16 ? HT_FORMAT_F16 : HT_FORMAT_NONE;
+    const bool preview_only = o->taesd_preview_only || o->vae || !o->taesd;
     // One rounding to half floats per value and op; several roundings inside of one op.
     s->check = (check_state){.log = s->log, .limit = o->fp32 ? 1e-5 : 4e-3};
     ht_pipeline_options options = {
@@ -101,6 +102,8 @@ static bool open_model(session *s, bool several) {
         .recipe = o->recipe ? s->recipe_path : NULL,
         .denoiser = o->denoiser,
         .control = o->control,
+        .vae = preview_only ? o->vae : o->taesd,
+        .preview_vae = preview_only ? o->taesd : NULL,
         .config = o->config,
         .tokenizer = o->tokenizer,
         .prediction = o->prediction,

@@ -10,6 +10,7 @@ enum { NAME_BYTES = 512, MAX_CANDIDATES = 8 };
 // A name that begins with `from`, in which * is a number, begins with `to` in the file. In `to`,
 // with a and b the numbers, L the resnets of a level and N the levels:
 //   %a  %b         the numbers              %l  N - 1 - a
+//   %p  a + 1
 //   %d  1 + (L + 1) a + b                   %D  (L + 1) (a + 1)
 //   %u  (L + 1) a + b                       %U  (L + 1) a + L
 //   %h  2 (a + 1)                           %e  behind all of those
@@ -100,6 +101,20 @@ static const rule vae[] = {
     {.from = NULL},
 };
 
+// ---- tiny autoencoders: TAESD's author numbers a decoder's layers from 1, behind the clamp, and has
+// the halves in files of their own or under several prefixes
+
+static const rule tiny[] = {
+    NAME("", ""), // diffusers' names
+    NAME("encoder.layers.*.", "encoder.%a."),
+    NAME("decoder.layers.*.", "decoder.%p."),
+    NAME("encoder.layers.*.", "taesd_encoder.%a."),
+    NAME("decoder.layers.*.", "taesd_decoder.%p."),
+    NAME("encoder.layers.*.", "%a."),
+    NAME("decoder.layers.*.", "%p."),
+    {.from = NULL},
+};
+
 // ---- text encoders
 
 static const rule open_clip_layer[] = {
@@ -158,6 +173,7 @@ static const ht_ldm_style styles[] = {
     {HT_LDM_CONTROL, "", "input_hint_block.", control},
     {HT_LDM_VAE, "first_stage_model.", "decoder.mid.", vae},
     {HT_LDM_VAE, "", "decoder.mid.", vae},
+    {HT_LDM_TINY, "", "", tiny},
     {HT_LDM_TEXT, "cond_stage_model.transformer.", "text_model.", clip},
     {HT_LDM_TEXT, "cond_stage_model.transformer.", "encoder.", clip_short},
     {HT_LDM_TEXT, "cond_stage_model.model.", "transformer.resblocks.", open_clip},
@@ -219,6 +235,7 @@ static uint32_t number_of(char code, const uint32_t n[2], const ht_ldm_names *na
     switch (code) {
     case 'a': return n[0];
     case 'b': return n[1];
+    case 'p': return n[0] + 1;
     case 'd': return 1 + per_level * n[0] + n[1];
     case 'D': return per_level * (n[0] + 1);
     case 'u': return per_level * n[0] + n[1];

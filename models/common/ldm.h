@@ -11,6 +11,7 @@ typedef enum ht_ldm_part {
     HT_LDM_TEXT,   // the only text encoder, or SDXL's first
     HT_LDM_TEXT_2, // SDXL's second
     HT_LDM_CONTROL,
+    HT_LDM_TINY, // AutoencoderTiny; any file may be one
 } ht_ldm_part;
 
 // How a file names one part. Plain data; the pointers are to constants.

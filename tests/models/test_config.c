@@ -39,7 +39,7 @@ static const struct {
     {PIXART, "{\"num_layers\": 129}", "from 1 to 128"},
     {PIXART, "{\"interpolation_scale\": 0}", "interpolation_scale"},
     {PIXART, "{\"patch_size\": 0}", "patch_size"},
-    {VAE, "{\"_class_name\": \"AutoencoderTiny\"}", "AutoencoderTiny; supported: AutoencoderKL"},
+    {VAE, "{\"_class_name\": \"AutoencoderDC\"}", "AutoencoderDC; supported: AutoencoderKL"},
     {VAE, "{\"block_out_channels\": [100]}", "100 channels cannot be split in 32"},
     {VAE, "{\"block_out_channels\": [32, \"64\"]}", "block_out_channels"},
     {VAE, "{\"block_out_channels\": [1,1,1,1,1,1,1,1,1]}", "at most 8 numbers"},

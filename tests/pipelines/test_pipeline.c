@@ -194,13 +194,13 @@ static void test_tiles(void **state) {
     ht_tensor_desc desc;
     open_model(&m, &exact, false);
     ht_test_golden_open(&golden, "vae_tiny");
-    m.pipeline->vae.sample_size = 16;
+    m.pipeline->vae.config.sample_size = 16;
     must(m.context, ht_part_open(m.pipeline, PART_VAE));
     float *z = ht_test_golden_read_nhwc(&golden, "tiled.latent", &desc);
     float *want = ht_test_golden_read_nhwc(&golden, "tiled.decoded", &desc);
     size_t count = ht_desc_count(&desc);
     float *got = malloc(count * sizeof(*got));
-    must(m.context, ht_vae_tiled(m.pipeline, false, z, 27, 18, got));
+    must(m.context, ht_vae_tiled(m.pipeline, &m.pipeline->vae, false, z, 27, 18, got));
     ht_test_assert_close("tiled.decoded", got, want, count, NETWORK_BOUND);
     free(z);
     free(want);
@@ -208,7 +208,7 @@ static void test_tiles(void **state) {
     float *picture = ht_test_golden_read_nhwc(&golden, "tiled.image", &desc);
     want = ht_test_golden_read_nhwc(&golden, "tiled.mean", &desc); // [1, 20, 28, 4]
     got = malloc((size_t)20 * 28 * 8 * sizeof(*got));
-    must(m.context, ht_vae_tiled(m.pipeline, true, picture, 40, 56, got));
+    must(m.context, ht_vae_tiled(m.pipeline, &m.pipeline->vae, true, picture, 40, 56, got));
     for (size_t i = 0; i < (size_t)20 * 28; ++i) { // the first half of the moments
         memmove(got + i * 4, got + i * 8, 4 * sizeof(*got));
     }

@@ -357,9 +357,9 @@ static void check_unet(const ht_pipeline *p, const uint32_t *heads, const uint32
         assert_int_equal(p->unet.heads[i], heads[i]);
         assert_int_equal(p->unet.depth[i], depth[i]);
     }
-    assert_int_equal(p->vae.levels, 4);
-    assert_int_equal(p->vae.channels[3], 512);
-    assert_int_equal(p->vae.layers_per_block, 2);
+    assert_int_equal(p->vae.config.levels, 4);
+    assert_int_equal(p->vae.config.channels[3], 512);
+    assert_int_equal(p->vae.config.layers_per_block, 2);
 }
 
 static void check_clip(const ht_clip_config *c, uint32_t width, uint32_t layers, uint32_t heads,
@@ -384,7 +384,7 @@ static void test_sd1(void **state) {
     check_clip(&p->clip[0], 768, 12, 12, HT_ACT_QUICK_GELU, 0);
     assert_int_equal(p->info.width, 512);
     assert_int_equal(p->sampler.prediction, HT_PREDICT_EPSILON);
-    assert_true(p->vae.scaling_factor == 0.18215f && !p->zero_negative && !p->clip_pad[0]);
+    assert_true(p->vae.config.scaling_factor == 0.18215f && !p->zero_negative && !p->clip_pad[0]);
     ht_pipeline_destroy(&p);
     p = open_published(path, "v");
     assert_int_equal(p->sampler.prediction, HT_PREDICT_V);
@@ -438,7 +438,7 @@ static void test_xl(void **state) {
     check_clip(&p->clip[0], 768, 12, 12, HT_ACT_QUICK_GELU, 0);
     check_clip(&p->clip[1], 1280, 32, 20, HT_ACT_GELU_ERF, 1280);
     assert_true(p->unet.time_ids_dim == 256 && p->unet.added_dim == 2816);
-    assert_true(p->vae.scaling_factor == 0.13025f && p->zero_negative);
+    assert_true(p->vae.config.scaling_factor == 0.13025f && p->zero_negative);
     assert_int_equal(p->info.width, 1024);
     assert_int_equal(p->sampler.prediction, HT_PREDICT_EPSILON);
     ht_pipeline_destroy(&p);
