@@ -202,7 +202,7 @@ static ht_value pool(const ht_nn *nn, const ht_clip_config *c, const char *norm,
 
 ht_clip_outputs ht_clip_build(ht_graph *graph, const ht_clip_config *config, ht_weights *weights,
                               const ht_clip_inputs *in) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .lora = config->lora};
     ht_clip_outputs out = {.hidden = {0}, .pooled = HT_NO_VALUE};
     uint32_t tokens = ht_nn_width(&nn, in->ids);
     if (tokens == 0 || tokens > config->positions || in->skip >= config->layers) {

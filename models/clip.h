@@ -3,6 +3,7 @@
 #ifndef HALFTONE_MODELS_CLIP_H
 #define HALFTONE_MODELS_CLIP_H
 
+#include "common/lora.h"
 #include "common/weight_map.h"
 
 #include <halftone/ops.h>
@@ -17,6 +18,7 @@ typedef struct ht_clip_config {
     uint32_t projection; // width of the pooled vector's projection; 0: none
     float eps;
     ht_activation act;
+    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
 } ht_clip_config;
 
 HT_API ht_status ht_clip_config_read(ht_context *context, const char *folder, ht_clip_config *out);

@@ -3,6 +3,7 @@
 #ifndef HALFTONE_MODELS_PIXART_H
 #define HALFTONE_MODELS_PIXART_H
 
+#include "common/lora.h"
 #include "common/recipe.h"
 
 #include <halftone/ops.h>
@@ -24,6 +25,7 @@ typedef struct ht_pixart_config {
     bool attention_bias;
     bool additional_conditions; // embeds resolution and aspect ratio too
     const ht_recipe *recipe;    // of the layers, not from the file; NULL: float
+    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
 } ht_pixart_config;
 
 // Read folder/config.json; `weights` (may be NULL) decides about the additional conditions, since

@@ -80,7 +80,8 @@ static ht_value repeat_rows(const ht_nn *nn, ht_value x, uint32_t rows, uint32_t
 
 ht_value ht_pixart_time(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
                         ht_value timesteps, ht_value resolution, ht_value aspect) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    const ht_nn nn = {
+        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
     uint32_t width = config->heads * config->head_dim;
     uint32_t rows = ht_nn_width(&nn, timesteps), layers = config->layers;
     if (rows == 0) {
@@ -102,7 +103,8 @@ ht_value ht_pixart_time(ht_graph *graph, const ht_pixart_config *config, ht_weig
 
 void ht_pixart_context(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
                        ht_value text, ht_value *keys, ht_value *values) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    const ht_nn nn = {
+        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
     uint32_t width = config->heads * config->head_dim;
     if (config->caption_channels > 0) {
         ht_epilogue rest = HT_EPILOGUE_NONE;

@@ -193,7 +193,7 @@ static ht_value feed_forward(const ht_nn *nn, const ht_t5_config *c, const char 
 
 ht_value ht_t5_build(ht_graph *graph, const ht_t5_config *config, ht_weights *weights, ht_value ids,
                      ht_value mask) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .lora = config->lora};
     uint32_t tokens = ht_nn_width(&nn, ids);
     if (tokens == 0) {
         return (ht_value){0};

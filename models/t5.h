@@ -2,6 +2,7 @@
 #ifndef HALFTONE_MODELS_T5_H
 #define HALFTONE_MODELS_T5_H
 
+#include "common/lora.h"
 #include "common/weight_map.h"
 
 #include <halftone/ops.h>
@@ -19,6 +20,7 @@ typedef struct ht_t5_config {
     ht_activation act;
     bool gated;          // feed-forward act(wi_0 x) * (wi_1 x) instead of act(wi x)
     bool bias_per_block; // UMT5: every block has its own relative position table
+    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
 } ht_t5_config;
 
 // Read folder/config.json.

@@ -58,7 +58,8 @@ static ht_value embed_time(const ht_nn *nn, const ht_unet_config *c, const ht_un
 
 ht_value ht_unet_time(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
                       const ht_unet_conditions *conditions) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    const ht_nn nn = {
+        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
     ht_unet_plan *plan = ht_alloc(ht_graph_context(graph), sizeof(*plan));
     if (!plan) {
         ht_graph_fail(graph, HT_ERR_NO_MEMORY);
@@ -84,7 +85,8 @@ ht_value ht_unet_time(ht_graph *graph, const ht_unet_config *config, ht_weights 
 
 void ht_unet_context(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
                      ht_value text, ht_value *keys, ht_value *values) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    const ht_nn nn = {
+        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
     ht_unet_plan *plan = ht_alloc(ht_graph_context(graph), sizeof(*plan));
     if (!plan) {
         ht_graph_fail(graph, HT_ERR_NO_MEMORY);
@@ -277,7 +279,8 @@ ht_value ht_unet_trunk(const ht_nn *nn, const ht_unet_config *config, const ht_u
 
 ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
                       const ht_unet_inputs *in) {
-    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
+    const ht_nn nn = {
+        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
     ht_value kept[HT_UNET_MAX_PARTS];
     uint32_t n_kept;
     ht_value x = ht_unet_trunk(&nn, config, in, HT_NO_VALUE, kept, &n_kept);

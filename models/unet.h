@@ -4,6 +4,7 @@
 #ifndef HALFTONE_MODELS_UNET_H
 #define HALFTONE_MODELS_UNET_H
 
+#include "common/lora.h"
 #include "common/recipe.h"
 
 #include <halftone/ops.h>
@@ -34,6 +35,7 @@ typedef struct ht_unet_config {
     uint32_t added_dim;    // pooled text and embedded size numbers together
     bool control;          // a ControlNet: nothing behind the middle block, and out_channels is 0
     const ht_recipe *recipe; // of the layers, not from the file; NULL: float
+    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
 } ht_unet_config;
 
 HT_API ht_status ht_unet_config_read(ht_context *context, const char *folder, ht_unet_config *out);

@@ -63,16 +63,52 @@ static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layo
     return ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
 }
 
+// A layer's own product goes on from what its low-rank branch gives: the branch takes over gate and
+// residual and becomes the residual itself, so that it costs two thin products and no pass over y.
+// With an activation, which has to follow the sum, `after` is what is left to do.
+typedef struct branch {
+    ht_value down, up;
+    ht_epilogue after;
+    bool split; // is there anything in `after`?
+} branch;
+
+static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *own) {
+    ht_epilogue e = {.bias = HT_NO_VALUE, .gate = own->gate, .residual = own->residual};
+    b->after = HT_EPILOGUE_NONE;
+    b->split = own->act != HT_ACT_NONE;
+    if (b->split) {
+        b->after = *own;
+        e.gate = e.residual = own->gate = HT_NO_VALUE;
+        own->act = HT_ACT_NONE;
+    }
+    own->residual = ht_op_linear(nn->graph, z, b->up, &e);
+}
+
+static ht_value finish_branch(const ht_nn *nn, const branch *b, ht_value y) {
+    if (!b->split) {
+        return y;
+    }
+    y = ht_op_activation(nn->graph, y, b->after.act);
+    y = b->after.gate.id == HT_NO_VALUE.id ? y : ht_op_mul(nn->graph, y, b->after.gate);
+    return b->after.residual.id == HT_NO_VALUE.id ? y
+                                                  : ht_op_add(nn->graph, y, b->after.residual);
+}
+
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest) {
     uint32_t dims[2] = {outputs, ht_nn_width(nn, x)};
     if (dims[1] == 0) {
         return (ht_value){0};
     }
-    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
+    branch b = {.split = false};
     ht_epilogue epilogue = rest ? *rest : HT_EPILOGUE_NONE;
+    if (ht_lora_branch(nn->lora, nn->graph, prefix, false, &b.down, &b.up)) {
+        ht_epilogue none = HT_EPILOGUE_NONE;
+        leave_branch(nn, ht_op_linear(nn->graph, x, b.down, &none), &b, &epilogue);
+    }
+    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
     epilogue.bias = optional_bias(nn, prefix, outputs);
-    return ht_op_linear(nn->graph, x, w, &epilogue);
+    return finish_branch(nn, &b, ht_op_linear(nn->graph, x, w, &epilogue));
 }
 
 ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
@@ -81,8 +117,14 @@ ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint3
     if (dims[1] == 0) {
         return (ht_value){0};
     }
+    branch b = {.split = false};
+    if (ht_lora_branch(nn->lora, nn->graph, prefix, true, &b.down, &b.up)) {
+        ht_conv2d_args thin = args; // the same geometry
+        thin.epilogue = HT_EPILOGUE_NONE;
+        leave_branch(nn, ht_op_conv2d(nn->graph, x, b.down, &thin), &b, &args.epilogue);
+    }
     ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
-    return ht_op_conv2d(nn->graph, x, w, &args);
+    return finish_branch(nn, &b, ht_op_conv2d(nn->graph, x, w, &args));
 }
 
 ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,

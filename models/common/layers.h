@@ -2,6 +2,7 @@
 #ifndef HT_MODELS_LAYERS_H
 #define HT_MODELS_LAYERS_H
 
+#include "lora.h"
 #include "recipe.h"
 
 #include <halftone/ops.h>
@@ -13,6 +14,7 @@ typedef struct ht_nn {
     ht_graph *graph;
     ht_weights *weights;
     const ht_recipe *recipe; // formats of linear and conv layers; NULL: float
+    const ht_lora_layers *lora; // low-rank branches beside them; NULL: none
 } ht_nn;
 
 // Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not
@@ -24,7 +26,9 @@ ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uin
 
 // prefix.weight [outputs, K], and prefix.bias when the checkpoint has one. `rest` adds activation,
 // gate and residual (its bias is ignored); NULL: none. The recipe says what the weight, and x before
-// it, are packed into.   x [.., K] -> [.., outputs]
+// it, are packed into. A low-rank branch reads x before it is packed, and is computed in floats:
+//   y = act(w x + bias + up (down x)) * gate + residual
+// x [.., K] -> [.., outputs]
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest);
 

@@ -320,6 +320,17 @@ const ht_weight_info *ht_ldm_find(const ht_weights *weights, const ht_ldm_names 
     return find(weights, names, name, &found);
 }
 
+bool ht_ldm_unet_alias(uint32_t levels, uint32_t layers_per_block, const char *name, uint32_t index,
+                       char *out, size_t bytes) {
+    candidate all[MAX_CANDIDATES] = {0};
+    const ht_ldm_names names = {.levels = levels, .layers_per_block = layers_per_block};
+    if (index >= apply(&names, unet, name, "", all, MAX_CANDIDATES)) {
+        return false;
+    }
+    snprintf(out, bytes, "%s", all[index].name);
+    return true;
+}
+
 // Views of all entries; the sources' names are those of the file's table.
 static ht_status make_views(const ht_weights *weights, const ht_ldm_names *names,
                             const ht_weight_map *map, ht_weight_view *views) {

@@ -33,6 +33,11 @@ bool ht_ldm_is_open_clip(const ht_ldm_names *names);
 const ht_weight_info *ht_ldm_find(const ht_weights *weights, const ht_ldm_names *names,
                                   const char *name);
 
+// The index-th name, without a prefix, that single-file models may have for a UNet's tensor that
+// diffusers calls `name`; false when there are no more.
+bool ht_ldm_unet_alias(uint32_t levels, uint32_t layers_per_block, const char *name, uint32_t index,
+                       char *out, size_t bytes);
+
 // Show every entry of the map under its own name, and nothing else. The first that is missing is a
 // failure with its name in the file. Tensors of the part that no entry shows are counted.
 ht_status ht_ldm_view(ht_weights *weights, const ht_ldm_names *names, const ht_weight_map *map,
