@@ -172,9 +172,19 @@ static ht_value feed_forward(const ht_nn *nn, const ht_clip_config *c, const cha
     return ht_nn_linear(nn, ht_nn_name(name, "%s.mlp.fc2", layer), x, c->width, &rest);
 }
 
+// Some of the words [B, T, width] replaced by vectors of textual inversion.
+static ht_value replace(const ht_nn *nn, const ht_clip_inputs *in, ht_value words) {
+    ht_tensor_desc d = ht_graph_value_desc(nn->graph, words);
+    if (in->extra.id == HT_NO_VALUE.id || d.rank != 3) {
+        return words;
+    }
+    ht_value rows = ht_nn_view(nn, words, (uint32_t[6]){d.dims[0] * d.dims[1], d.dims[2]});
+    return ht_op_embedding(nn->graph, ht_op_concat(nn->graph, rows, in->extra, 0), in->picks);
+}
+
 // ids [B, T] -> [B, T, width]
-static ht_value embed(const ht_nn *nn, const ht_clip_config *c, const char *base, ht_value ids,
-                      uint32_t tokens) {
+static ht_value embed(const ht_nn *nn, const ht_clip_config *c, const char *base,
+                      const ht_clip_inputs *in, uint32_t tokens) {
     char name[HT_NAME_BYTES];
     uint32_t words[2] = {c->vocab_size, c->width}, places[2] = {c->positions, c->width};
     ht_nn_name(name, "%sembeddings.token_embedding.weight", base);
@@ -184,7 +194,8 @@ static ht_value embed(const ht_nn *nn, const ht_clip_config *c, const char *base
     if (tokens < c->positions) {
         positions = ht_op_slice(nn->graph, positions, 0, 0, tokens);
     }
-    return ht_op_add(nn->graph, ht_op_embedding(nn->graph, table, ids), positions);
+    ht_value found = ht_op_embedding(nn->graph, table, in->ids);
+    return ht_op_add(nn->graph, replace(nn, in, found), positions);
 }
 
 // The row at the end of each text, normed and projected.   h [B, T, width] -> [B, projection]
@@ -219,7 +230,7 @@ ht_clip_outputs ht_clip_build(ht_graph *graph, const ht_clip_config *config, ht_
     bool pooled = in->ends.id != HT_NO_VALUE.id;
     uint32_t handed_on = config->layers - in->skip, last = pooled ? config->layers : handed_on;
     ht_value causal = causal_bias(graph, tokens, config->heads);
-    ht_value h = embed(&nn, config, base, in->ids, tokens);
+    ht_value h = embed(&nn, config, base, in, tokens);
     for (uint32_t i = 0; i < last; ++i) {
         char layer[HT_NAME_BYTES], scope[HT_NAME_BYTES];
         ht_nn_name(layer, "%sencoder.layers.%u", base, i);

@@ -29,6 +29,8 @@ typedef struct ht_clip_inputs {
     ht_value ids;    // [B, T] I32, T up to config->positions
     ht_value ends;   // [B] I32, b * T + index of the end of text, for the pooled vector; or
                      // HT_NO_VALUE
+    ht_value extra;  // [E, width] F32, vectors of textual inversion; or HT_NO_VALUE
+    ht_value picks;  // with extra, [B, T] I32: each token's row of [B * T words, E vectors]
     uint32_t skip;   // layers left out at the end: 0 the last layer's output, 1 the penultimate's
     bool final_norm; // of the hidden states that are handed on
 } ht_clip_inputs;

@@ -15,6 +15,12 @@ typedef struct ht_pipeline ht_pipeline;
 
 struct ht_progress;
 
+// Vectors of textual inversion, and the word of prompts that stands for them.
+typedef struct ht_embedding_file {
+    const char *path;
+    const char *token; // NULL: as the file says, else its name without the ending
+} ht_embedding_file;
+
 typedef struct ht_pipeline_options {
     ht_format weights;     // of matrices and convolutions on the device; NONE: f16
     ht_format activations; // of denoiser and VAE; NONE: what is safe and fast
@@ -26,6 +32,8 @@ typedef struct ht_pipeline_options {
     // vae_tiny/ beside the model's parts or file; NULL: the model's.
     const char *vae;
     const char *preview_vae; // a tiny one for previews; NULL: in vae_tiny/ when there, else the VAE
+    const ht_embedding_file *embeddings; // [n_embeddings], or NULL
+    size_t n_embeddings;
     // A model in one file has neither configurations nor a tokenizer.
     const char *config;            // folder of a model to take them from; NULL: found by the shapes
     const char *const *tokenizers; // folders to look in for the vocabulary, ends with NULL; or NULL
@@ -150,6 +158,9 @@ typedef struct ht_report {
     uint64_t peak_device_bytes;  // what the device had allocated at its highest
     ht_part_report parts[HT_REPORT_PARTS];
 } ht_report;
+
+// Does a prompt use this word, with whatever case, as the name of an embedding?
+HT_API bool ht_prompt_has_word(const char *prompt, const char *word);
 
 // Read and check everything but the weights' values. `path` is a folder in the diffusers layout or a
 // model in one file.

@@ -27,6 +27,17 @@ typedef struct ht_part {
 enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL, PART_PREVIEW };
 enum { HT_MAX_TEXT_LAYERS = 128, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
 
+// Vectors of textual inversion, of all files one after another.
+typedef struct ht_embedding {
+    char *token;
+    uint32_t first, count; // rows
+} ht_embedding;
+typedef struct ht_embeddings {
+    ht_embedding *items;
+    uint32_t count, rows;
+    float *values[HT_MAX_TEXT_ENCODERS]; // [rows, width]
+} ht_embeddings;
+
 // Prompts as the denoiser needs them, kept while they do not change.
 typedef struct ht_text_stage {
     char *prompt, *negative; // encoded now; NULL: nothing
@@ -188,6 +199,7 @@ struct ht_pipeline {
     char *cache;                                // folder, or NULL
     bool own_recipe;                            // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
+    ht_embeddings embeddings;
     ht_text_stage text;
     ht_denoise_stage denoise;
     ht_controlnet_config controlnet;
@@ -257,6 +269,13 @@ ht_status ht_stage_tensor(ht_pipeline *p, ht_format format, const uint32_t dims[
 // weight_cache.c: replace *weights, opened from part->path, by their packed copy for p->recipe, which
 // is made first when the cache has none. Without a cache, or when it cannot be written: unchanged.
 ht_status ht_weight_cache_open(ht_pipeline *p, const ht_part *part, ht_weights **weights);
+
+// embeddings.c: read the files of the options; the text encoding is open.
+ht_status ht_embeddings_open(ht_pipeline *p);
+void ht_embeddings_close(ht_pipeline *p);
+// The first word of the text that stands for an embedding; *begin and *end in the text. NULL: none.
+const ht_embedding *ht_embeddings_find(const ht_pipeline *p, const char *text, size_t *begin,
+                                       size_t *end);
 
 // text_stage.c: prompts -> p->text.
 ht_status ht_text_encode(ht_run *run);

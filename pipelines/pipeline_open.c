@@ -349,6 +349,9 @@ static ht_status open_all(ht_pipeline *p, const char *path) {
         status = p->family->text->open(p, folder);
     }
     if (status == HT_OK) {
+        status = ht_embeddings_open(p);
+    }
+    if (status == HT_OK) {
         status = check_fit(p);
     }
     if (status == HT_OK) {
@@ -387,6 +390,7 @@ ht_status ht_pipeline_open(ht_context *context, const char *path,
     }
     p->options.config = p->options.tokenizer = p->options.prediction = NULL; // the caller's
     p->options.vae = p->options.preview_vae = NULL;
+    p->options.embeddings = NULL;
     p->options.tokenizers = NULL;
     if (status != HT_OK) {
         ht_pipeline_destroy(&p);
@@ -403,6 +407,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_context *context = p->context;
     ht_denoise_release(p);
     ht_text_release(p);
+    ht_embeddings_close(p);
     ht_vae_stage_release(&p->vae);
     ht_vae_stage_release(&p->preview);
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {

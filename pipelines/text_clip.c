@@ -13,6 +13,7 @@ typedef struct token_list {
     int32_t *ids;
     float *weights;
     uint8_t *ends_chunk; // BREAK stood behind this token
+    uint8_t *joined;     // a vector of textual inversion that follows another one of its word
     size_t count;
 } token_list;
 
@@ -28,27 +29,59 @@ static void free_tokens(ht_context *context, token_list *list) {
     ht_free(context, list->ids);
     ht_free(context, list->weights);
     ht_free(context, list->ends_chunk);
+    ht_free(context, list->joined);
     *list = (token_list){0};
+}
+
+// Vectors of textual inversion are numbered behind the vocabulary.
+static size_t put_vectors(const ht_pipeline *p, uint32_t encoder, const ht_embedding *e,
+                          token_list *list, size_t room) {
+    for (uint32_t i = 0; i < e->count && i < room; ++i) {
+        list->ids[list->count + i] = (int32_t)(p->clip[encoder].vocab_size + e->first + i);
+        list->joined[list->count + i] = i > 0;
+    }
+    return e->count;
+}
+
+// Text without embeddings (`e` NULL), or one of them.
+static ht_status tokenize_piece(ht_pipeline *p, uint32_t encoder, const char *text, size_t bytes,
+                                const ht_embedding *e, float weight, token_list *list) {
+    size_t room = MAX_PROMPT_TOKENS - list->count, count = 0;
+    ht_status status = HT_OK;
+    if (e) {
+        count = put_vectors(p, encoder, e, list, room);
+    } else {
+        status = ht_clip_tokenizer_encode(p->clip_tokenizers[encoder], text, bytes,
+                                          list->ids + list->count, room, &count);
+    }
+    if (status == HT_OK && count > room) {
+        status = ht_fail(p->context, HT_ERR_INVALID, "the prompt has more than %d tokens",
+                         MAX_PROMPT_TOKENS);
+    }
+    for (size_t i = 0; status == HT_OK && i < count; ++i) {
+        list->weights[list->count++] = weight;
+    }
+    return status;
 }
 
 static ht_status tokenize_part(ht_pipeline *p, uint32_t encoder, const ht_prompt_part *part,
                                token_list *list) {
-    size_t room = MAX_PROMPT_TOKENS - list->count, count;
+    ht_status status = HT_OK;
     if (part->breaks) {
         if (list->count > 0) {
             list->ends_chunk[list->count - 1] = 1;
         }
         return HT_OK;
     }
-    ht_status status =
-        ht_clip_tokenizer_encode(p->clip_tokenizers[encoder], part->text, strlen(part->text),
-                                 list->ids + list->count, room, &count);
-    if (status == HT_OK && count > room) {
-        status = ht_fail(p->context, HT_ERR_INVALID, "the prompt has more than %d tokens",
-                         MAX_PROMPT_TOKENS);
-    }
-    for (size_t i = 0; status == HT_OK && i < count; ++i) {
-        list->weights[list->count++] = part->weight;
+    for (const char *text = part->text; *text && status == HT_OK;) {
+        size_t begin = 0, end = 0;
+        const ht_embedding *e = ht_embeddings_find(p, text, &begin, &end);
+        size_t plain = e ? begin : strlen(text);
+        status = tokenize_piece(p, encoder, text, plain, NULL, part->weight, list);
+        if (status == HT_OK && e) {
+            status = tokenize_piece(p, encoder, NULL, 0, e, part->weight, list);
+        }
+        text += e ? end : plain;
     }
     return status;
 }
@@ -57,10 +90,11 @@ static ht_status tokenize(ht_pipeline *p, uint32_t encoder, const char *text, to
     ht_prompt_parts parts;
     *list = (token_list){.ids = ht_alloc(p->context, MAX_PROMPT_TOKENS * sizeof(*list->ids)),
                          .weights = ht_alloc(p->context, MAX_PROMPT_TOKENS * sizeof(float)),
-                         .ends_chunk = ht_alloc(p->context, MAX_PROMPT_TOKENS)};
-    ht_status status = list->ids && list->weights && list->ends_chunk ? HT_OK : HT_ERR_NO_MEMORY;
+                         .ends_chunk = ht_alloc(p->context, MAX_PROMPT_TOKENS),
+                         .joined = ht_alloc(p->context, MAX_PROMPT_TOKENS)};
+    bool there = list->ids && list->weights && list->ends_chunk && list->joined;
+    ht_status status = there ? HT_OK : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
-        memset(list->ends_chunk, 0, MAX_PROMPT_TOKENS);
         status = ht_prompt_parse(p->context, text, &parts);
     }
     if (status == HT_OK) {
@@ -82,6 +116,9 @@ static size_t chunk_end(const token_list *list, size_t begin, size_t room, int32
         }
     }
     bool full = end < list->count;
+    while (full && list->joined[end]) { // the vectors of a word stay together
+        --end;
+    }
     return full && last_comma > begin && end - last_comma <= COMMA_REACH ? last_comma : end;
 }
 
@@ -156,6 +193,7 @@ static ht_status make_rows(ht_run *run, uint32_t encoder, const char *const *tex
 // Tensors and graph of one run of an encoder.
 typedef struct encoder_run {
     ht_tensor *ids, *ends, *hidden, *pooled;
+    ht_tensor *extra, *picks; // vectors of textual inversion, and where they go; or NULL
     ht_graph *graph;
 } encoder_run;
 
@@ -179,6 +217,13 @@ static ht_status build(ht_pipeline *p, uint32_t encoder, uint32_t n_rows, uint32
     if (status == HT_OK) {
         status = ht_stage_tensor(p, HT_FORMAT_F32, wide, "hidden text", &e->hidden);
     }
+    uint32_t vectors[6] = {p->embeddings.rows, c->width};
+    if (status == HT_OK && p->embeddings.rows > 0) {
+        status = ht_stage_tensor(p, HT_FORMAT_F32, vectors, "embeddings", &e->extra);
+        if (status == HT_OK) {
+            status = ht_stage_tensor(p, HT_FORMAT_I32, flat, "embedding rows", &e->picks);
+        }
+    }
     if (status == HT_OK && pools) {
         status = ht_stage_tensor(p, HT_FORMAT_I32, one, "ends of text", &e->ends);
         if (status == HT_OK) {
@@ -193,6 +238,8 @@ static ht_status build(ht_pipeline *p, uint32_t encoder, uint32_t n_rows, uint32
     }
     ht_clip_inputs in = {.ids = ht_graph_tensor(e->graph, e->ids),
                          .ends = pools ? ht_graph_tensor(e->graph, e->ends) : HT_NO_VALUE,
+                         .extra = e->extra ? ht_graph_tensor(e->graph, e->extra) : HT_NO_VALUE,
+                         .picks = e->extra ? ht_graph_tensor(e->graph, e->picks) : HT_NO_VALUE,
                          .skip = clip_skip > 0 ? clip_skip - 1 : is_xl(p),
                          .final_norm = !is_xl(p)};
     ht_clip_outputs out = ht_clip_build(e->graph, c, p->parts[part].weights, &in);
@@ -221,6 +268,32 @@ static void apply_weights(const float *weights, size_t length, size_t width, flo
     }
 }
 
+// Words to be looked up by the encoder, and those to be replaced by vectors.
+static ht_status write_tokens(ht_pipeline *p, uint32_t encoder, const chunk_rows *rows,
+                              size_t count, encoder_run *e) {
+    const int32_t vocab = (int32_t)p->clip[encoder].vocab_size;
+    int32_t *words = ht_alloc(p->context, 2 * count * sizeof(*words));
+    if (!words) {
+        return HT_ERR_NO_MEMORY;
+    }
+    int32_t *picks = words + count;
+    for (size_t i = 0; i < count; ++i) {
+        bool inverted = rows->ids[i] >= vocab;
+        words[i] = inverted ? 0 : rows->ids[i];
+        picks[i] = (int32_t)(inverted ? count + (size_t)(rows->ids[i] - vocab) : i);
+    }
+    ht_status status = ht_tensor_write(e->ids, words, count * sizeof(*words));
+    if (status == HT_OK && e->extra) {
+        status = ht_tensor_write(e->picks, picks, count * sizeof(*picks));
+    }
+    if (status == HT_OK && e->extra) {
+        status = ht_tensor_write_f32(e->extra, p->embeddings.values[encoder],
+                                     (size_t)p->embeddings.rows * p->clip[encoder].width);
+    }
+    ht_free(p->context, words);
+    return status;
+}
+
 static ht_status run_graph(ht_run *run, uint32_t encoder, const chunk_rows *rows, uint32_t batch,
                            encoder_run *e) {
     ht_pipeline *p = run->pipeline;
@@ -230,8 +303,7 @@ static ht_status run_graph(ht_run *run, uint32_t encoder, const chunk_rows *rows
         status = build(p, encoder, n_rows, batch, run->params->clip_skip, e);
     }
     if (status == HT_OK) {
-        status =
-            ht_tensor_write(e->ids, rows->ids, (size_t)n_rows * rows->length * sizeof(int32_t));
+        status = write_tokens(p, encoder, rows, (size_t)n_rows * rows->length, e);
     }
     if (status == HT_OK && e->ends) {
         status = ht_tensor_write(e->ends, rows->ends, batch * sizeof(int32_t));
@@ -269,6 +341,8 @@ static ht_status run_encoder(ht_run *run, uint32_t encoder, const chunk_rows *ro
     }
     ht_graph_destroy(&e.graph);
     ht_tensor_destroy(&e.ids);
+    ht_tensor_destroy(&e.extra);
+    ht_tensor_destroy(&e.picks);
     ht_tensor_destroy(&e.ends);
     ht_tensor_destroy(&e.hidden);
     ht_tensor_destroy(&e.pooled);

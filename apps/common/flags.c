@@ -131,12 +131,24 @@ static bool store_number(const ht_flag_set *set, const ht_flag *flag, const char
     return true;
 }
 
+static bool append(const ht_flag_set *set, const ht_flag *flag, const char *value,
+                   ht_flag_list *list) {
+    if (list->count == HT_FLAG_LIST_ITEMS) {
+        fprintf(stderr, "%s: --%s is given more than %d times\n", set->program, flag->name,
+                HT_FLAG_LIST_ITEMS);
+        return false;
+    }
+    list->items[list->count++] = value;
+    return true;
+}
+
 static bool store(const ht_flag_set *set, const ht_flag *flag, const char *value, void *options) {
     void *where = (char *)options + flag->offset;
     char *end;
     switch (flag->kind) {
     case HT_FLAG_TEXT:
     case HT_FLAG_MAYBE: *(const char **)where = value; return true;
+    case HT_FLAG_LIST: return append(set, flag, value, where);
     case HT_FLAG_I64: {
         errno = 0;
         intmax_t number = strtoimax(value, &end, 10);

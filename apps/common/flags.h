@@ -15,9 +15,17 @@ typedef enum ht_flag_kind {
     HT_FLAG_I64,   // int64_t
     HT_FLAG_REAL,  // double within min..max
     HT_FLAG_SIZE,  // uint64_t bytes: 512M, 6G, 1.5GiB
+    HT_FLAG_LIST,  // ht_flag_list, one more each time
     HT_FLAG_MAYBE, // const char *: the next argument unless it is a flag, then ""
     HT_FLAG_LATER, // refused: `help` says what it is
 } ht_flag_kind;
+
+// Values of a flag that may be given several times, of argv.
+enum { HT_FLAG_LIST_ITEMS = 32 };
+typedef struct ht_flag_list {
+    const char *items[HT_FLAG_LIST_ITEMS];
+    uint32_t count;
+} ht_flag_list;
 
 typedef struct ht_flag {
     const char *name;    // without dashes

@@ -30,6 +30,16 @@ typedef struct gen_pictures {
 bool gen_pictures_read(const gen_options *options, ht_app_log *log, gen_pictures *out);
 void gen_pictures_free(gen_pictures *pictures);
 
+// Files of textual inversion that this call uses.
+typedef struct gen_embeddings {
+    ht_embedding_file *files;
+    size_t count;
+} gen_embeddings;
+// Those of --embedding, and those of --embd-dir that a prompt names. False after a message.
+bool gen_embeddings_read(const gen_options *options, const gen_prompts *prompts, ht_app_log *log,
+                         gen_embeddings *out);
+void gen_embeddings_free(gen_embeddings *embeddings);
+
 // One picture to be made.
 typedef struct gen_job {
     const char *prompt;

@@ -82,6 +82,14 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
 }
 
 void gen_metadata_settings(const gen_options *options, json_t *json) {
+    for (uint32_t i = 0; i < options->embeddings.count; ++i) {
+        json_t *list = json_object_get(json, "embeddings");
+        if (!list) {
+            list = json_array();
+            json_object_set_new(json, "embeddings", list);
+        }
+        json_array_append_new(list, json_string(base_name(options->embeddings.items[i])));
+    }
     if (options->cfg_rescale > 0) {
         json_object_set_new(json, "cfg_rescale", json_real(options->cfg_rescale));
     }

@@ -1,8 +1,6 @@
 // Options of gen: one table for parsing and help.
 #include "options.h"
 
-#include "common/flags.h"
-
 #include <pipeline.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,6 +74,10 @@ static const ht_flag flags[] = {
      .help = "number formats of the denoiser; see --list-recipes"},
     {"diffusion-model", NULL, 0, HT_FLAG_TEXT, AT(denoiser), .value = "FILE",
      .help = "take the denoiser's weights from this file"},
+    {"embedding", NULL, 0, HT_FLAG_LIST, AT(embeddings), .value = "FILE[:TOKEN]",
+     .help = "textual inversion: vectors for a word of the prompt; may be given several times"},
+    {"embd-dir", "embeddings-dir", 0, HT_FLAG_TEXT, AT(embd_dir), .value = "DIR",
+     .help = "folder of such files; their names are words of the prompt"},
     {"vae", NULL, 0, HT_FLAG_TEXT, AT(vae), .value = "tiny|DIR|FILE",
      .help = "another autoencoder; tiny: that in vae_tiny/ beside the model's (the model's)"},
     {"taesd", "tae", 0, HT_FLAG_TEXT, AT(taesd), .value = "DIR|FILE",

@@ -2,6 +2,8 @@
 #ifndef HT_GEN_OPTIONS_H
 #define HT_GEN_OPTIONS_H
 
+#include "common/flags.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +27,8 @@ typedef struct gen_options {
     bool fp16, fp32, w8a8, w4a8, w4a4;
     const char *recipe;             // name or file; also set by --w8a8 and the like
     const char *denoiser;           // file of its weights, or NULL
+    ht_flag_list embeddings;        // FILE or FILE:TOKEN
+    const char *embd_dir;           // folder of embeddings, or NULL
     const char *vae, *taesd;        // folders or files, or NULL
     bool taesd_preview_only;
     const char *config, *tokenizer; // of a model in one file: folders, or NULL

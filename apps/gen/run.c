@@ -26,6 +26,7 @@ typedef struct session {
     gen_prompts prompts;
     ht_app_progress progress;
     gen_pictures given;
+    gen_embeddings embeddings;
     check_state check;
     gen_picture *pictures;
     size_t made;
@@ -104,6 +105,8 @@ static bool open_model(session *s, bool several) {
         .control = o->control,
         .vae = preview_only ? o->vae : o->taesd,
         .preview_vae = preview_only ? o->taesd : NULL,
+        .embeddings = s->embeddings.files,
+        .n_embeddings = s->embeddings.count,
         .config = o->config,
         .tokenizer = o->tokenizer,
         .prediction = o->prediction,
@@ -229,7 +232,8 @@ static int work(session *s) {
     uint64_t seed = first_seed(o->seed);
     size_t count = s->prompts.count * o->batch_count;
     gen_job first = {.prompt = s->prompts.lines[0], .seed = seed, .count = count};
-    if (!gen_output_check(o, s->log, &first) || !gen_pictures_read(o, s->log, &s->given)) {
+    if (!gen_output_check(o, s->log, &first) || !gen_pictures_read(o, s->log, &s->given) ||
+        !gen_embeddings_read(o, &s->prompts, s->log, &s->embeddings)) {
         return EXIT_FAILED;
     }
     if (!ht_model_find(o->model, s->model_path, sizeof(s->model_path), why, sizeof(why))) {
@@ -271,6 +275,7 @@ int gen_run(const gen_options *options, ht_app_log *log, const volatile int *sto
         code = EXIT_CANCELLED;
     }
     gen_pictures_free(&s.given);
+    gen_embeddings_free(&s.embeddings);
     free(s.pictures);
     gen_prompts_free(&s.prompts);
     ht_pipeline_destroy(&s.pipeline);

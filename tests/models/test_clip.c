@@ -18,6 +18,7 @@ static void compare(ht_tier tier, const char *folder, const char *golden, uint32
     ht_test_net_open(&net, tier, folder, golden, false);
     ht_clip_config config = config_of(net.context, folder);
     ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"),
+                             .extra = HT_NO_VALUE,
                              .ends = ht_test_net_int_input(&net, "ends"),
                              .skip = skip,
                              .final_norm = final_norm};
@@ -78,7 +79,9 @@ static void test_refusals(void **state) {
     ht_test_net_open(&net, HT_TIER_AUTO, TINY, "clip_tiny", false);
     ht_clip_config config = config_of(net.context, TINY);
     config.positions = 19;
-    ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"), .ends = HT_NO_VALUE};
+    ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"),
+                             .ends = HT_NO_VALUE,
+                             .extra = HT_NO_VALUE};
     ht_clip_build(net.graph, &config, net.weights, &inputs);
     assert_int_equal(ht_graph_status(net.graph), HT_ERR_INVALID);
     assert_non_null(strstr(ht_context_message(net.context), "20 tokens of 19"));
