@@ -78,6 +78,27 @@ static ht_status write_times(ht_run *run, const float *timesteps) {
     return status;
 }
 
+typedef struct observer {
+    ht_pipeline *pipeline;
+    ht_stats_place place;
+} observer;
+
+static ht_status observe(void *user, const ht_layer_run *run) {
+    const observer *o = user;
+    const ht_pipeline_options *options = &o->pipeline->options;
+    return options->observe(options->observe_user, run, &o->place);
+}
+
+// Run a graph of the denoiser, layer by layer where somebody wants to see them.
+static ht_status run_graph(ht_pipeline *p, ht_graph *graph, bool first,
+                           const ht_stats_place *place) {
+    observer o = {p, *place};
+    if (!p->options.observe) {
+        return ht_stage_run(p, graph, first);
+    }
+    return ht_graph_observe(graph, p->options.observe_results, observe, &o);
+}
+
 // All timesteps of the schedule -> the table. The picture's size is the same for all.
 static ht_status run_time(ht_run *run, const float *timesteps) {
     ht_pipeline *p = run->pipeline;
@@ -86,7 +107,8 @@ static ht_status run_time(ht_run *run, const float *timesteps) {
     if (status == HT_OK) {
         status = write_times(run, timesteps);
     }
-    return status == HT_OK ? ht_stage_run(p, p->denoise.time_graph, first) : status;
+    const ht_stats_place place = {.stage = HT_STATS_TIME, .steps = 1};
+    return status == HT_OK ? run_graph(p, p->denoise.time_graph, first, &place) : status;
 }
 
 static ht_status build_context(ht_pipeline *p) {
@@ -130,7 +152,10 @@ static ht_status run_context(ht_run *run) {
     if (status == HT_OK && p->denoise.mask) {
         status = write_mask(p);
     }
-    return status == HT_OK ? ht_stage_run(p, p->denoise.context_graph, first) : status;
+    const ht_stats_place place = {.stage = HT_STATS_TEXT,
+                                  .steps = 1,
+                                  .tokens = p->shape.masked ? p->text.tokens : NULL};
+    return status == HT_OK ? run_graph(p, p->denoise.context_graph, first, &place) : status;
 }
 
 static ht_status make_text_tensors(ht_pipeline *p) {
@@ -236,6 +261,7 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_part_open(p, PART_DENOISER);
+    run->timesteps = timesteps;
     bool same = s->batch == p->text.batch && s->length == p->text.length && s->rows == count &&
                 s->height == run->latent_height && s->width == run->latent_width &&
                 ht_control_same(run);
@@ -299,7 +325,11 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
         status = ht_control_run(run, step);
     }
     if (status == HT_OK) {
-        status = ht_stage_run(p, s->step_graph, step == 0);
+        const ht_stats_place place = {.stage = HT_STATS_STEP,
+                                      .step = step,
+                                      .steps = s->rows,
+                                      .timestep = run->timesteps[step]};
+        status = run_graph(p, s->step_graph, step == 0, &place);
     }
     if (status == HT_OK) {
         status = ht_tensor_read_f32(s->prediction, s->host, s->batch * positions * out);

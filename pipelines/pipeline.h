@@ -5,7 +5,7 @@
 
 #include "image.h"
 
-#include <halftone/graph.h>
+#include <halftone/calibrate.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +20,10 @@ typedef struct ht_embedding_file {
     const char *path;
     const char *token; // NULL: as the file says, else its name without the ending
 } ht_embedding_file;
+
+// A layer of the denoiser while it runs, and where in the run; HT_OK goes on.
+typedef ht_status (*ht_observe_fn)(void *user, const ht_layer_run *run,
+                                   const ht_stats_place *place);
 
 typedef struct ht_pipeline_options {
     ht_format weights;     // of matrices and convolutions on the device; NONE: f16
@@ -46,6 +50,9 @@ typedef struct ht_pipeline_options {
     uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
     ht_node_check_fn check;    // compare each graph's first run with the CPU, node by node
     void *check_user;
+    ht_observe_fn observe; // see every layer of the denoiser in every step; slow. May be NULL
+    bool observe_results;  // with what the layers make
+    void *observe_user;
     // While weights are packed on opening (phase LOAD); false cancels. May be NULL.
     bool (*progress)(void *user, const struct ht_progress *progress);
     void *progress_user;
@@ -88,6 +95,7 @@ typedef struct ht_generate_params {
     bool strict;                      // a prompt that is too long is an error, not a warning
     uint32_t clip_skip;     // layers of a CLIP encoder left out at the end; 0: the model's
     uint32_t preview_every; // steps between previews; 0: none
+    bool latent_only;       // end with the clean latent: no picture is made
 } ht_generate_params;
 #define HT_GENERATE_DEFAULTS                                                                       \
     ((ht_generate_params){.cfg_scale = -1.0f,                                                      \

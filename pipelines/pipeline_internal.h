@@ -232,6 +232,7 @@ typedef struct ht_run {
     uint32_t steps, first; // of the schedule; where it is entered
     float cfg_scale;
     bool guided;   // two predictions per step
+    const float *timesteps; // of the sampler, while it denoises
     float *latent; // [C, h, w]
     ht_inpaint inpaint;
 } ht_run;

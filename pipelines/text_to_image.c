@@ -370,10 +370,10 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
         uint32_t dims[3] = {pipeline->vae.config.latent_channels, run.latent_height, run.latent_width};
         callbacks->latent(callbacks->user, run.latent, dims);
     }
-    if (status == HT_OK) {
+    if (status == HT_OK && !params->latent_only) {
         status = decode(&run, &pipeline->vae, run.latent, image);
     }
-    if (status == HT_OK) {
+    if (status == HT_OK && !params->latent_only) {
         ht_inpaint_paste(&run, image);
     }
     if (!pipeline->options.keep_loaded) {

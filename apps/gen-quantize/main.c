@@ -23,5 +23,12 @@ int main(int argc, char **argv) {
                                : options.verbose ? HT_LOG_INFO
                                                  : HT_LOG_WARN};
     ht_app_guard_signals("gen-quantize");
-    return quantize_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
+    const volatile int *stop = ht_app_stop_on_signals(EXIT_CANCELLED);
+    if (options.show_stats) {
+        return quantize_show(&options, &log) ? EXIT_GOOD : EXIT_FAILED;
+    }
+    if (options.stats && !quantize_collect(&options, &log, stop)) {
+        return *stop ? EXIT_CANCELLED : EXIT_FAILED;
+    }
+    return options.output ? quantize_run(&options, &log, stop) : EXIT_GOOD;
 }

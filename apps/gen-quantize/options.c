@@ -18,6 +18,26 @@ static const ht_flag flags[] = {
      .help = "per layer, the best format among those of the same size"},
     {"report", NULL, 0, HT_FLAG_MAYBE, AT(report), .value = "[FILE]",
      .help = "what each layer lost, as JSON (stdout)"},
+    {"stats", NULL, 0, HT_FLAG_TEXT, AT(stats), .value = "FILE",
+     .help = "count what the layers of the float model read, over --prompts, into this file"},
+    {"prompts", NULL, 'p', HT_FLAG_TEXT, AT(prompts), .value = "FILE",
+     .help = "one per line, or JSON lines"},
+    {"limit", NULL, 'n', HT_FLAG_U32, AT(limit), 1, 1000000, "N", "only the first N prompts"},
+    {"steps", NULL, 0, HT_FLAG_U32, AT(steps), 1, 1000, "N", "denoising steps (the model's)"},
+    {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
+     "guidance (the model's)"},
+    {"seed", NULL, 's', HT_FLAG_I64, AT(seed), .value = "N",
+     .help = "of the first prompt; the next have seed + 1, .. (1000)"},
+    {"gram", NULL, 0, HT_FLAG_BOOL, AT(gram), .help = "Gram matrices too (large)"},
+    {"gram-width", NULL, 0, HT_FLAG_U32, AT(gram_width), 1, 65536, "N",
+     "widest Gram matrix; beyond: of pixels, or in blocks (1536)"},
+    {"rows", NULL, 0, HT_FLAG_U32, AT(rows), 0, 65536, "N", "sample rows kept of an input (128)"},
+    {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
+     .help = "by number or part of the name"},
+    {"show-stats", NULL, 0, HT_FLAG_TEXT, AT(show_stats), .value = "FILE",
+     .help = "print such a file as a table, and draw its ranges"},
+    {"plot", NULL, 0, HT_FLAG_TEXT, AT(plot), .value = "FILE.svg",
+     .help = "where --show-stats draws (FILE.svg beside it)"},
     {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite), .help = "replace a file that exists"},
     {"quiet", NULL, 'q', HT_FLAG_BOOL, AT(quiet), .help = "errors only"},
     {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose), .help = "every layer"},
@@ -28,13 +48,29 @@ static const ht_flag flags[] = {
 static const ht_flag_set set = {
     .program = "gen-quantize",
     .usage = "usage: gen-quantize --model NAME|DIR|FILE -o DIR|FILE [--recipe w4a8]\n"
+             "       gen-quantize --model NAME|DIR --stats FILE --prompts FILE [--steps N] [--limit N]\n"
+             "       gen-quantize --show-stats FILE\n"
              "Packs the denoiser's weights once, so that later starts read them as they are.",
     .flags = flags,
     .count = sizeof(flags) / sizeof(*flags),
 };
 
+static bool check(const quantize_options *o) {
+    const char *missing = !o->model                  ? "there is no --model"
+                          : !o->output && !o->stats  ? "there is no --output, and no --stats"
+                          : o->stats && !o->prompts  ? "--stats needs --prompts FILE"
+                          : !o->stats && o->prompts  ? "--prompts needs --stats FILE"
+                          : o->seed < 0              ? "--seed: expected 0 or more"
+                                                     : NULL;
+    if (missing) {
+        fprintf(stderr, "gen-quantize: %s; see --help\n", missing);
+    }
+    return !missing;
+}
+
 bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
-    *options = (quantize_options){.recipe = "w4a8"};
+    *options = (quantize_options){
+        .recipe = "w4a8", .cfg_scale = -1, .seed = 1000, .rows = 128, .gram_width = 1536};
     if (argc > 1 && argv[1][0] != '-') { // gen-quantize MODEL -o FILE
         options->model = argv[1];
         argv[1] = argv[0];
@@ -44,12 +80,7 @@ bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }
-    if (!options->help && !options->version && (!options->model || !options->output)) {
-        fprintf(stderr, "gen-quantize: there is no %s; see --help\n",
-                options->model ? "--output" : "--model");
-        return false;
-    }
-    return true;
+    return options->help || options->version || options->show_stats || check(options);
 }
 
 void quantize_options_help(void) {

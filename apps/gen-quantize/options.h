@@ -3,9 +3,15 @@
 #define HT_QUANTIZE_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct quantize_options {
     const char *model, *output, *recipe, *report;
+    const char *stats, *prompts, *show_stats, *plot, *device;
+    uint32_t steps, limit, rows, gram_width;
+    double cfg_scale;
+    int64_t seed;
+    bool gram;
     bool search, overwrite, quiet, help, version;
     int verbose;
 } quantize_options;

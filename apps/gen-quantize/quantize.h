@@ -7,6 +7,7 @@
 #include "common/log.h"
 
 #include <halftone/quantize.h>
+#include <limits.h>
 
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CANCELLED = 130 };
 
@@ -27,6 +28,12 @@ typedef struct quantize_result {
 } quantize_result;
 
 int quantize_run(const quantize_options *options, ht_app_log *log, const volatile int *stop);
+
+// statistics.c: count into options->stats, going on with it when it is there. False after a message,
+// and when stopped.
+bool quantize_collect(const quantize_options *options, ht_app_log *log, const volatile int *stop);
+// show.c: table and plot. False after a message.
+bool quantize_show(const quantize_options *options, ht_app_log *log);
 
 // report.c: the JSON of --report and a line for people. False after a message.
 bool quantize_report(const quantize_options *options, const quantize_result *result,

@@ -20,7 +20,7 @@ static ht_status read_bytes(ht_graph *g, uint32_t id, void *data, uint64_t bytes
     }
 }
 
-static ht_status read_floats(ht_graph *g, uint32_t id, float **out) {
+ht_status ht_graph_read_floats(ht_graph *g, uint32_t id, float **out) {
     const ht_tensor_desc *desc = &g->values[id].desc;
     const uint64_t count = ht_desc_count(desc);
     const uint64_t bytes = ht_desc_bytes(desc);
@@ -79,10 +79,10 @@ static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_chec
     HT_TRY(status);
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         if (node->inputs[i] != UINT32_MAX) {
-            HT_TRY(read_floats(g, node->inputs[i], &inputs[i]));
+            HT_TRY(ht_graph_read_floats(g, node->inputs[i], &inputs[i]));
         }
     }
-    HT_TRY(read_floats(g, node->output, &device));
+    HT_TRY(ht_graph_read_floats(g, node->output, &device));
     ht_graph_call(g, node, &call);
     HT_TRY(node->def->reference(&call, (const float *const *)inputs, reference));
     HT_TRY(pack_reference(g, &g->values[node->output].desc, reference));

@@ -42,6 +42,10 @@ void ht_graph_destroy(ht_graph **graph) {
     ht_graph *g = *graph;
     ht_context *context = g->context;
     ht_vk_commands_destroy(&g->commands);
+    for (uint32_t i = 0; i < g->n_pieces; i++) {
+        ht_vk_commands_destroy(&g->pieces[i]);
+    }
+    ht_free(context, g->pieces);
     ht_vk_free(context, &g->activations);
     ht_vk_arena_finish(&g->constants);
     for (uint32_t i = 0; i < g->n_nodes; i++) {

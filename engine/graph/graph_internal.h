@@ -62,6 +62,8 @@ struct ht_graph {
     ht_vk_arena constants;
     ht_vk_range activations;
     ht_vk_commands *commands;
+    ht_vk_commands **pieces; // of ht_graph_observe: the nodes up to each layer; n_pieces
+    uint32_t n_pieces;
     uint64_t *times_ns; // n_nodes + 1 with desc.profile
     bool has_times;
     ht_graph_stats stats;
@@ -81,5 +83,9 @@ void ht_graph_fuse(ht_graph *g);
 ht_status ht_graph_plan(ht_graph *g);
 // Record every node with the barriers it needs (record.c).
 ht_status ht_graph_record(ht_graph *g);
+// Record nodes first to end - 1 as commands of their own.
+ht_status ht_graph_record_piece(ht_graph *g, uint32_t first, uint32_t end, ht_vk_commands **out);
+// What a value holds now, as ht_alloc'ed floats (check.c).
+ht_status ht_graph_read_floats(ht_graph *g, uint32_t id, float **out);
 
 #endif

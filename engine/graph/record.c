@@ -49,7 +49,8 @@ static uint32_t node_accesses(ht_graph *g, const ht_graph_node *node,
     return count;
 }
 
-static void separate(ht_graph *g, const ht_graph_node *node, access_list *past) {
+static void separate(ht_graph *g, const ht_graph_node *node, ht_vk_commands *commands,
+                     access_list *past) {
     access next[HT_MAX_INPUTS + 2];
     uint32_t count = node_accesses(g, node, next);
     bool barrier = past->count + count > MAX_ACCESSES;
@@ -57,7 +58,7 @@ static void separate(ht_graph *g, const ht_graph_node *node, access_list *past) 
         barrier = conflicts(past, &next[i]);
     }
     if (barrier) {
-        ht_vk_barrier(g->commands);
+        ht_vk_barrier(commands);
         g->stats.barriers++;
         past->count = 0;
     }
@@ -66,8 +67,24 @@ static void separate(ht_graph *g, const ht_graph_node *node, access_list *past) 
     }
 }
 
-ht_status ht_graph_record(ht_graph *g) {
+static ht_status record_nodes(ht_graph *g, uint32_t first, uint32_t end, ht_vk_commands *commands) {
     access_list past = {.count = 0};
+    ht_status status = HT_OK;
+    HT_TRY(ht_vk_commands_begin(commands));
+    for (uint32_t n = first; n < end; n++) {
+        ht_op_call call;
+        separate(g, &g->nodes[n], commands, &past);
+        ht_graph_call(g, &g->nodes[n], &call);
+        ht_vk_timestamp(commands, n);
+        HT_TRY(g->nodes[n].def->record(&call, commands));
+    }
+    ht_vk_timestamp(commands, end);
+    HT_TRY(ht_vk_commands_end(commands));
+fail:
+    return status;
+}
+
+ht_status ht_graph_record(ht_graph *g) {
     ht_status status = HT_OK;
     if (g->desc.profile) {
         g->times_ns = ht_alloc(g->context, (g->n_nodes + 1) * sizeof *g->times_ns);
@@ -75,17 +92,18 @@ ht_status ht_graph_record(ht_graph *g) {
         HT_TRY(status);
     }
     HT_TRY(ht_vk_commands_create(g->context, g->desc.profile ? g->n_nodes + 1 : 0, &g->commands));
-    HT_TRY(ht_vk_commands_begin(g->commands));
-    for (uint32_t n = 0; n < g->n_nodes; n++) {
-        ht_op_call call;
-        separate(g, &g->nodes[n], &past);
-        ht_graph_call(g, &g->nodes[n], &call);
-        ht_vk_timestamp(g->commands, n);
-        HT_TRY(g->nodes[n].def->record(&call, g->commands));
-    }
-    ht_vk_timestamp(g->commands, g->n_nodes);
-    HT_TRY(ht_vk_commands_end(g->commands));
+    HT_TRY(record_nodes(g, 0, g->n_nodes, g->commands));
     g->stats.dispatches = ht_vk_dispatch_count(g->commands);
 fail:
+    return status;
+}
+
+ht_status ht_graph_record_piece(ht_graph *g, uint32_t first, uint32_t end, ht_vk_commands **out) {
+    const uint32_t barriers = g->stats.barriers;
+    ht_status status = ht_vk_commands_create(g->context, 0, out);
+    HT_TRY(status);
+    HT_TRY(record_nodes(g, first, end, *out));
+fail:
+    g->stats.barriers = barriers; // of the whole
     return status;
 }

@@ -80,6 +80,20 @@ fail:
     return status;
 }
 
+static void window(const ht_op_call *call, ht_window *out) {
+    const params *p = call->params;
+    *out = (ht_window){.kernel_h = call->in[GEMM_W].dims[1],
+                       .kernel_w = call->in[GEMM_W].dims[2],
+                       .in_h = call->in[GEMM_X].dims[1],
+                       .in_w = call->in[GEMM_X].dims[2],
+                       .out_h = call->out.dims[1],
+                       .out_w = call->out.dims[2],
+                       .stride = p->stride,
+                       .upsample = p->upsample,
+                       .pad_top = p->pad_top,
+                       .pad_left = p->pad_left};
+}
+
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
     const uint32_t *x = call->in[GEMM_X].dims;
@@ -128,4 +142,4 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
 }
 
 static const ht_op_def CONV2D = {
-    .name = "conv2d", .infer = infer, .record = record, .reference = reference};
+    .name = "conv2d", .infer = infer, .record = record, .reference = reference, .window = window};

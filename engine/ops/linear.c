@@ -36,6 +36,18 @@ fail:
     return status;
 }
 
+static void window(const ht_op_call *call, ht_window *out) {
+    const uint32_t rows = (uint32_t)ht_op_rows(&call->out);
+    *out = (ht_window){.kernel_h = 1,
+                       .kernel_w = 1,
+                       .in_h = 1,
+                       .in_w = rows,
+                       .out_h = 1,
+                       .out_w = rows,
+                       .stride = 1,
+                       .upsample = 1};
+}
+
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
     // A picture one row high under a 1x1 kernel.
@@ -65,4 +77,4 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
 }
 
 static const ht_op_def LINEAR = {
-    .name = "linear", .infer = infer, .record = record, .reference = reference};
+    .name = "linear", .infer = infer, .record = record, .reference = reference, .window = window};

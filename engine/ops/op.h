@@ -37,6 +37,8 @@ typedef struct ht_op_def {
     // Can `record` write this packed format instead of the floats `infer` said? Asked while the
     // graph is finished; call->out is still the float. NULL: never.
     bool (*packs)(const ht_op_call *call, ht_format format);
+    // Of products with a weight, input 1: how rows are taken from input 0. NULL: no such product.
+    void (*window)(const ht_op_call *call, ht_window *out);
 } ht_op_def;
 
 // Add a node; used by the public builders. `params` may be NULL when params_bytes is 0.

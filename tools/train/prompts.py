@@ -1,6 +1,10 @@
 """Write the held-out evaluation prompts: FILE.jsonl with what each demands, FILE.txt with words only.
 
     python prompts.py --out assets/prompts/scenes-heldout
+
+With --split train: captions of the training kind, words only, for calibration.
+
+    python prompts.py --out assets/prompts/scenes-calibration --split train --count 128
 """
 import argparse
 import json
@@ -11,11 +15,23 @@ import captions
 import data
 
 
+def write_captions(args):
+    rng = np.random.default_rng(2025)
+    words = {}  # in order, each once
+    for scene in data.describe(9_000_000, 2 * args.count, "train"):
+        words[captions.caption(scene, rng, empty=0)] = True
+    with open(args.out + ".txt", "w") as f:
+        f.writelines(w + "\n" for w in list(words)[:args.count])
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--out", required=True)
     ap.add_argument("--count", type=int, default=320)
+    ap.add_argument("--split", choices=["held-out", "train"], default="held-out")
     args = ap.parse_args()
+    if args.split == "train":
+        return write_captions(args)
     rng = np.random.default_rng(2024)
     rows, seen = [], set()
     for scene in data.describe(8_000_000, 4 * args.count, "held-out"):

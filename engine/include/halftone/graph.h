@@ -96,6 +96,31 @@ typedef void (*ht_node_check_fn)(void *user, const ht_node_check *check);
 // Run, then recompute every node on the CPU. Needs desc.keep_values.
 HT_API ht_status ht_graph_check(ht_graph *graph, ht_node_check_fn report, void *user);
 
+// How the rows of a matrix product are taken from its input: those of a picture [B, in_h, in_w, K]
+// under a kernel, or (of a linear layer) the rows themselves, as a picture one row high.
+typedef struct ht_window {
+    uint32_t kernel_h, kernel_w;
+    uint32_t in_h, in_w; // as stored, before upsampling
+    uint32_t out_h, out_w;
+    uint32_t stride, upsample;
+    uint32_t pad_top, pad_left;
+} ht_window;
+
+// A layer with a weight while the graph runs: its input, and its result if that was asked for. All
+// borrowed for the call; packed values are unpacked.
+typedef struct ht_layer_run {
+    const char *layer; // name of the weight without ".weight"
+    uint32_t input;    // equal in layers that read the same input
+    ht_window window;
+    ht_tensor_desc x_desc, y_desc; // [.., K] and [.., N]
+    const float *x, *y;            // y is NULL unless asked for
+} ht_layer_run;
+// HT_OK goes on.
+typedef ht_status (*ht_layer_run_fn)(void *user, const ht_layer_run *run);
+// Run, stopping behind every linear and conv2d node to show it. Takes no more device memory than
+// ht_graph_run.
+HT_API ht_status ht_graph_observe(ht_graph *graph, bool results, ht_layer_run_fn show, void *user);
+
 #ifdef __cplusplus
 }
 #endif

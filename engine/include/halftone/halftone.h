@@ -3,6 +3,7 @@
 #define HALFTONE_H
 
 #include <halftone/bench.h>
+#include <halftone/calibrate.h>
 #include <halftone/context.h>
 #include <halftone/graph.h>
 #include <halftone/grid.h>
