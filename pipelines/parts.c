@@ -43,7 +43,7 @@ ht_status ht_run_step(ht_run *run, uint32_t step, uint32_t steps, const ht_image
                                     .preview = preview});
 }
 
-static ht_status make_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
+ht_status ht_part_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
     switch (part) {
     case PART_DENOISER: return p->family->denoiser->map(p, map);
     case PART_CONTROL: return ht_controlnet_weight_map(p->context, &p->controlnet, map);
@@ -118,7 +118,7 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     uint32_t hidden = 0, left_over = 0;
     ht_status status = ht_weights_open(p->context, &desc, &part->weights);
     if (status == HT_OK) {
-        status = make_map(p, index, &map);
+        status = ht_part_map(p, index, &map);
     }
     if (status == HT_OK) {
         status = view_part(p, index, &map, &hidden);
@@ -170,6 +170,7 @@ void ht_part_account(const ht_pipeline *p, uint32_t index, const ht_graph *graph
     out->activation_bytes = stats.activation_bytes > out->activation_bytes ? stats.activation_bytes
                                                                            : out->activation_bytes;
     out->dispatches = stats.dispatches;
+    out->lora_bytes = ht_lora_stage_bytes(p, index);
     ht_weights_device_bytes(part->weights, &out->device_bytes, &out->imported_bytes);
     count_formats(part, out);
 }

@@ -142,6 +142,7 @@ typedef struct ht_part_report {
     uint64_t float_bytes;                       // what they would take without a recipe
     ht_format_bytes formats[HT_REPORT_FORMATS]; // of the weights on the device
     uint32_t n_formats;
+    uint64_t lora_bytes;       // of the low-rank branches beside the weights
     uint64_t activation_bytes; // planned, of its largest graph
     uint32_t dispatches;       // of one run
 } ht_part_report;
@@ -170,12 +171,25 @@ typedef struct ht_report {
 // Does a prompt use this word, with whatever case, as the name of an embedding?
 HT_API bool ht_prompt_has_word(const char *prompt, const char *word);
 
+// A file of LoRA (see models/common/lora.h), or a folder with one, and how much of it is added; any
+// numbers.
+typedef struct ht_lora_file {
+    const char *path;
+    float scale;      // in the denoiser
+    float text_scale; // in text encoders
+} ht_lora_file;
+
 // Read and check everything but the weights' values. `path` is a folder in the diffusers layout or a
 // model in one file.
 HT_API ht_status ht_pipeline_open(ht_context *context, const char *path,
                                   const ht_pipeline_options *options, ht_pipeline **out);
 HT_API void ht_pipeline_destroy(ht_pipeline **pipeline);
 HT_API const ht_pipeline_info *ht_pipeline_get_info(const ht_pipeline *pipeline);
+
+// Use these LoRAs, and no others, from the next picture on; what they change is built anew, weights
+// stay as they are. After a failure there are none.
+HT_API ht_status ht_pipeline_set_loras(ht_pipeline *pipeline, const ht_lora_file *files,
+                                       uint32_t count);
 
 // Width and height as they would be used: 0 replaced, rounded down to the grid. Refuses sizes that
 // cannot work, with the memory they would need.

@@ -196,6 +196,9 @@ struct ht_pipeline {
     uint32_t single_steps;                      // usual of a model in one file; 0: its family's
     bool zero_negative;                         // an empty negative prompt is zeros, not a text
     ht_recipe *recipe;                          // or NULL
+    ht_lora *lora;                              // or NULL
+    ht_lora_file *lora_files;                   // what it was made of; paths are own copies
+    uint32_t n_lora_files;
     char *cache;                                // folder, or NULL
     bool own_recipe;                            // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
@@ -266,6 +269,13 @@ ht_status ht_stage_graph(ht_pipeline *p, const char *label, ht_format activation
 ht_status ht_stage_run(ht_pipeline *p, ht_graph *graph, bool first);
 ht_status ht_stage_tensor(ht_pipeline *p, ht_format format, const uint32_t dims[HT_MAX_RANK],
                           const char *label, ht_tensor **out);
+
+// What its checkpoint must hold; to be cleared.
+ht_status ht_part_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map);
+
+// lora_stage.c: forget all LoRAs. Bytes of those of a part.
+void ht_lora_stage_release(ht_pipeline *p);
+uint64_t ht_lora_stage_bytes(const ht_pipeline *p, uint32_t part);
 
 // weight_cache.c: replace *weights, opened from part->path, by their packed copy for p->recipe, which
 // is made first when the cache has none. Without a cache, or when it cannot be written: unchanged.

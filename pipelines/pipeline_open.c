@@ -410,6 +410,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_embeddings_close(p);
     ht_vae_stage_release(&p->vae);
     ht_vae_stage_release(&p->preview);
+    ht_lora_stage_release(p);
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         ht_part_close(p, i);
         ht_free(context, p->parts[i].path);

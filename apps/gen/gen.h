@@ -40,6 +40,19 @@ bool gen_embeddings_read(const gen_options *options, const gen_prompts *prompts,
                          gen_embeddings *out);
 void gen_embeddings_free(gen_embeddings *embeddings);
 
+enum { HT_COUNT_LORAS = 64 };
+
+// LoRAs of one picture.
+typedef struct gen_loras {
+    char *prompt; // without tags
+    ht_lora_file files[HT_COUNT_LORAS];
+    uint32_t count;
+} gen_loras;
+// loras.c: of the flags and of a prompt's tags. False after a message.
+bool gen_loras_read(const gen_options *options, ht_app_log *log, const char *prompt,
+                    gen_loras *out);
+void gen_loras_free(gen_loras *loras);
+
 // One picture to be made.
 typedef struct gen_job {
     const char *prompt;

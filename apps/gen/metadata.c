@@ -37,6 +37,29 @@ static void describe_control(const gen_options *options, char *out, size_t bytes
     json_decref(text);
 }
 
+// --lora as A1111 has it, in the prompt; a name holds neither : nor >.
+static char *prompt_with_loras(const gen_options *options, const char *prompt) {
+    size_t bytes = strlen(prompt) + 1;
+    gen_loras loras = {.prompt = NULL};
+    ht_app_log quiet = {.program = "gen", .level = HT_LOG_ERROR};
+    if (options->loras.count > 0 && gen_loras_read(options, &quiet, prompt, &loras)) {
+        for (uint32_t i = 0; i < options->loras.count; ++i) {
+            bytes += strlen(loras.files[i].path) + 40;
+        }
+    }
+    char *text = malloc(bytes);
+    size_t used = text ? (size_t)snprintf(text, bytes, "%s", prompt) : 0;
+    for (uint32_t i = 0; text && loras.prompt && i < options->loras.count; ++i) {
+        const char *name = base_name(loras.files[i].path);
+        const char *end = strstr(name, ".safetensors");
+        used += (size_t)snprintf(text + used, bytes - used, " <lora:%.*s:%g>",
+                                 (int)(end ? (size_t)(end - name) : strlen(name)), name,
+                                 (double)loras.files[i].scale);
+    }
+    gen_loras_free(&loras);
+    return text;
+}
+
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
@@ -69,15 +92,20 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
         "halftone %s";
     uint32_t steps = r->schedule_steps;
+    char *prompt = prompt_with_loras(options, picture->prompt);
+    if (!prompt) {
+        return NULL;
+    }
     size_t room =
-        strlen(picture->prompt) + strlen(negative) + strlen(options->model) + strlen(more) + 640;
+        strlen(prompt) + strlen(negative) + strlen(options->model) + strlen(more) + 640;
     char *text = malloc(room);
     if (text) {
-        snprintf(text, room, format, picture->prompt, *negative ? "\nNegative prompt: " : "",
+        snprintf(text, room, format, prompt, *negative ? "\nNegative prompt: " : "",
                  negative, steps, r->sampler_label, r->schedule, (double)r->cfg_scale,
                  (unsigned long long)picture->seed, r->width, r->height, base_name(options->model),
                  more, gen_metadata_recipe(options, picture), HT_VERSION);
     }
+    free(prompt);
     return text;
 }
 
@@ -101,6 +129,13 @@ void gen_metadata_settings(const gen_options *options, json_t *json) {
     }
     if (options->negative_prompt) {
         json_object_set_new(json, "negative_prompt", json_string(options->negative_prompt));
+    }
+    if (options->loras.count > 0) {
+        json_t *list = json_array();
+        for (uint32_t i = 0; i < options->loras.count; ++i) {
+            json_array_append_new(list, json_string(base_name(options->loras.items[i])));
+        }
+        json_object_set_new(json, "loras", list);
     }
     if (options->init_image) {
         json_object_set_new(json, "strength", json_real(options->strength));

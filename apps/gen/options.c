@@ -41,6 +41,10 @@ static const ht_flag flags[] = {
      .help = "vocabulary of the CLIP text encoders (the model's)"},
     {"prediction", "prediction-type", 0, HT_FLAG_TEXT, AT(prediction), .value = "epsilon|v|sample",
      .help = "what the denoiser predicts (as the model says)"},
+    {"lora", NULL, 0, HT_FLAG_LIST, AT(loras), .value = "FILE[:SCALE]",
+     .help = "add what this LoRA changes, times SCALE (1); any number of them"},
+    {"lora-dir", "lora-model-dir", 0, HT_FLAG_TEXT, AT(lora_dir), .value = "DIR",
+     .help = "where the LoRAs of <lora:NAME:SCALE> in prompts are"},
     {"control", "control-net controlnet", 0, HT_FLAG_TEXT, AT(control), .value = "DIR|FILE",
      .help = "ControlNet in the diffusers layout, or a file of its weights (the model's own)"},
     {"control-strength", "controlnet-conditioning-scale", 0, HT_FLAG_REAL, AT(control_strength), 0,
@@ -134,8 +138,6 @@ static const ht_flag flags[] = {
     LATER("frames", "video"),
     LATER("video-frames", "video"),
     LATER("fps", "video"),
-    LATER("lora", "LoRA"),
-    LATER("lora-model-dir", "LoRA"),
     LATER("vae-tiling", "tiles are used by themselves when memory is short; the switch"),
 };
 

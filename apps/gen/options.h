@@ -15,6 +15,8 @@ typedef struct gen_options {
     const char *mask;
     uint32_t mask_blur;
     bool no_paste;
+    ht_flag_list loras; // FILE or FILE:SCALE
+    const char *lora_dir;
     const char *control, *control_image;
     double control_strength, control_start, control_end;
     uint32_t width, height, steps, batch_count;

@@ -15,10 +15,11 @@ static json_t *part_json(const ht_part_report *part) {
         json_object_set_new(formats, ht_format_name(part->formats[i].format),
                             json_integer((json_int_t)part->formats[i].bytes));
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:i}", "name", part->name, "device_bytes",
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:i}", "name", part->name, "device_bytes",
                      (json_int_t)part->device_bytes, "imported_bytes",
                      (json_int_t)part->imported_bytes, "float_bytes", (json_int_t)part->float_bytes,
-                     "weight_bytes", formats, "activation_bytes",
+                     "weight_bytes", formats, "lora_bytes", (json_int_t)part->lora_bytes,
+                     "activation_bytes",
                      (json_int_t)part->activation_bytes, "dispatches", (int)part->dispatches);
 }
 

@@ -129,7 +129,7 @@ static bool open_model(session *s, bool several) {
     return status == HT_OK;
 }
 
-static ht_status make_picture(session *s, const gen_job *job) {
+static ht_status make_picture(session *s, const gen_job *job, const gen_loras *loras) {
     const gen_options *o = s->options;
     gen_picture *picture = &s->pictures[s->made];
     picture->prompt = job->prompt;
@@ -139,7 +139,7 @@ static ht_status make_picture(session *s, const gen_job *job) {
     }
     const float eta = (float)o->eta;
     ht_generate_params params = {
-        .prompt = job->prompt,
+        .prompt = loras->prompt,
         .negative_prompt = o->negative_prompt,
         .width = o->width,
         .height = o->height,
@@ -168,9 +168,11 @@ static ht_status make_picture(session *s, const gen_job *job) {
                  job->count);
     }
     ht_callbacks callbacks = {.progress = on_progress, .user = s};
-    ht_image image;
-    ht_status status =
-        ht_pipeline_generate(s->pipeline, &params, &callbacks, &image, &picture->report);
+    ht_image image = {0};
+    ht_status status = ht_pipeline_set_loras(s->pipeline, loras->files, loras->count);
+    if (status == HT_OK) {
+        status = ht_pipeline_generate(s->pipeline, &params, &callbacks, &image, &picture->report);
+    }
     ht_app_progress_clear(&s->progress);
     if (status == HT_OK && *s->stop) {
         status = HT_ERR_CANCELLED;
@@ -198,7 +200,12 @@ static ht_status make_all(session *s, uint64_t seed) {
                        .seed = seed + i,
                        .index = i,
                        .count = count};
-        status = make_picture(s, &job);
+        gen_loras loras;
+        if (!gen_loras_read(s->options, s->log, job.prompt, &loras)) {
+            return HT_ERR_INVALID;
+        }
+        status = make_picture(s, &job, &loras);
+        gen_loras_free(&loras);
     }
     return status;
 }
@@ -223,6 +230,18 @@ static int finish_check(const session *s) {
     return c->bad == 0 && c->nodes > 0 ? EXIT_GOOD : EXIT_FAILED;
 }
 
+// Before anything is opened: are the LoRAs of all prompts there?
+static bool check_loras(session *s) {
+    gen_loras loras;
+    for (size_t i = 0; i < s->prompts.count; ++i) {
+        if (!gen_loras_read(s->options, s->log, s->prompts.lines[i], &loras)) {
+            return false;
+        }
+        gen_loras_free(&loras);
+    }
+    return true;
+}
+
 static int work(session *s) {
     char why[PATH_MAX * 2];
     const gen_options *o = s->options;
@@ -232,7 +251,8 @@ static int work(session *s) {
     uint64_t seed = first_seed(o->seed);
     size_t count = s->prompts.count * o->batch_count;
     gen_job first = {.prompt = s->prompts.lines[0], .seed = seed, .count = count};
-    if (!gen_output_check(o, s->log, &first) || !gen_pictures_read(o, s->log, &s->given) ||
+    if (!gen_output_check(o, s->log, &first) || !check_loras(s) ||
+        !gen_pictures_read(o, s->log, &s->given) ||
         !gen_embeddings_read(o, &s->prompts, s->log, &s->embeddings)) {
         return EXIT_FAILED;
     }

@@ -3,6 +3,7 @@
 #include "model_test.h"
 
 #include "clip.h"
+#include "common/layers.h"
 #include "common/lora_internal.h"
 #include "files.h"
 #include "pixart.h"
@@ -24,7 +25,7 @@ typedef struct changed {
 
 static const float WHOLE[HT_LORA_NETWORKS] = {1, 1, 1};
 
-static void open_sd(ht_context *context, changed *out) {
+static void open_sd_as(ht_context *context, ht_format format, changed *out) {
     ht_weight_map maps[2];
     *out = (changed){.lora = NULL};
     ht_test_must(context, ht_unet_config_read(context, MODELS "tiny-sd/unet", &out->unet));
@@ -34,10 +35,14 @@ static void open_sd(ht_context *context, changed *out) {
     const ht_lora_desc desc = {.maps = {&maps[0], &maps[1]},
                                .levels = out->unet.levels,
                                .layers_per_block = out->unet.layers_per_block,
-                               .format = HT_FORMAT_F32};
+                               .format = format};
     ht_test_must(context, ht_lora_create(context, &desc, &out->lora));
     ht_weight_map_clear(&maps[0]);
     ht_weight_map_clear(&maps[1]);
+}
+
+static void open_sd(ht_context *context, changed *out) {
+    open_sd_as(context, HT_FORMAT_F32, out);
 }
 
 static void add(ht_context *context, changed *c, const char *path, float scale) {
@@ -130,6 +135,7 @@ static void test_text(void **state) {
         add(net.context, &c, files[i], 1);
         const ht_clip_inputs inputs = {.ids = ht_test_net_int_input(&net, "ids"),
                                        .ends = HT_NO_VALUE,
+                                       .extra = HT_NO_VALUE,
                                        .final_norm = true};
         ht_tensor *hidden = ht_test_net_output(
             &net, ht_clip_build(net.graph, &c.clip, net.weights, &inputs).hidden);
@@ -330,11 +336,231 @@ static void test_names(void **state) {
     ht_test_folder_close(&folder);
 }
 
+// ---- beside packed weights
+
+// x [rows, K] times one layer of the UNet in formats of a recipe; free it.
+static float *one_layer(const ht_lora_layers *lora, const char *recipe_path, const char *layer,
+                        const ht_tensor_desc *x, const float *values, uint32_t outputs,
+                        uint32_t kernel) {
+    ht_test_net net;
+    ht_recipe *recipe = NULL;
+    size_t count;
+    ht_test_net_open(&net, HT_TIER_AUTO, MODELS "tiny-sd/unet", "lora_sd", false);
+    ht_test_must(net.context, ht_recipe_open(net.context, recipe_path, &recipe));
+    const ht_nn nn = {.graph = net.graph, .weights = net.weights, .recipe = recipe, .lora = lora};
+    ht_value in = ht_test_net_values(&net, *x, values);
+    ht_tensor *out = ht_test_net_output(
+        &net, kernel > 1 ? ht_nn_conv(&nn, layer, in, outputs, kernel, ht_nn_same_size)
+                         : ht_nn_linear(&nn, layer, in, outputs, NULL));
+    ht_test_net_run(&net);
+    float *got = read_back(&net, out, &count);
+    ht_test_net_close(&net);
+    ht_recipe_destroy(&recipe);
+    return got;
+}
+
+// up (down x) by plain loops; x [h, w, I], a border of zeros around it.
+static float *branch_of(ht_context *context, const ht_lora_layer *layer, const ht_tensor_desc *x,
+                        const float *values) {
+    const uint32_t *d = layer->dims, rank = layer->changes->rank;
+    const int h = (int)x->dims[1], w = (int)x->dims[2], edge = (int)d[2] / 2;
+    float *down = malloc((size_t)rank * d[1] * d[2] * d[3] * sizeof(float));
+    float *up = malloc((size_t)d[0] * rank * sizeof(float));
+    float *out = malloc((size_t)h * (size_t)w * d[0] * sizeof(float));
+    ht_test_must(context, ht_lora_pair(context, layer, layer->changes, down, up, rank));
+    for (int at = 0; at < h * w; ++at) {
+        double *z = calloc(rank, sizeof(*z));
+        for (uint32_t i = 0; i < rank * d[1] * d[2] * d[3]; ++i) {
+            const uint32_t kx = i % d[3], ky = i / d[3] % d[2], c = i / d[3] / d[2] % d[1];
+            const int px = at % w + (int)kx - edge, py = at / w + (int)ky - edge;
+            if (px >= 0 && px < w && py >= 0 && py < h) {
+                z[i / (d[1] * d[2] * d[3])] +=
+                    (double)down[i] * values[(size_t)(py * w + px) * d[1] + c];
+            }
+        }
+        for (uint32_t o = 0; o < d[0]; ++o) {
+            double sum = 0;
+            for (uint32_t r = 0; r < rank; ++r) {
+                sum += up[o * rank + r] * z[r];
+            }
+            out[(size_t)at * d[0] + o] = (float)sum;
+        }
+        free(z);
+    }
+    free(down);
+    free(up);
+    return out;
+}
+
+// What a LoRA adds to a layer is up (down x) of the unpacked x, whatever weights and activations
+// are packed into: rounding to f32 aside, nothing of the formats is in the difference.
+static void test_packed_layer(void **state) {
+    (void)state;
+    static const char *const recipes[] = {"assets/recipes/w8a8.json", "assets/recipes/w4a8.json",
+                                          "assets/recipes/w4a4.json", "assets/recipes/fp16.json"};
+    static const char *const layers[] = {
+        "mid_block.attentions.0.transformer_blocks.0.ff.net.2", "mid_block.resnets.0.conv1"};
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    changed c;
+    open_sd(context, &c);
+    add(context, &c, LORAS "sd_kohya.safetensors", 0.5f);
+    for (size_t i = 0; i < HT_COUNT(recipes) * HT_COUNT(layers); ++i) {
+        const char *recipe = recipes[i / 2], *name = layers[i % 2];
+        char module[HT_LORA_NAME_BYTES];
+        snprintf(module, sizeof(module), "%s", name);
+        for (char *p = module; *p; ++p) {
+            *p = *p == '.' ? '_' : *p;
+        }
+        const ht_lora_layer *layer = ht_lora_layers_find(c.unet.lora, module);
+        assert_non_null(layer);
+        const ht_tensor_desc x = {
+            .format = HT_FORMAT_F32, .rank = 4, .dims = {1, 4, 5, layer->dims[1]}};
+        const size_t n_in = ht_desc_count(&x), n_out = n_in / layer->dims[1] * layer->dims[0];
+        float *values = malloc(n_in * sizeof(float));
+        ht_test_fill_normal(i, values, n_in);
+        float *plain =
+            one_layer(NULL, recipe, name, &x, values, layer->dims[0], layer->dims[2]);
+        float *with =
+            one_layer(c.unet.lora, recipe, name, &x, values, layer->dims[0], layer->dims[2]);
+        float *want = branch_of(context, layer, &x, values);
+        for (size_t v = 0; v < n_out; ++v) {
+            with[v] -= plain[v];
+        }
+        ht_test_assert_close(recipe, with, want, n_out, HT_TEST_NETWORK_BOUND);
+        free(values);
+        free(plain);
+        free(with);
+        free(want);
+    }
+    ht_lora_destroy(&c.lora);
+}
+
+// Half floats as factors: each is off by at most 2^-11 of itself, two of them in a product, however
+// far apart the file's factors are.
+static void test_halves(void **state) {
+    (void)state;
+    size_t count;
+    const char *file = LORAS "sd_kohya.safetensors";
+    float *want = unet_output(HT_TIER_AUTO, "lora_sd", &file, (float[]){1}, 1, &count);
+    ht_test_net net;
+    changed c;
+    ht_test_net_open(&net, HT_TIER_AUTO, MODELS "tiny-sd/unet", "lora_sd", false);
+    open_sd_as(net.context, HT_FORMAT_F16, &c);
+    add(net.context, &c, file, 1);
+    ht_tensor *out = build_unet(&net, &c.unet);
+    ht_test_net_run(&net);
+    float *got = read_back(&net, out, &count);
+    ht_test_assert_close("halves", got, want, count, 2 * HT_TEST_F16_ROUNDING);
+    ht_test_net_close(&net);
+    ht_lora_destroy(&c.lora);
+    free(got);
+    free(want);
+}
+
+// ---- files that do not fit
+
+typedef struct damage {
+    const char *tensor; // part of its name
+    const char *to;     // new part; NULL: left out
+    int what;           // 1: not a number, 2: one more row, 3: huge
+    const char *sentence;
+} damage;
+
+static bool do_damage(written *w, const void *user) {
+    const damage *d = user;
+    if (!strstr(w->name, d->tensor)) {
+        return true;
+    }
+    if (!d->to) {
+        return false;
+    }
+    replace(w->name, d->tensor, d->to);
+    w->values[0] = d->what == 1 ? NAN : d->what == 3 ? 1e38f : w->values[0];
+    if (d->what == 2) {
+        const size_t row = w->count / w->dims[0];
+        w->values = realloc(w->values, (w->count + row) * sizeof(float));
+        memset(w->values + w->count, 0, row * sizeof(float));
+        ++w->dims[0];
+    }
+    return true;
+}
+
+#define Q "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+
+static void test_refusals(void **state) {
+    (void)state;
+    static const damage rows[] = {
+        {Q ".lora_up.weight", NULL, 0, "has no lora_up"},
+        {Q ".lora_down.weight", NULL, 0, "has no lora_down"},
+        {Q ".lora_up.weight", Q ".lora_up.weight", 2, "which does not go with layer"},
+        {Q ".lora_down.weight", Q ".lora_down.weight", 2, "which does not go with layer"},
+        {Q ".lora_up.weight", Q ".lora_up.weight", 1, "is not a number"},
+        {Q ".alpha", Q ".alpha", 1, "is not a number"},
+        {Q ".lora_up.weight", Q ".dora_scale", 0, "is of DoRA"},
+        {Q ".lora_up.weight", Q ".diff", 0, "whole difference"},
+        {Q ".lora_up", "lora_unet_double_blocks_0_img_attn_qkv.lora_up", 0,
+         "'lora_unet_double_blocks_0_img_attn_qkv', which the denoiser of this model does not have "
+         "(416 of 417 tensors match)"},
+        {Q ".lora_up", "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_k.lora_B", 0,
+         "are the same for layer"}};
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_test_folder folder;
+    ht_test_folder_open(&folder);
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        changed c;
+        open_sd(context, &c);
+        const char *path =
+            rewrite(context, &folder, LORAS "sd_kohya.safetensors", do_damage, &rows[i]);
+        ht_status status = ht_lora_add(c.lora, path, WHOLE);
+        if (status == HT_OK) { // values are read when they are needed
+            ht_test_net net;
+            ht_test_net_open(&net, HT_TIER_AUTO, MODELS "tiny-sd/unet", "lora_sd", false);
+            c.unet.lora = ht_lora_of(c.lora, HT_LORA_DENOISER);
+            const ht_nn nn = {.graph = net.graph, .weights = net.weights, .lora = c.unet.lora};
+            (void)ht_nn_linear(&nn, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q",
+                               ht_test_net_values(&net,
+                                                  (ht_tensor_desc){.format = HT_FORMAT_F32,
+                                                                   .rank = 2,
+                                                                   .dims = {1, 16}},
+                                                  (float[16]){0}),
+                               16, NULL);
+            status = ht_graph_finish(net.graph);
+            ht_test_net_close(&net);
+        }
+        const char *message = ht_context_message(context);
+        if (status == HT_OK || !strstr(message, rows[i].sentence) || !strstr(message, path)) {
+            fail_msg("row %zu: '%s'", i, message);
+        }
+        ht_lora_destroy(&c.lora);
+    }
+    ht_test_folder_close(&folder);
+}
+
+static void test_other_models(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {LORAS "pixart.safetensors", "is a LoRA for another model"},
+        {LORAS "xl_kohya.safetensors", "which the denoiser of this model does not have"},
+        {MODELS "tiny-sd/unet/diffusion_pytorch_model.safetensors", "is no LoRA"},
+        {LORAS "none.safetensors", "cannot open"}};
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        changed c;
+        open_sd(context, &c);
+        assert_int_not_equal(ht_lora_add(c.lora, rows[i][0], WHOLE), HT_OK);
+        assert_non_null(strstr(ht_context_message(context), rows[i][1]));
+        assert_non_null(strstr(ht_context_message(context), rows[i][0]));
+        ht_lora_destroy(&c.lora);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unet),    cmocka_unit_test(test_text),
         cmocka_unit_test(test_pixart),  cmocka_unit_test(test_several),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_packed_layer),
+        cmocka_unit_test(test_halves),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_other_models),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
