@@ -155,8 +155,8 @@ static ht_status build_context(ht_pipeline *p) {
     ht_unet_context(g, &p->controlnet.net, p->parts[PART_CONTROL].weights,
                     ht_graph_tensor(g, p->text.embeds), keys, values);
     for (uint32_t i = 0; i < p->control_plan->layers; ++i) {
-        ht_graph_output(g, keys[i], s->keys[i]);
-        ht_graph_output(g, values[i], s->values[i]);
+        ht_graph_output(g, ht_denoise_spread(p, g, keys[i]), s->keys[i]);
+        ht_graph_output(g, ht_denoise_spread(p, g, values[i]), s->values[i]);
     }
     return ht_graph_finish(g);
 }

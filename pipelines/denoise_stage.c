@@ -28,9 +28,23 @@ void ht_denoise_release(ht_pipeline *p) {
     *s = (ht_denoise_stage){0};
 }
 
-// Rows of the time table: one per timestep, or one per timestep and item.
+// Rows of the time table: one per timestep, or one per timestep and text.
 static uint32_t table_rows(const ht_pipeline *p) {
-    return p->denoise.rows * (p->shape.table_per_item ? p->denoise.batch : 1);
+    return p->denoise.rows * (p->shape.table_per_item ? p->text.batch : 1);
+}
+
+ht_value ht_denoise_spread(ht_pipeline *p, ht_graph *g, ht_value items) {
+    int32_t rows[2 * HT_MAX_BATCH];
+    const ht_denoise_stage *s = &p->denoise;
+    for (uint32_t b = 0; b < s->batch; ++b) {
+        rows[b] = (int32_t)(b / s->pictures);
+    }
+    if (s->pictures == 1) {
+        return items;
+    }
+    const ht_tensor_desc desc = {
+        .format = HT_FORMAT_I32, .rank = 1, .dims = {s->batch}, .label = "texts"};
+    return ht_op_embedding(g, items, ht_graph_constant(g, &desc, rows));
 }
 
 static ht_value optional(ht_graph *g, ht_tensor *tensor) {
@@ -121,8 +135,8 @@ static ht_status build_context(ht_pipeline *p) {
     ht_graph *g = s->context_graph;
     p->family->denoiser->context(p, g, ht_graph_tensor(g, p->text.embeds), keys, values);
     for (uint32_t i = 0; i < p->shape.text_layers; ++i) {
-        ht_graph_output(g, keys[i], s->keys[i]);
-        ht_graph_output(g, values[i], s->values[i]);
+        ht_graph_output(g, ht_denoise_spread(p, g, keys[i]), s->keys[i]);
+        ht_graph_output(g, ht_denoise_spread(p, g, values[i]), s->values[i]);
     }
     return ht_graph_finish(g);
 }
@@ -136,7 +150,7 @@ static ht_status write_mask(ht_pipeline *p) {
     }
     for (uint32_t b = 0; b < s->batch; ++b) {
         for (uint32_t i = 0; i < s->length; ++i) {
-            mask[(size_t)b * s->length + i] = i < p->text.tokens[b] ? 0.0f : -10000.0f;
+            mask[(size_t)b * s->length + i] = i < p->text.tokens[b / s->pictures] ? 0.0f : -10000.0f;
         }
     }
     ht_status status = ht_tensor_write_f32(s->mask, mask, count);
@@ -245,7 +259,8 @@ static ht_status build_step(ht_pipeline *p) {
 static ht_status make_tensors(ht_run *run, uint32_t count) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
-    s->batch = p->text.batch;
+    s->pictures = run->count;
+    s->batch = p->text.batch * run->count;
     s->length = p->text.length;
     s->rows = count;
     s->height = run->latent_height;
@@ -262,7 +277,8 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_part_open(p, PART_DENOISER);
     run->timesteps = timesteps;
-    bool same = s->batch == p->text.batch && s->length == p->text.length && s->rows == count &&
+    bool same = s->pictures == run->count && s->batch == p->text.batch * run->count &&
+                s->length == p->text.length && s->rows == count &&
                 s->height == run->latent_height && s->width == run->latent_width &&
                 ht_control_same(run);
     if (status == HT_OK && !same) {
@@ -285,6 +301,11 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     }
     if (status == HT_OK) {
         ht_part_account(p, PART_DENOISER, s->step_graph, run->report);
+        const ht_part_report *part = &run->report->parts[PART_DENOISER];
+        ht_log(p->context, HT_LOG_INFO,
+               "a step of %u picture%s of %u x %u: %.0f MiB of weights, %.0f MiB of activations",
+               run->count, run->count > 1 ? "s" : "", run->width, run->height,
+               (double)part->device_bytes / (1 << 20), (double)part->activation_bytes / (1 << 20));
     } else {
         ht_denoise_release(p);
     }
@@ -292,9 +313,13 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
 }
 
 static ht_status write_step(ht_pipeline *p, uint32_t step) {
-    uint32_t items = p->shape.table_per_item ? p->denoise.batch : 1;
-    int32_t rows[2] = {(int32_t)(step * items), (int32_t)(step * items + 1)};
-    return ht_tensor_write(p->denoise.step, rows, items * sizeof(*rows));
+    const ht_denoise_stage *s = &p->denoise;
+    uint32_t items = p->shape.table_per_item ? s->batch : 1;
+    int32_t rows[2 * HT_MAX_BATCH];
+    for (uint32_t b = 0; b < items; ++b) {
+        rows[b] = (int32_t)(items > 1 ? step * p->text.batch + b / s->pictures : step);
+    }
+    return ht_tensor_write(s->step, rows, items * sizeof(*rows));
 }
 
 // planes [count, positions] -> some channels of pixels [positions, channels]
@@ -307,17 +332,49 @@ static void put_planes(const float *planes, uint32_t count, size_t positions, ui
     }
 }
 
-ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, float *prediction) {
+// Inputs of all pictures, for each text, into the latent's tensor.
+static ht_status write_latents(ht_run *run, const float *inputs) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
-    uint32_t in = p->shape.in_channels, out = p->shape.out_channels;
-    uint32_t latent = p->vae.config.latent_channels;
+    uint32_t in = p->shape.in_channels, latent = p->vae.config.latent_channels;
     size_t positions = (size_t)s->height * s->width, item = positions * in;
     for (uint32_t b = 0; b < s->batch; ++b) {
-        put_planes(input, latent, positions, in, s->host + b * item);
-        put_planes(run->inpaint.beside, in - latent, positions, in, s->host + b * item + latent);
+        uint32_t i = b % s->pictures;
+        float *pixels = s->host + b * item;
+        put_planes(inputs + i * run->latent_count, latent, positions, in, pixels);
+        put_planes(run->items[i].inpaint.beside, in - latent, positions, in, pixels + latent);
     }
-    ht_status status = ht_tensor_write_f32(s->latent, s->host, s->batch * item);
+    return ht_tensor_write_f32(s->latent, s->host, s->batch * item);
+}
+
+// Guided predictions of all pictures, from s->host.
+static void take_predictions(ht_run *run, float *predictions) {
+    ht_pipeline *p = run->pipeline;
+    ht_denoise_stage *s = &p->denoise;
+    uint32_t out = p->shape.out_channels, latent = p->vae.config.latent_channels;
+    size_t positions = (size_t)s->height * s->width, item = positions * out;
+    for (uint32_t i = 0; i < s->pictures; ++i) {
+        float *pixels = s->host + i * item;
+        if (s->batch > s->pictures) { // the negative prompts first
+            const float *positive = pixels + s->pictures * item;
+            ht_guidance(pixels, positive, run->cfg_scale, item, pixels);
+            ht_guidance_rescale(positive, run->params->cfg_rescale, item, pixels);
+        }
+        // Of a model that learned the variance too, the first channels are the prediction.
+        float *planes = predictions + i * run->latent_count;
+        for (uint32_t c = 0; c < latent; ++c) {
+            for (size_t j = 0; j < positions; ++j) {
+                planes[c * positions + j] = pixels[j * out + c];
+            }
+        }
+    }
+}
+
+ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *inputs, float *predictions) {
+    ht_pipeline *p = run->pipeline;
+    ht_denoise_stage *s = &p->denoise;
+    size_t positions = (size_t)s->height * s->width;
+    ht_status status = write_latents(run, inputs);
     if (status == HT_OK) {
         status = write_step(p, step);
     }
@@ -329,24 +386,14 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, flo
                                       .step = step,
                                       .steps = s->rows,
                                       .timestep = run->timesteps[step]};
-        status = run_graph(p, s->step_graph, step == 0, &place);
+        status = run_graph(p, s->step_graph, step == run->first, &place);
     }
     if (status == HT_OK) {
-        status = ht_tensor_read_f32(s->prediction, s->host, s->batch * positions * out);
+        status = ht_tensor_read_f32(s->prediction, s->host,
+                                    s->batch * positions * p->shape.out_channels);
     }
-    if (status != HT_OK) {
-        return status;
+    if (status == HT_OK) {
+        take_predictions(run, predictions);
     }
-    if (s->batch == 2) { // the negative prompt first
-        const float *positive = s->host + positions * out;
-        ht_guidance(s->host, positive, run->cfg_scale, positions * out, s->host);
-        ht_guidance_rescale(positive, run->params->cfg_rescale, positions * out, s->host);
-    }
-    // Of a model that learned the variance too, the first channels are the prediction.
-    for (uint32_t c = 0; c < latent; ++c) {
-        for (size_t i = 0; i < positions; ++i) {
-            prediction[c * positions + i] = s->host[i * out + c];
-        }
-    }
-    return HT_OK;
+    return status;
 }

@@ -36,8 +36,8 @@ ht_status ht_inpaint_check(ht_run *run) {
     return HT_OK;
 }
 
-void ht_inpaint_clear(ht_run *run) {
-    ht_inpaint *s = &run->inpaint;
+void ht_inpaint_clear(ht_run *run, ht_item *item) {
+    ht_inpaint *s = &item->inpaint;
     ht_context *context = run->pipeline->context;
     ht_free(context, s->beside);
     ht_free(context, s->pixels);
@@ -52,8 +52,7 @@ static bool is_repainted(const uint8_t *rgb) {
 }
 
 // Picture and mask at the run's size; the mask's first byte per pixel becomes 255 or 0.
-static ht_status resize(ht_run *run) {
-    ht_inpaint *s = &run->inpaint;
+static ht_status resize(ht_run *run, ht_inpaint *s) {
     ht_context *context = run->pipeline->context;
     size_t latent = run->latent_count, pixels = (size_t)run->width * run->height;
     size_t positions = (size_t)run->latent_height * run->latent_width;
@@ -89,59 +88,59 @@ static ht_status resize(ht_run *run) {
 }
 
 // The picture's latent, the noise, and the latent of what is kept, drawn in this order.
-static ht_status encode(ht_run *run, bool picture) {
-    ht_inpaint *s = &run->inpaint;
+static ht_status encode(ht_run *run, ht_item *item, bool picture) {
+    ht_inpaint *s = &item->inpaint;
     size_t positions = (size_t)run->latent_height * run->latent_width;
     float *kept = s->beside + positions;
     ht_image_to_floats(&s->picture, s->pixels);
-    ht_status status = picture ? ht_vae_stage_encode(run, s->pixels, s->clean) : HT_OK;
-    ht_random_normal(&run->random, s->noise, run->latent_count);
+    ht_status status = picture ? ht_vae_stage_encode(run, &item->random, s->pixels, s->clean) : HT_OK;
+    ht_random_normal(&item->random, s->noise, run->latent_count);
     if (status != HT_OK) {
         return status;
     }
     if (!takes_mask(run->pipeline)) { // diffusers encodes it all the same, and draws
-        ht_random_normal(&run->random, kept, run->latent_count);
+        ht_random_normal(&item->random, kept, run->latent_count);
         return HT_OK;
     }
     for (size_t i = 0; i < (size_t)run->width * run->height * 3; ++i) {
         s->pixels[i] = s->mask.rgb[i / 3 * 3] ? 0.0f : s->pixels[i];
     }
-    return ht_vae_stage_encode(run, s->pixels, kept);
+    return ht_vae_stage_encode(run, &item->random, s->pixels, kept);
 }
 
-ht_status ht_inpaint_start(ht_run *run, const ht_sampler *sampler, uint32_t first) {
-    ht_inpaint *s = &run->inpaint;
+ht_status ht_inpaint_start(ht_run *run, ht_item *item, uint32_t first) {
+    ht_inpaint *s = &item->inpaint;
     bool all_noise = run->params->strength >= 1 && first == 0;
-    ht_status status = resize(run);
+    ht_status status = resize(run, s);
     if (status == HT_OK) {
-        status = encode(run, !takes_mask(run->pipeline) || !all_noise);
+        status = encode(run, item, !takes_mask(run->pipeline) || !all_noise);
     }
     if (status != HT_OK) {
         return status;
     }
     const float *from = all_noise ? s->noise : s->clean;
-    float scale = all_noise ? ht_sampler_initial_scale(sampler) : 1;
+    float scale = all_noise ? ht_sampler_initial_scale(item->sampler) : 1;
     for (size_t i = 0; i < run->latent_count; ++i) {
-        run->latent[i] = scale * from[i];
+        item->latent[i] = scale * from[i];
     }
     if (!all_noise && first < run->steps) {
-        ht_sampler_add_noise(sampler, first, s->noise, run->latent);
+        ht_sampler_add_noise(item->sampler, first, s->noise, item->latent);
     }
     return HT_OK;
 }
 
-void ht_inpaint_step(ht_run *run, const ht_sampler *sampler, uint32_t next, float *work) {
-    const ht_inpaint *s = &run->inpaint;
+void ht_inpaint_step(ht_run *run, ht_item *item, uint32_t next, float *work) {
+    const ht_inpaint *s = &item->inpaint;
     size_t positions = (size_t)run->latent_height * run->latent_width;
     if (!run->params->mask || takes_mask(run->pipeline)) {
         return;
     }
     memcpy(work, s->clean, run->latent_count * sizeof(*work));
     if (next < run->steps) {
-        ht_sampler_add_noise(sampler, next, s->noise, work);
+        ht_sampler_add_noise(item->sampler, next, s->noise, work);
     }
     for (size_t i = 0; i < run->latent_count; ++i) {
-        run->latent[i] = s->beside[i % positions] > 0 ? run->latent[i] : work[i];
+        item->latent[i] = s->beside[i % positions] > 0 ? item->latent[i] : work[i];
     }
 }
 
@@ -164,8 +163,8 @@ static void average(ht_image *mask, uint32_t radius, bool down) {
     }
 }
 
-void ht_inpaint_paste(ht_run *run, ht_image *image) {
-    ht_inpaint *s = &run->inpaint;
+void ht_inpaint_paste(ht_run *run, ht_item *item, ht_image *image) {
+    ht_inpaint *s = &item->inpaint;
     const ht_generate_params *params = run->params;
     if (!params->mask || params->no_paste) {
         return;

@@ -58,7 +58,30 @@ typedef struct ht_pipeline_options {
     void *progress_user;
 } ht_pipeline_options;
 
-enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384, HT_MAX_MASK_BLUR = 256 };
+enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384, HT_MAX_MASK_BLUR = 256, HT_MAX_BATCH = 16 };
+
+// How the second pass gets its larger start: from the latent, or from the decoded picture.
+typedef enum ht_upscaler {
+    HT_UPSCALE_LATENT, // bilinear
+    HT_UPSCALE_LATENT_NEAREST,
+    HT_UPSCALE_LANCZOS,
+    HT_UPSCALE_BICUBIC,
+    HT_UPSCALERS,
+} ht_upscaler;
+// Names for --hires-upscaler, and as A1111 writes them.
+HT_API const char *ht_upscaler_name(ht_upscaler upscaler);
+HT_API const char *ht_upscaler_label(ht_upscaler upscaler);
+// By either, whatever the case. False when there is none of that name.
+HT_API bool ht_upscaler_find(const char *name, ht_upscaler *out);
+
+// A second pass over the enlarged picture, which networks draw better than a large one at once.
+typedef struct ht_hires {
+    float scale;            // 0: as width and height say
+    uint32_t width, height; // with scale 0; 0: as the other edge and the first size say; both 0: none
+    uint32_t steps;         // of the second pass's schedule; 0: as many as the first's
+    float strength;         // of the change, 0..1
+    ht_upscaler upscaler;
+} ht_hires;
 
 // What a model is and what it likes.
 typedef struct ht_pipeline_info {
@@ -80,6 +103,8 @@ typedef struct ht_generate_params {
     uint32_t steps;              // 0: the model's
     float cfg_scale;             // negative: the model's; at most 1: no guidance
     uint64_t seed;
+    uint32_t batch; // pictures at once, of seed, seed + 1, ..; 0: one
+    ht_hires hires;
     float cfg_rescale;                // share of the guided prediction that gets the deviation of
                                       // the unguided one, 0..1 (Lin et al. 2023)
     const char *sampler, *schedule;   // NULL: the model's
@@ -101,6 +126,7 @@ typedef struct ht_generate_params {
     ((ht_generate_params){.cfg_scale = -1.0f,                                                      \
                           .strength = 0.75f,                                                       \
                           .mask_blur = 4,                                                          \
+                          .hires = {.strength = 0.5f},                                             \
                           .control_strength = 1,                                                   \
                           .control_end = 1})
 
@@ -118,14 +144,14 @@ typedef struct ht_progress {
     ht_phase phase;
     uint32_t step, steps;    // done and to do; steps is 0 in phases without
     double seconds;          // of this phase so far
-    const ht_image *preview; // of the step just done, when one was asked for
+    const ht_image *preview; // of the step just done, when one was asked for; a batch's first
 } ht_progress;
 
 // Called at the start of each phase and after each step; false cancels (HT_ERR_CANCELLED).
 typedef struct ht_callbacks {
     bool (*progress)(void *user, const ht_progress *progress);
     void *user;
-    // The clean latent before it is decoded, dims [channels, height, width]; valid during the call.
+    // Each clean latent before it is decoded, dims [channels, height, width]; valid during the call.
     void (*latent)(void *user, const float *values, const uint32_t dims[3]); // may be NULL
 } ht_callbacks;
 
@@ -158,6 +184,8 @@ typedef struct ht_report {
                              // picture fewer than asked for
     double step_seconds[HT_MAX_STEPS];
     uint32_t width, height;
+    uint32_t first_width, first_height, first_steps; // of the first pass, when there are two, else 0
+    uint32_t batch;                                  // pictures that the times are of
     float cfg_scale;
     uint32_t prompt_tokens;
     char sampler[32], sampler_label[32], schedule[32];
@@ -195,9 +223,10 @@ HT_API ht_status ht_pipeline_set_loras(ht_pipeline *pipeline, const ht_lora_file
 // cannot work, with the memory they would need.
 HT_API ht_status ht_pipeline_size(ht_pipeline *pipeline, uint32_t *width, uint32_t *height);
 
-// One picture. On success *image is the caller's to clear, and *report (may be NULL) is filled.
+// One picture, or params->batch of them: `images` has as many elements. On success they are the
+// caller's to clear, and *report (may be NULL) is filled.
 HT_API ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,
-                                      const ht_callbacks *callbacks, ht_image *image,
+                                      const ht_callbacks *callbacks, ht_image *images,
                                       ht_report *report);
 
 #ifdef __cplusplus

@@ -53,11 +53,11 @@ typedef struct ht_text_stage {
 
 // Everything of the denoising loop, per shape.
 typedef struct ht_denoise_stage {
-    uint32_t batch, length, rows, height, width; // length: of the text; rows: timesteps
+    uint32_t pictures, batch, length, rows, height, width; // length: of the text; rows: timesteps
     ht_graph *time_graph, *context_graph, *step_graph;
     ht_tensor *timesteps, *extras[HT_TIME_EXTRAS], *table;
     ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
-    ht_tensor *mask; // [B, T] of the cross-attention, or NULL
+    ht_tensor *mask; // [B, T] of the cross-attention, or NULL; B: all negatives, then all positives
     ht_tensor *latent, *step, *prediction;
     float *host; // pixels of the batch, both ways
     bool context_ready;
@@ -220,24 +220,35 @@ typedef struct ht_inpaint {
     ht_image picture, mask; // of the run's size
 } ht_inpaint;
 
+// One picture of a run.
+typedef struct ht_item {
+    uint64_t seed;
+    ht_random random;
+    ht_sampler *sampler; // of the pass that runs
+    float *latent;       // [C, h, w]
+    ht_inpaint inpaint;
+} ht_item;
+
 // What a run carries along.
 typedef struct ht_run {
     ht_pipeline *pipeline;
     const ht_generate_params *params;
     const ht_callbacks *callbacks;
     ht_report *report;
-    ht_random random;
+    ht_item items[HT_MAX_BATCH];
+    uint32_t count; // of items
     ht_phase phase;
     double start, phase_start;
     uint32_t width, height; // pixels
     uint32_t latent_height, latent_width;
     size_t latent_count;   // values of one latent
-    uint32_t steps, first; // of the schedule; where it is entered
+    uint32_t steps, first; // of the pass's schedule; where it is entered
     float cfg_scale;
-    bool guided;   // two predictions per step
+    bool guided;            // two predictions per step
+    bool enlarged;          // in the second pass: it starts from the latents that are there
     const float *timesteps; // of the sampler, while it denoises
-    float *latent; // [C, h, w]
-    ht_inpaint inpaint;
+    float *latents;         // [count, C, h, w], those of the items
+    float *work;            // [2 count + 1, C, h, w]
 } ht_run;
 
 // Family, configurations and schedule of a model in one file (single_file.c).
@@ -249,7 +260,7 @@ double ht_seconds(void);
 // "folder/name" in memory of the context, or NULL.
 char *ht_path_join(ht_context *context, const char *folder, const char *name);
 
-// text_to_image.c: the parts of ht_pipeline_generate. sample leaves the clean latent in run->latent;
+// text_to_image.c: the parts of ht_pipeline_generate. sample leaves the clean latents in the items;
 // end belongs to every begin.
 void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
                   const ht_callbacks *callbacks, ht_report *report);
@@ -296,20 +307,31 @@ ht_status ht_text_resize(ht_pipeline *p, uint32_t batch, uint32_t length);
 void ht_text_destroy_graph(ht_text_stage *s);
 ht_status ht_text_report_cut(ht_run *run, const char *left_out, size_t count, size_t room);
 
+// hires.c: the second pass's size; does it fit the rest?
+ht_status ht_hires_check(ht_run *run, uint32_t *width, uint32_t *height);
+// The items' latents, enlarged to this size, which becomes the run's.
+ht_status ht_hires_enlarge(ht_run *run, uint32_t width, uint32_t height);
+
+// text_to_image.c: latents and work for the run's size; those there were are released.
+ht_status ht_run_resize(ht_run *run, uint32_t width, uint32_t height);
+ht_status ht_run_decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_image *image);
+
 // inpaint.c: does the mask fit picture and model?
 ht_status ht_inpaint_check(ht_run *run);
-// Encode picture and mask, and put into run->latent what step `first` starts from.
-ht_status ht_inpaint_start(ht_run *run, const ht_sampler *sampler, uint32_t first);
+// Encode picture and mask, and put into the item's latent what step `first` starts from.
+ht_status ht_inpaint_start(ht_run *run, ht_item *item, uint32_t first);
 // Before step `next`: around the mask the picture, noised to that level. `work` holds a latent.
-void ht_inpaint_step(ht_run *run, const ht_sampler *sampler, uint32_t next, float *work);
+void ht_inpaint_step(ht_run *run, ht_item *item, uint32_t next, float *work);
 // Around the mask the picture as it was.
-void ht_inpaint_paste(ht_run *run, ht_image *image);
-void ht_inpaint_clear(ht_run *run);
+void ht_inpaint_paste(ht_run *run, ht_item *item, ht_image *image);
+void ht_inpaint_clear(ht_run *run, ht_item *item);
 
 // denoise_stage.c
 ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count);
-// input [C, h, w] -> prediction [C, h, w], guided
-ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *input, float *prediction);
+// inputs [count, C, h, w] -> predictions [count, C, h, w], guided
+ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *inputs, float *predictions);
+// Items [B, ..] of a value, each for every picture of the batch: [B * pictures, ..].
+ht_value ht_denoise_spread(ht_pipeline *p, ht_graph *g, ht_value items);
 void ht_denoise_release(ht_pipeline *p);
 
 // control_stage.c: configuration of the ControlNet, when there is one, and does it fit?
@@ -334,7 +356,7 @@ ht_status ht_vae_open(ht_pipeline *p, const char *folder);
 // vae_stage.c: latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
 ht_status ht_vae_stage_decode(ht_run *run, ht_vae_stage *stage, const float *latent, float *pixels);
 // pixels [H, W, 3] in -1..1 -> latent, drawn from its distribution
-ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent);
+ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixels, float *latent);
 // Can the VAE encode pictures?
 ht_status ht_vae_stage_check(ht_pipeline *p);
 void ht_vae_stage_release(ht_vae_stage *stage);

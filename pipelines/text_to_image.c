@@ -1,8 +1,10 @@
-// One picture: check, encode the text, schedule and noise, denoise, decode.
+// One picture, or several at once: check, encode the text, schedule and noise, denoise (twice with
+// a second pass), decode.
 #include "pipeline_internal.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t height) {
     uint64_t factor = ht_vae_factor(&p->vae.config), tile = p->vae.config.sample_size / factor;
@@ -38,6 +40,22 @@ ht_status ht_pipeline_size(ht_pipeline *p, uint32_t *width, uint32_t *height) {
     return HT_OK;
 }
 
+// Does a step of all pictures of the batch fit?
+static ht_status check_batch(ht_run *run, uint32_t width, uint32_t height) {
+    ht_pipeline *p = run->pipeline;
+    uint64_t limit = p->options.max_device_bytes, factor = ht_vae_factor(&p->vae.config);
+    limit = limit ? limit : ht_context_device(p->context)->memory_bytes;
+    uint64_t one = p->family->denoiser->bytes(p, height / factor, width / factor);
+    if (run->count > 1 && one * run->count > limit) {
+        return ht_fail(p->context, HT_ERR_INVALID,
+                       "%u pictures of %u x %u pixels at once would need about %.0f MiB of device "
+                       "memory, of %.0f MiB; %.0f MiB are for one",
+                       run->count, width, height, (double)(one * run->count) / (1 << 20),
+                       (double)limit / (1 << 20), (double)one / (1 << 20));
+    }
+    return HT_OK;
+}
+
 static ht_status check(ht_run *run) {
     ht_pipeline *p = run->pipeline;
     const ht_generate_params *params = run->params;
@@ -65,6 +83,10 @@ static ht_status check(ht_run *run) {
         return ht_fail(p->context, HT_ERR_INVALID, "strength %g, expected 0 to 1",
                        params->strength);
     }
+    if (params->batch > HT_MAX_BATCH) {
+        return ht_fail(p->context, HT_ERR_INVALID, "%u pictures at once, expected 1 to %d",
+                       params->batch, HT_MAX_BATCH);
+    }
     ht_status status = params->init ? ht_vae_stage_check(p) : HT_OK;
     if (status == HT_OK) {
         status = ht_inpaint_check(run);
@@ -75,14 +97,33 @@ static ht_status check(ht_run *run) {
     if (status == HT_OK) {
         status = ht_pipeline_size(p, &run->width, &run->height);
     }
-    uint32_t factor = ht_vae_factor(&p->vae.config);
-    run->latent_height = run->height / factor;
-    run->latent_width = run->width / factor;
-    run->latent_count = (size_t)p->vae.config.latent_channels * run->latent_height * run->latent_width;
-    return status;
+    return status == HT_OK ? check_batch(run, run->width, run->height) : status;
 }
 
-static ht_status make_sampler(ht_run *run, ht_sampler **out) {
+ht_status ht_run_resize(ht_run *run, uint32_t width, uint32_t height) {
+    ht_pipeline *p = run->pipeline;
+    uint32_t factor = ht_vae_factor(&p->vae.config);
+    run->width = width;
+    run->height = height;
+    run->latent_height = height / factor;
+    run->latent_width = width / factor;
+    run->latent_count =
+        (size_t)p->vae.config.latent_channels * run->latent_height * run->latent_width;
+    ht_free(p->context, run->latents);
+    run->latents =
+        ht_alloc(p->context, (3 * run->count + 1) * run->latent_count * sizeof(*run->latents));
+    if (!run->latents) {
+        return HT_ERR_NO_MEMORY;
+    }
+    run->work = run->latents + run->count * run->latent_count;
+    for (uint32_t i = 0; i < run->count; ++i) {
+        run->items[i].latent = run->latents + i * run->latent_count;
+    }
+    return HT_OK;
+}
+
+// A sampler for each item: they draw from generators of their own.
+static ht_status make_samplers(ht_run *run, uint32_t steps) {
     ht_pipeline *p = run->pipeline;
     ht_sampler_config config = p->sampler;
     ht_status status =
@@ -98,26 +139,28 @@ static ht_status make_sampler(ht_run *run, ht_sampler **out) {
     snprintf(report->sampler_label, sizeof(report->sampler_label), "%s",
              ht_sampler_label(config.kind));
     snprintf(report->schedule, sizeof(report->schedule), "%s", ht_schedule_name(&config));
-    ht_sampler_desc desc = {.config = &config,
-                            .steps = run->steps,
-                            .count = run->latent_count,
-                            .image_tokens =
-                                run->latent_height * run->latent_width / p->shape.token_area,
-                            .random = &run->random};
-    status = ht_sampler_create(p->context, &desc, out);
-    if (status == HT_OK && ht_sampler_steps(*out) > HT_MAX_STEPS) {
-        status = ht_fail(p->context, HT_ERR_INVALID,
-                         "%u steps take sampler %s %u evaluations; at most %d are possible",
-                         run->steps, report->sampler, ht_sampler_steps(*out), HT_MAX_STEPS);
+    for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
+        ht_sampler_desc desc = {.config = &config,
+                                .steps = steps,
+                                .count = run->latent_count,
+                                .image_tokens =
+                                    run->latent_height * run->latent_width / p->shape.token_area,
+                                .random = &run->items[i].random};
+        ht_sampler_destroy(&run->items[i].sampler);
+        status = ht_sampler_create(p->context, &desc, &run->items[i].sampler);
     }
     if (status == HT_OK) {
-        report->schedule_steps = run->steps;
-        run->steps = ht_sampler_steps(*out);
+        run->steps = ht_sampler_steps(run->items[0].sampler);
+    }
+    if (status == HT_OK && run->steps + report->steps > HT_MAX_STEPS) {
+        status = ht_fail(p->context, HT_ERR_INVALID,
+                         "%u steps take sampler %s %u evaluations; at most %d are possible", steps,
+                         report->sampler, run->steps + report->steps, HT_MAX_STEPS);
     }
     return status;
 }
 
-// The initial picture at the run's size, as a latent.
+// The initial picture at the run's size, as a latent of each item.
 static ht_status encode_picture(ht_run *run) {
     ht_context *context = run->pipeline->context;
     ht_image resized;
@@ -129,42 +172,68 @@ static ht_status encode_picture(ht_run *run) {
     }
     if (status == HT_OK) {
         ht_image_to_floats(&resized, pixels);
-        status = ht_vae_stage_encode(run, pixels, run->latent);
+    }
+    for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
+        ht_item *item = &run->items[i];
+        status = ht_vae_stage_encode(run, &item->random, pixels, item->latent);
     }
     ht_image_clear(context, &resized);
     ht_free(context, pixels);
     return status;
 }
 
-// What step `first` starts from, made of the initial picture.
-static ht_status start_picture(ht_run *run, const ht_sampler *sampler, float *noise,
-                               uint32_t first) {
-    if (run->params->mask) {
-        return ht_inpaint_start(run, sampler, first);
+// Noise the items' latents to where step `first` starts.
+static void add_noise(ht_run *run, uint32_t first) {
+    for (uint32_t i = 0; i < run->count && first < run->steps; ++i) {
+        ht_item *item = &run->items[i];
+        ht_random_normal(&item->random, run->work, run->latent_count);
+        ht_sampler_add_noise(item->sampler, first, run->work, item->latent);
     }
-    ht_status status = encode_picture(run);
-    if (status == HT_OK && first < run->steps) {
-        ht_random_normal(&run->random, noise, run->latent_count);
-        ht_sampler_add_noise(sampler, first, noise, run->latent);
+}
+
+// What step `first` starts from, made of the initial picture.
+static ht_status start_picture(ht_run *run, uint32_t first) {
+    ht_status status = HT_OK;
+    if (!run->params->mask) {
+        status = encode_picture(run);
+        if (status == HT_OK) {
+            add_noise(run, first);
+        }
+        return status;
+    }
+    for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
+        status = ht_inpaint_start(run, &run->items[i], first);
     }
     return status;
 }
 
-// Noise, or a noised picture; *first is where the schedule is entered.
-static ht_status start(ht_run *run, const ht_sampler *sampler, float *noise, uint32_t *first) {
-    *first = 0;
+static void start_noise(ht_item *item, size_t count) {
+    float scale = ht_sampler_initial_scale(item->sampler);
+    ht_random_normal(&item->random, item->latent, count);
+    for (size_t i = 0; i < count; ++i) {
+        item->latent[i] *= scale;
+    }
+}
+
+// Noise, or a noised picture; run->first is where the schedule is entered.
+static ht_status start(ht_run *run) {
+    const ht_sampler *sampler = run->items[0].sampler;
+    run->first = 0;
+    if (run->enlarged) {
+        run->first = ht_sampler_first(sampler, run->params->hires.strength);
+        add_noise(run, run->first);
+        return HT_OK;
+    }
     if (!run->params->init) {
-        float scale = ht_sampler_initial_scale(sampler);
-        ht_random_normal(&run->random, run->latent, run->latent_count);
-        for (size_t i = 0; i < run->latent_count; ++i) {
-            run->latent[i] *= scale;
+        for (uint32_t i = 0; i < run->count; ++i) {
+            start_noise(&run->items[i], run->latent_count);
         }
         return HT_OK;
     }
-    *first = ht_sampler_first(sampler, run->params->strength);
+    run->first = ht_sampler_first(sampler, run->params->strength);
     ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
     if (status == HT_OK) {
-        status = start_picture(run, sampler, noise, *first);
+        status = start_picture(run, run->first);
     }
     if (!run->pipeline->options.keep_loaded) {
         ht_vae_stage_release(&run->pipeline->vae);
@@ -209,7 +278,7 @@ static ht_status decode_pixels(ht_run *run, ht_vae_stage *vae, const float *late
                    vae->activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
 }
 
-static ht_status decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_image *image) {
+ht_status ht_run_decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_image *image) {
     ht_context *context = run->pipeline->context;
     size_t count = (size_t)run->width * run->height * 3;
     float *pixels = ht_alloc(context, count * sizeof(*pixels));
@@ -224,69 +293,79 @@ static ht_status decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_
     return status;
 }
 
-// The clean picture this step amounts to.
-static ht_status show_preview(ht_run *run, const ht_sampler *sampler, uint32_t step,
-                              const float *prediction, float *clean, ht_image *image) {
+// The clean picture this step amounts to, of the first item.
+static ht_status show_preview(ht_run *run, uint32_t step, const float *prediction, float *clean,
+                              ht_image *image) {
+    ht_pipeline *p = run->pipeline;
     uint32_t every = run->params->preview_every;
     *image = (ht_image){0};
     if (every == 0 || (step + 1) % every != 0) {
         return HT_OK;
     }
-    ht_pipeline *p = run->pipeline;
-    ht_sampler_denoised(sampler, step, run->latent, prediction, clean);
-    return decode(run, p->parts[PART_PREVIEW].name ? &p->preview : &p->vae, clean, image);
+    ht_sampler_denoised(run->items[0].sampler, step, run->items[0].latent, prediction, clean);
+    return ht_run_decode(run, p->parts[PART_PREVIEW].name ? &p->preview : &p->vae, clean, image);
 }
 
-// `work` holds three latents.
-static ht_status loop(ht_run *run, ht_sampler *sampler, uint32_t first, float *work) {
-    float *input = work, *prediction = work + run->latent_count;
-    float *clean = prediction + run->latent_count;
-    uint32_t count = run->steps - first;
+static ht_status check_finite(ht_run *run) {
+    float low, high;
+    if (all_finite(run->latents, run->count * run->latent_count, &low, &high)) {
+        return HT_OK;
+    }
+    return ht_fail(run->pipeline->context, HT_ERR_UNSUPPORTED,
+                   "the denoiser gave values that are not numbers%s",
+                   run->pipeline->activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
+}
+
+static ht_status loop(ht_run *run) {
+    float *inputs = run->work, *predictions = inputs + run->count * run->latent_count;
+    float *clean = predictions + run->count * run->latent_count;
+    uint32_t count = run->steps - run->first, before = run->report->steps;
     ht_status status = HT_OK;
-    for (uint32_t i = first; i < run->steps && status == HT_OK; ++i) {
+    for (uint32_t s = run->first; s < run->steps && status == HT_OK; ++s) {
         double began = ht_seconds();
         ht_image preview = {0};
-        ht_sampler_input(sampler, i, run->latent, input);
-        status = ht_denoise_predict(run, i, input, prediction);
+        for (uint32_t i = 0; i < run->count; ++i) {
+            ht_sampler_input(run->items[i].sampler, s, run->items[i].latent,
+                             inputs + i * run->latent_count);
+        }
+        status = ht_denoise_predict(run, s, inputs, predictions);
         if (status == HT_OK) {
-            status = show_preview(run, sampler, i, prediction, clean, &preview);
+            status = show_preview(run, s, predictions, clean, &preview);
+        }
+        for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
+            ht_item *item = &run->items[i];
+            ht_sampler_step(item->sampler, s, predictions + i * run->latent_count, item->latent);
+            ht_inpaint_step(run, item, s + 1, clean);
         }
         if (status == HT_OK) {
-            ht_sampler_step(sampler, i, prediction, run->latent);
-            ht_inpaint_step(run, sampler, i + 1, input);
-            run->report->step_seconds[i - first] = ht_seconds() - began;
-            run->report->steps = i - first + 1;
-            status = ht_run_step(run, i - first + 1, count, preview.rgb ? &preview : NULL);
+            uint32_t done = s - run->first + 1;
+            run->report->step_seconds[before + done - 1] = ht_seconds() - began;
+            run->report->steps = before + done;
+            status = ht_run_step(run, done, count, preview.rgb ? &preview : NULL);
         }
         ht_image_clear(run->pipeline->context, &preview);
     }
-    float low, high;
-    if (status == HT_OK && !all_finite(run->latent, run->latent_count, &low, &high)) {
-        status = ht_fail(run->pipeline->context, HT_ERR_UNSUPPORTED,
-                         "the denoiser gave values that are not numbers%s",
-                         run->pipeline->activations == HT_FORMAT_F16 ? "; f32 has more range" : "");
-    }
-    return status;
+    return status == HT_OK ? check_finite(run) : status;
 }
 
-static ht_status denoise(ht_run *run, ht_sampler *sampler, float *work) {
+// One pass; `last`: the denoiser is not needed behind it.
+static ht_status denoise(ht_run *run, bool last) {
     ht_pipeline *p = run->pipeline;
-    uint32_t first = 0;
-    ht_status status = start(run, sampler, work, &first);
-    run->first = first;
-    if (status == HT_OK && first < run->steps) {
+    ht_status status = start(run);
+    if (status == HT_OK && run->first < run->steps) {
         status = ht_run_phase(run, HT_PHASE_LOAD, 0);
         if (status == HT_OK) {
-            status = ht_denoise_prepare(run, ht_sampler_timesteps(sampler), run->steps);
+            const float *timesteps = ht_sampler_timesteps(run->items[0].sampler);
+            status = ht_denoise_prepare(run, timesteps, run->steps);
         }
         if (status == HT_OK) {
-            status = ht_run_phase(run, HT_PHASE_SAMPLE, run->steps - first);
+            status = ht_run_phase(run, HT_PHASE_SAMPLE, run->steps - run->first);
         }
         if (status == HT_OK) {
-            status = loop(run, sampler, first, work);
+            status = loop(run);
         }
     }
-    if (!p->options.keep_loaded) {
+    if (!p->options.keep_loaded && (last || status != HT_OK)) {
         ht_denoise_release(p);
         ht_part_close(p, PART_DENOISER);
         ht_part_close(p, PART_CONTROL);
@@ -309,83 +388,136 @@ void ht_run_begin(ht_run *run, ht_pipeline *p, const ht_generate_params *params,
                     .params = params,
                     .callbacks = callbacks,
                     .report = report,
+                    .count = params->batch > 1 ? params->batch : 1,
                     .phase = HT_PHASE_LOAD};
     run->start = run->phase_start = ht_seconds();
-    ht_random_seed(&run->random, params->seed);
+    run->count = run->count > HT_MAX_BATCH ? HT_MAX_BATCH : run->count; // which is refused
+    for (uint32_t i = 0; i < run->count; ++i) {
+        run->items[i].seed = params->seed + i;
+        ht_random_seed(&run->items[i].random, run->items[i].seed);
+    }
     ht_context_memory_restart(p->context);
 }
 
+// The second pass: the same again, larger and from part of its schedule on.
+static ht_status sample_again(ht_run *run, uint32_t width, uint32_t height) {
+    const ht_hires *hires = &run->params->hires;
+    ht_report *report = run->report;
+    report->first_width = run->width;
+    report->first_height = run->height;
+    report->first_steps = report->steps;
+    ht_status status = ht_hires_enlarge(run, width, height);
+    run->enlarged = true;
+    if (status == HT_OK) {
+        status = make_samplers(run, hires->steps ? hires->steps : report->schedule_steps);
+    }
+    return status == HT_OK ? denoise(run, true) : status;
+}
+
 ht_status ht_run_sample(ht_run *run) {
-    ht_context *context = run->pipeline->context;
-    ht_sampler *sampler = NULL;
+    uint32_t width = 0, height = 0; // of the second pass
     ht_status status = check(run);
     if (status == HT_OK) {
-        status = make_sampler(run, &sampler);
+        status = ht_hires_check(run, &width, &height);
+    }
+    if (status == HT_OK && width > 0) {
+        status = check_batch(run, width, height);
     }
     if (status == HT_OK) {
-        run->latent = ht_alloc(context, 4 * run->latent_count * sizeof(*run->latent));
-        status = run->latent ? ht_run_phase(run, HT_PHASE_TEXT, 0) : HT_ERR_NO_MEMORY;
+        status = ht_run_resize(run, run->width, run->height);
+    }
+    if (status == HT_OK) {
+        run->report->schedule_steps = run->steps;
+        status = make_samplers(run, run->steps);
+    }
+    if (status == HT_OK) {
+        status = ht_run_phase(run, HT_PHASE_TEXT, 0);
     }
     if (status == HT_OK) {
         status = ht_text_encode(run);
     }
     if (status == HT_OK) {
-        status = denoise(run, sampler, run->latent + run->latent_count);
+        status = denoise(run, width == 0);
     }
-    ht_sampler_destroy(&sampler);
-    return status;
+    return status == HT_OK && width > 0 ? sample_again(run, width, height) : status;
 }
 
 void ht_run_end(ht_run *run) {
     ht_report *report = run->report;
+    ht_context *context = run->pipeline->context;
     double end = ht_seconds();
     ht_memory_use use;
-    ht_inpaint_clear(run);
-    ht_free(run->pipeline->context, run->latent);
-    run->latent = NULL;
+    for (uint32_t i = 0; i < run->count; ++i) {
+        ht_inpaint_clear(run, &run->items[i]);
+        ht_sampler_destroy(&run->items[i].sampler);
+    }
+    ht_free(context, run->latents);
+    run->latents = NULL;
     report->phase_seconds[run->phase] += end - run->phase_start;
     report->total_seconds = end - run->start;
     report->width = run->width;
     report->height = run->height;
+    report->batch = run->count;
     report->cfg_scale = run->cfg_scale;
-    ht_context_memory(run->pipeline->context, &use);
+    ht_context_memory(context, &use);
     report->peak_device_bytes = use.allocated_peak;
     report->planned_peak_bytes = use.planned_peak;
 }
 
+// Latents to pictures, one after the other.
+static ht_status decode_all(ht_run *run, ht_image *images) {
+    ht_pipeline *p = run->pipeline;
+    const ht_callbacks *callbacks = run->callbacks;
+    ht_status status = ht_run_phase(run, HT_PHASE_DECODE, 0);
+    for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
+        ht_item *item = &run->items[i];
+        if (callbacks && callbacks->latent) {
+            uint32_t dims[3] = {p->vae.config.latent_channels, run->latent_height,
+                                run->latent_width};
+            callbacks->latent(callbacks->user, item->latent, dims);
+        }
+        if (run->params->latent_only) {
+            continue;
+        }
+        status = ht_run_decode(run, &p->vae, item->latent, &images[i]);
+        if (status == HT_OK) {
+            ht_inpaint_paste(run, item, &images[i]);
+        }
+    }
+    return status;
+}
+
 ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,
-                               const ht_callbacks *callbacks, ht_image *image, ht_report *report) {
+                               const ht_callbacks *callbacks, ht_image *images, ht_report *report) {
+    ht_context *context = pipeline->context;
     ht_report *filled = report;
-    *image = (ht_image){0};
-    if (!filled && !(filled = ht_alloc(pipeline->context, sizeof(*filled)))) {
+    if (!filled && !(filled = ht_alloc(context, sizeof(*filled)))) {
         return HT_ERR_NO_MEMORY;
     }
-    ht_run run;
-    ht_run_begin(&run, pipeline, params, callbacks, filled);
-    ht_status status = ht_run_sample(&run);
-    if (status == HT_OK) {
-        status = ht_run_phase(&run, HT_PHASE_DECODE, 0);
+    ht_run *run = ht_alloc(context, sizeof(*run)); // too large for a stack
+    ht_status status = run ? HT_OK : HT_ERR_NO_MEMORY;
+    if (run) {
+        ht_run_begin(run, pipeline, params, callbacks, filled);
+        memset(images, 0, run->count * sizeof(*images));
+        status = ht_run_sample(run);
+        if (status == HT_OK) {
+            status = decode_all(run, images);
+        }
+        if (!pipeline->options.keep_loaded) {
+            ht_vae_stage_release(&pipeline->vae);
+            ht_part_close(pipeline, PART_VAE);
+        }
+        for (uint32_t i = 0; i < run->count && status != HT_OK; ++i) {
+            ht_image_clear(context, &images[i]);
+        }
+        ht_run_end(run);
     }
-    if (status == HT_OK && callbacks && callbacks->latent) {
-        uint32_t dims[3] = {pipeline->vae.config.latent_channels, run.latent_height, run.latent_width};
-        callbacks->latent(callbacks->user, run.latent, dims);
-    }
-    if (status == HT_OK && !params->latent_only) {
-        status = decode(&run, &pipeline->vae, run.latent, image);
-    }
-    if (status == HT_OK && !params->latent_only) {
-        ht_inpaint_paste(&run, image);
-    }
-    if (!pipeline->options.keep_loaded) {
-        ht_vae_stage_release(&pipeline->vae);
-        ht_part_close(pipeline, PART_VAE);
-    }
-    ht_run_end(&run);
     if (status == HT_ERR_CANCELLED) {
-        ht_log(pipeline->context, HT_LOG_INFO, "cancelled after %u steps", filled->steps);
+        ht_log(context, HT_LOG_INFO, "cancelled after %u steps", filled->steps);
     }
+    ht_free(context, run);
     if (!report) {
-        ht_free(pipeline->context, filled);
+        ht_free(context, filled);
     }
     return status;
 }

@@ -189,7 +189,7 @@ static void draw(ht_run *run, const float *moments, const float *noise, float *l
     }
 }
 
-ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent) {
+ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixels, float *latent) {
     ht_pipeline *p = run->pipeline;
     ht_vae_stage *stage = &p->vae;
     size_t count = run->latent_count;
@@ -202,7 +202,7 @@ ht_status ht_vae_stage_encode(ht_run *run, const float *pixels, float *latent) {
     if (status == HT_OK) {
         account(run, stage);
         if (!stage->config.tiny) {
-            ht_random_normal(&run->random, noise, count);
+            ht_random_normal(random, noise, count);
         }
         draw(run, moments, noise, latent);
     }

@@ -10,7 +10,7 @@ typedef struct ht_app_progress {
     ht_app_log *log;
     bool quiet, terminal;
     double last_line; // time of the last plain line
-    char prefix[32];  // "2/5 " of several pictures
+    char prefix[40];  // "2/5 " of several pictures
 } ht_app_progress;
 
 void ht_app_progress_init(ht_app_progress *progress, ht_app_log *log, bool quiet);

@@ -58,6 +58,7 @@ typedef struct gen_job {
     const char *prompt;
     uint64_t seed;
     size_t index, count; // of all pictures
+    uint32_t batch;      // this one and those behind it, at once
 } gen_job;
 
 // One picture that was made.
@@ -65,6 +66,7 @@ typedef struct gen_picture {
     char path[PATH_MAX];
     const char *prompt;
     uint64_t seed;
+    uint32_t position; // in its batch, from 1
     ht_report report;
 } gen_picture;
 

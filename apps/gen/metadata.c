@@ -60,11 +60,31 @@ static char *prompt_with_loras(const gen_options *options, const char *prompt) {
     return text;
 }
 
+// The second pass in A1111's words; its "Hires steps" are those that were run.
+static void describe_hires(const gen_options *options, const ht_report *r, char *out,
+                           size_t bytes) {
+    char size[64];
+    ht_upscaler upscaler = HT_UPSCALE_LATENT;
+    if (options->hires_upscaler) {
+        ht_upscaler_find(options->hires_upscaler, &upscaler);
+    }
+    if (options->hires_scale > 0) {
+        snprintf(size, sizeof(size), "Hires upscale: %g", options->hires_scale);
+    } else {
+        snprintf(size, sizeof(size), "Hires resize: %ux%u", r->width, r->height);
+    }
+    snprintf(out, bytes, ", Denoising strength: %g, %s, Hires steps: %u, Hires upscaler: %s",
+             options->hires_strength, size, r->steps - r->first_steps,
+             ht_upscaler_label(upscaler));
+}
+
 char *gen_metadata_parameters(const gen_options *options, const gen_picture *picture) {
     const ht_report *r = &picture->report;
     const char *negative = options->negative_prompt ? options->negative_prompt : "";
     char more[1024] = "";
-    if (options->init_image) {
+    if (r->first_width > 0) {
+        describe_hires(options, r, more, sizeof(more));
+    } else if (options->init_image) {
         snprintf(more, sizeof(more), ", Denoising strength: %g", options->strength);
     }
     if (options->mask) {
@@ -83,6 +103,11 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         size_t used = strlen(more);
         snprintf(more + used, sizeof(more) - used, ", Clip skip: %u", options->clip_skip);
     }
+    if (options->batch_size > 1) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Batch size: %u, Batch pos: %u",
+                 options->batch_size, picture->position - 1);
+    }
     if (options->control_image) {
         size_t used = strlen(more);
         describe_control(options, more + used, sizeof(more) - used);
@@ -92,6 +117,8 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
         "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
         "halftone %s";
     uint32_t steps = r->schedule_steps;
+    uint32_t width = r->first_width > 0 ? r->first_width : r->width;
+    uint32_t height = r->first_width > 0 ? r->first_height : r->height;
     char *prompt = prompt_with_loras(options, picture->prompt);
     if (!prompt) {
         return NULL;
@@ -102,7 +129,7 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
     if (text) {
         snprintf(text, room, format, prompt, *negative ? "\nNegative prompt: " : "",
                  negative, steps, r->sampler_label, r->schedule, (double)r->cfg_scale,
-                 (unsigned long long)picture->seed, r->width, r->height, base_name(options->model),
+                 (unsigned long long)picture->seed, width, height, base_name(options->model),
                  more, gen_metadata_recipe(options, picture), HT_VERSION);
     }
     free(prompt);
@@ -110,6 +137,15 @@ char *gen_metadata_parameters(const gen_options *options, const gen_picture *pic
 }
 
 void gen_metadata_settings(const gen_options *options, json_t *json) {
+    if (options->batch_size > 1) {
+        json_object_set_new(json, "batch_size", json_integer(options->batch_size));
+    }
+    if (options->hires_scale > 0 || options->hires_width > 0 || options->hires_height > 0) {
+        const char *upscaler = options->hires_upscaler ? options->hires_upscaler : "latent";
+        json_object_set_new(json, "hires_strength", json_real(options->hires_strength));
+        json_object_set_new(json, "hires_steps", json_integer(options->hires_steps));
+        json_object_set_new(json, "hires_upscaler", json_string(upscaler));
+    }
     for (uint32_t i = 0; i < options->embeddings.count; ++i) {
         json_t *list = json_object_get(json, "embeddings");
         if (!list) {

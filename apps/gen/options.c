@@ -65,6 +65,22 @@ static const ht_flag flags[] = {
      .help = "the same seed gives the same picture; -1: random (-1)"},
     {"batch-count", "num-images-per-prompt n-iter", 'b', HT_FLAG_U32, AT(batch_count), 1, 100000,
      "N", "pictures per prompt, with seed, seed + 1, .. (1)"},
+    {"batch-size", NULL, 0, HT_FLAG_U32, AT(batch_size), 1, HT_MAX_BATCH, "N",
+     "pictures that are computed at once, in each of the batch count (1)"},
+    {"hires", "hires-fix", 0, HT_FLAG_BOOL, AT(hires),
+     .help = "a second pass over the picture, enlarged by 2"},
+    {"hires-scale", "hr-scale", 0, HT_FLAG_REAL, AT(hires_scale), 1, 8, "X",
+     "a second pass, enlarged by this"},
+    {"hires-width", "hr-resize-x", 0, HT_FLAG_U32, AT(hires_width), 1, 1 << 20, "N",
+     "a second pass of this width"},
+    {"hires-height", "hr-resize-y", 0, HT_FLAG_U32, AT(hires_height), 1, 1 << 20, "N",
+     "a second pass of this height"},
+    {"hires-steps", "hr-second-pass-steps", 0, HT_FLAG_U32, AT(hires_steps), 1, 1000, "N",
+     "steps of the second pass's schedule, of which the strength's part is run (as the first's)"},
+    {"hires-strength", "hires-denoising-strength", 0, HT_FLAG_REAL, AT(hires_strength), 0, 1, "X",
+     "how much the second pass changes, 0 to 1 (0.5)"},
+    {"hires-upscaler", "hr-upscaler", 0, HT_FLAG_TEXT, AT(hires_upscaler), .value = "NAME",
+     .help = "latent, latent-nearest; lanczos, bicubic: of the decoded picture (latent)"},
     {"sampler", "sampling-method sampler-name", 0, HT_FLAG_TEXT, AT(sampler), .value = "NAME",
      .help = "see --list-samplers (the model's default)"},
     {"schedule", "scheduler", 0, HT_FLAG_TEXT, AT(schedule), .value = "NAME",
@@ -188,6 +204,13 @@ static bool check(const gen_options *o) {
     if (o->control && !o->control_image) {
         return refuse("--control needs --control-image, the picture that the ControlNet reads");
     }
+    if ((o->hires || o->hires_scale > 0) && (o->hires_width > 0 || o->hires_height > 0)) {
+        return refuse("--hires-scale and --hires-width, --hires-height exclude each other");
+    }
+    ht_upscaler upscaler;
+    if (o->hires_upscaler && !ht_upscaler_find(o->hires_upscaler, &upscaler)) {
+        return refuse("--hires-upscaler: expected latent, latent-nearest, lanczos or bicubic");
+    }
     if (o->taesd_preview_only && !o->taesd) {
         return refuse("--taesd-preview-only needs --taesd, the autoencoder that makes previews");
     }
@@ -211,11 +234,17 @@ bool gen_options_parse(int argc, char **argv, gen_options *options) {
                              .control_strength = 1,
                              .control_end = 1,
                              .batch_count = 1,
+                             .batch_size = 1,
+                             .hires_strength = 0.5,
                              .cfg_scale = -1,
                              .eta = -1,
                              .seed = -1};
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
+    }
+    if (options->hires && options->hires_scale == 0 && !options->hires_width &&
+        !options->hires_height) {
+        options->hires_scale = 2;
     }
     bool asks = options->help || options->version || options->list_devices ||
                 options->list_models || options->list_samplers || options->list_recipes ||

@@ -19,7 +19,11 @@ typedef struct gen_options {
     const char *lora_dir;
     const char *control, *control_image;
     double control_strength, control_start, control_end;
-    uint32_t width, height, steps, batch_count;
+    uint32_t width, height, steps, batch_count, batch_size;
+    bool hires;
+    double hires_scale, hires_strength; // scale 0: not given
+    uint32_t hires_width, hires_height, hires_steps;
+    const char *hires_upscaler;
     double cfg_scale, cfg_rescale, eta; // negative: the model's
     int64_t seed;
     const char *sampler, *schedule;

@@ -45,6 +45,11 @@ static json_t *picture_json(const gen_options *options, const gen_picture *pictu
             json_array_append_new(parts, part_json(&r->parts[i]));
         }
     }
+    if (r->first_width > 0) {
+        json_object_set_new(json, "first_width", json_integer(r->first_width));
+        json_object_set_new(json, "first_height", json_integer(r->first_height));
+        json_object_set_new(json, "first_steps", json_integer(r->first_steps));
+    }
     json_object_set_new(json, "prompt", json_string(picture->prompt));
     gen_metadata_settings(options, json);
     json_object_set_new(json, "phase_seconds", phases);
@@ -99,10 +104,14 @@ void gen_report_summary(const gen_picture *picture, ht_app_log *log) {
         log->bar = false;
     }
     double sample = r->phase_seconds[HT_PHASE_SAMPLE];
+    char others[32] = "";
+    if (r->batch > 1) {
+        snprintf(others, sizeof(others), " and %u more", r->batch - 1);
+    }
     fprintf(stderr,
-            "%ux%u, seed %llu, %u steps of %s: %.2f s (text %.2f, load %.2f, sample %.2f, decode "
+            "%ux%u, seed %llu%s, %u steps of %s: %.2f s (text %.2f, load %.2f, sample %.2f, decode "
             "%.2f; %.2f it/s), device memory %.0f MiB\n",
-            r->width, r->height, (unsigned long long)picture->seed, r->steps, r->sampler,
+            r->width, r->height, (unsigned long long)picture->seed, others, r->steps, r->sampler,
             r->total_seconds, r->phase_seconds[HT_PHASE_TEXT], r->phase_seconds[HT_PHASE_LOAD],
             sample, r->phase_seconds[HT_PHASE_DECODE], sample > 0 ? r->steps / sample : 0,
             (double)r->peak_device_bytes / (1 << 20));

@@ -129,25 +129,33 @@ static bool open_model(session *s, bool several) {
     return status == HT_OK;
 }
 
-static ht_status make_picture(session *s, const gen_job *job, const gen_loras *loras) {
-    const gen_options *o = s->options;
-    gen_picture *picture = &s->pictures[s->made];
-    picture->prompt = job->prompt;
-    picture->seed = job->seed;
-    if (!gen_output_name(o, s->log, job, picture->path)) {
-        return HT_ERR_IO;
+static ht_hires hires_of(const gen_options *o) {
+    ht_hires hires = {.scale = (float)o->hires_scale,
+                      .width = o->hires_width,
+                      .height = o->hires_height,
+                      .steps = o->hires_steps,
+                      .strength = (float)o->hires_strength};
+    if (o->hires_upscaler) {
+        ht_upscaler_find(o->hires_upscaler, &hires.upscaler);
     }
-    const float eta = (float)o->eta;
-    ht_generate_params params = {
-        .prompt = loras->prompt,
+    return hires;
+}
+
+static ht_generate_params params_of(const session *s, const gen_job *job, const char *prompt,
+                                    const float *eta) {
+    const gen_options *o = s->options;
+    return (ht_generate_params){
+        .prompt = prompt,
         .negative_prompt = o->negative_prompt,
         .width = o->width,
         .height = o->height,
         .steps = o->steps,
         .cfg_scale = (float)o->cfg_scale,
         .cfg_rescale = (float)o->cfg_rescale,
-        .eta = o->eta >= 0 ? &eta : NULL,
+        .eta = o->eta >= 0 ? eta : NULL,
         .seed = job->seed,
+        .batch = job->batch,
+        .hires = hires_of(o),
         .sampler = o->sampler,
         .schedule = o->schedule,
         .init = o->init_image ? &s->given.init : NULL,
@@ -163,48 +171,97 @@ static ht_status make_picture(session *s, const gen_job *job, const gen_loras *l
         .strict = o->strict,
         .preview_every = o->preview ? 1 : 0,
     };
-    if (job->count > 1) {
-        snprintf(s->progress.prefix, sizeof(s->progress.prefix), "%zu/%zu ", job->index + 1,
-                 job->count);
+}
+
+// Write one picture of a batch.
+static ht_status keep_picture(session *s, const ht_image *image, const ht_report *report) {
+    const gen_options *o = s->options;
+    gen_picture *picture = &s->pictures[s->made];
+    picture->report = *report;
+    if (!gen_output_write(o, s->log, image, picture)) {
+        return HT_ERR_IO;
     }
-    ht_callbacks callbacks = {.progress = on_progress, .user = s};
-    ht_image image = {0};
+    ++s->made;
+    if (!o->quiet && !(o->json && !*o->json) && strcmp(picture->path, "-") != 0) {
+        printf("%s\n", picture->path);
+        fflush(stdout);
+    }
+    return HT_OK;
+}
+
+// Names of the pictures of a job, which must be free before any is computed.
+static bool name_pictures(session *s, const gen_job *job) {
+    for (uint32_t i = 0; i < job->batch; ++i) {
+        gen_job one = *job;
+        gen_picture *picture = &s->pictures[s->made + i];
+        one.index += i;
+        one.seed += i;
+        picture->prompt = one.prompt;
+        picture->seed = one.seed;
+        picture->position = i + 1;
+        if (!gen_output_name(s->options, s->log, &one, picture->path)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void name_progress(session *s, const gen_job *job) {
+    unsigned first = (unsigned)job->index + 1, count = (unsigned)job->count;
+    if (job->batch > 1) {
+        snprintf(s->progress.prefix, sizeof(s->progress.prefix), "%u-%u/%u ", first,
+                 first + job->batch - 1, count);
+    } else if (job->count > 1) {
+        snprintf(s->progress.prefix, sizeof(s->progress.prefix), "%u/%u ", first, count);
+    }
+}
+
+static ht_status make_pictures(session *s, const gen_job *job, const gen_loras *loras) {
+    const float eta = (float)s->options->eta;
+    if (!name_pictures(s, job)) {
+        return HT_ERR_IO;
+    }
+    const ht_generate_params params = params_of(s, job, loras->prompt, &eta);
+    const ht_callbacks callbacks = {.progress = on_progress, .user = s};
+    ht_report report;
+    ht_image images[HT_MAX_BATCH] = {{0}};
+    name_progress(s, job);
     ht_status status = ht_pipeline_set_loras(s->pipeline, loras->files, loras->count);
     if (status == HT_OK) {
-        status = ht_pipeline_generate(s->pipeline, &params, &callbacks, &image, &picture->report);
+        status = ht_pipeline_generate(s->pipeline, &params, &callbacks, images, &report);
     }
     ht_app_progress_clear(&s->progress);
     if (status == HT_OK && *s->stop) {
         status = HT_ERR_CANCELLED;
     }
-    if (status == HT_OK && !gen_output_write(o, s->log, &image, picture)) {
-        status = HT_ERR_IO;
-    }
-    ht_image_clear(s->context, &image);
-    if (status == HT_OK) {
-        ++s->made;
-        gen_report_summary(picture, s->log);
-        if (!o->quiet && !(o->json && !*o->json) && strcmp(picture->path, "-") != 0) {
-            printf("%s\n", picture->path);
-            fflush(stdout);
+    const gen_picture *first = &s->pictures[s->made];
+    for (uint32_t i = 0; i < job->batch; ++i) {
+        if (status == HT_OK) {
+            status = keep_picture(s, &images[i], &report);
         }
+        ht_image_clear(s->context, &images[i]);
+    }
+    if (status == HT_OK) {
+        gen_report_summary(first, s->log);
     }
     return status;
 }
 
 static ht_status make_all(session *s, uint64_t seed) {
-    size_t per_prompt = s->options->batch_count, count = s->prompts.count * per_prompt;
+    size_t per_prompt = (size_t)s->options->batch_count * s->options->batch_size;
+    size_t count = s->prompts.count * per_prompt;
     ht_status status = HT_OK;
-    for (size_t i = 0; i < count && status == HT_OK; ++i) {
+    for (size_t i = 0; i < count && status == HT_OK; i += s->options->batch_size) {
         gen_job job = {.prompt = s->prompts.lines[i / per_prompt],
                        .seed = seed + i,
                        .index = i,
-                       .count = count};
+                       .count = count,
+                       .batch = s->options->batch_size};
         gen_loras loras;
         if (!gen_loras_read(s->options, s->log, job.prompt, &loras)) {
             return HT_ERR_INVALID;
         }
-        status = make_picture(s, &job, &loras);
+        status = make_pictures(s, &job, &loras);
         gen_loras_free(&loras);
     }
     return status;
@@ -249,7 +306,7 @@ static int work(session *s) {
         return EXIT_FAILED;
     }
     uint64_t seed = first_seed(o->seed);
-    size_t count = s->prompts.count * o->batch_count;
+    size_t count = s->prompts.count * o->batch_count * o->batch_size;
     gen_job first = {.prompt = s->prompts.lines[0], .seed = seed, .count = count};
     if (!gen_output_check(o, s->log, &first) || !check_loras(s) ||
         !gen_pictures_read(o, s->log, &s->given) ||
@@ -270,7 +327,7 @@ static int work(session *s) {
         ht_app_say(s->log, HT_LOG_ERROR, "out of memory");
         return EXIT_FAILED;
     }
-    const bool opened = open_device(s) && open_model(s, count > 1);
+    const bool opened = open_device(s) && open_model(s, count > o->batch_size);
     ht_app_progress_clear(&s->progress);
     if (!opened) {
         return EXIT_FAILED;

@@ -70,7 +70,7 @@ static float *latent_of(ht_pipeline *p, const ht_generate_params *params, ht_rep
     must(p->context, ht_run_sample(&run));
     float *latent = malloc(run.latent_count * sizeof(*latent));
     assert_non_null(latent);
-    memcpy(latent, run.latent, run.latent_count * sizeof(*latent));
+    memcpy(latent, run.items[0].latent, run.latent_count * sizeof(*latent));
     ht_run_end(&run);
     return latent;
 }

@@ -81,9 +81,9 @@ static void expect_latents(ht_pipeline *p, const given *g, const char *name,
     must(p->context, ht_run_sample(&run));
     float *want = ht_test_golden_read(&g->golden, name, &desc);
     assert_int_equal(ht_desc_count(&desc), run.latent_count);
-    ht_test_error error = ht_test_compare(run.latent, want, run.latent_count);
+    ht_test_error error = ht_test_compare(run.items[0].latent, want, run.latent_count);
     print_message("%s: rel L2 %.2e\n", name, error.rel_l2);
-    ht_test_assert_close(name, run.latent, want, run.latent_count, BOUND);
+    ht_test_assert_close(name, run.items[0].latent, want, run.latent_count, BOUND);
     free(want);
     ht_run_end(&run);
     assert_int_equal(report.steps, params->strength < 1 ? 3 : 4);

@@ -92,7 +92,7 @@ static void expect_latents(const char *name, bool flow, float cfg_scale, const c
     ht_run_begin(&run, m.pipeline, &params, NULL, &report);
     must(m.context, ht_run_sample(&run));
     float *want = ht_test_golden_read(&golden, name, NULL);
-    ht_test_assert_close(name, run.latent, want, run.latent_count, BOUND);
+    ht_test_assert_close(name, run.items[0].latent, want, run.latent_count, BOUND);
     free(want);
     ht_run_end(&run);
     assert_int_equal(report.steps, 3);

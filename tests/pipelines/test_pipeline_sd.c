@@ -56,7 +56,7 @@ static void expect_latents(ht_pipeline *p, const ht_test_golden *golden, const c
     ht_report report;
     ht_run_begin(&run, p, params, NULL, &report);
     must(p->context, ht_run_sample(&run));
-    compare(golden, name, run.latent, BOUND);
+    compare(golden, name, run.items[0].latent, BOUND);
     ht_run_end(&run);
     assert_int_equal(report.schedule_steps, 3);
     assert_int_equal(report.steps, params->sampler ? 5 : 3);
@@ -161,7 +161,7 @@ static void test_long_and_weighted(void **state) {
         assert_int_equal(p->text.length, lengths[i]);
         assert_true(run.latent_count == 4 * 8 * 8);
         memcpy(before, last, sizeof(last));
-        memcpy(last, run.latent, sizeof(last));
+        memcpy(last, run.items[0].latent, sizeof(last));
         ht_run_end(&run);
     }
     ht_test_assert_close("weight 1", last, before, 64, 1e-6);
