@@ -327,8 +327,11 @@ static ht_value unpatchify(const ht_nn *nn, const ht_pixart_config *c, ht_value 
 
 ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
                         const ht_pixart_inputs *in) {
-    const ht_nn nn = {
-        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
+    const ht_nn nn = {.graph = graph,
+                      .weights = weights,
+                      .recipe = config->recipe,
+                      .lora = config->lora,
+                      .scales = in->scales};
     const ht_tensor_desc latent = ht_graph_value_desc(graph, in->latent);
     ht_value x = embed_patches(&nn, config, in->latent);
     modulation m = pick_modulation(&nn, in);

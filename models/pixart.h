@@ -5,6 +5,7 @@
 
 #include "common/lora.h"
 #include "common/recipe.h"
+#include "common/scale_table.h"
 
 #include <halftone/ops.h>
 
@@ -58,6 +59,7 @@ typedef struct ht_pixart_inputs {
     const ht_value *keys; // from ht_pixart_context
     const ht_value *values;
     ht_value mask; // [B, T] F32 added to the scores of the cross-attention, or HT_NO_VALUE
+    ht_static_scales scales; // or zeros
 } ht_pixart_inputs;
 // One denoising step -> [B, H, W, out_channels]
 HT_API ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,

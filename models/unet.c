@@ -279,8 +279,11 @@ ht_value ht_unet_trunk(const ht_nn *nn, const ht_unet_config *config, const ht_u
 
 ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,
                       const ht_unet_inputs *in) {
-    const ht_nn nn = {
-        .graph = graph, .weights = weights, .recipe = config->recipe, .lora = config->lora};
+    const ht_nn nn = {.graph = graph,
+                      .weights = weights,
+                      .recipe = config->recipe,
+                      .lora = config->lora,
+                      .scales = in->scales};
     ht_value kept[HT_UNET_MAX_PARTS];
     uint32_t n_kept;
     ht_value x = ht_unet_trunk(&nn, config, in, HT_NO_VALUE, kept, &n_kept);

@@ -6,6 +6,7 @@
 
 #include "common/lora.h"
 #include "common/recipe.h"
+#include "common/scale_table.h"
 
 #include <halftone/ops.h>
 
@@ -97,6 +98,7 @@ typedef struct ht_unet_inputs {
     const ht_value *keys, *values; // from ht_unet_context
     const ht_value *control;       // what a ControlNet adds to the outputs kept for the way up, in
                                    // the order of the plan, and to the middle's; or NULL
+    ht_static_scales scales;       // or zeros
 } ht_unet_inputs;
 // One denoising step -> [B, H, W, out_channels]
 HT_API ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights *weights,

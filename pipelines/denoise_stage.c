@@ -24,6 +24,8 @@ void ht_denoise_release(ht_pipeline *p) {
     ht_tensor_destroy(&s->latent);
     ht_tensor_destroy(&s->step);
     ht_tensor_destroy(&s->prediction);
+    ht_tensor_destroy(&s->scales);
+    ht_free(p->context, s->scale_row);
     ht_free(p->context, s->host);
     *s = (ht_denoise_stage){0};
 }
@@ -166,10 +168,19 @@ static ht_status run_context(ht_run *run) {
     if (status == HT_OK && p->denoise.mask) {
         status = write_mask(p);
     }
-    const ht_stats_place place = {.stage = HT_STATS_TEXT,
-                                  .steps = 1,
-                                  .tokens = p->shape.masked ? p->text.tokens : NULL};
-    return status == HT_OK ? run_graph(p, p->denoise.context_graph, first, &place) : status;
+    ht_denoise_stage *s = &p->denoise;
+    uint32_t *tokens = NULL;
+    if (status == HT_OK && p->options.observe && p->shape.masked) {
+        tokens = ht_alloc(p->context, s->batch * sizeof(*tokens));
+        status = tokens ? HT_OK : HT_ERR_NO_MEMORY;
+    }
+    for (uint32_t b = 0; tokens && b < s->batch; ++b) {
+        tokens[b] = p->text.tokens[b / s->pictures];
+    }
+    const ht_stats_place place = {.stage = HT_STATS_TEXT, .steps = 1, .tokens = tokens};
+    status = status == HT_OK ? run_graph(p, s->context_graph, first, &place) : status;
+    ht_free(p->context, tokens);
+    return status;
 }
 
 static ht_status make_text_tensors(ht_pipeline *p) {
@@ -251,9 +262,30 @@ static ht_status build_step(ht_pipeline *p) {
         .values = values,
         .mask = optional(g, s->mask),
         .control = p->control.count > 0 ? control : NULL,
+        .scales = {s->scales ? p->scales : NULL, optional(g, s->scales)},
     };
     ht_graph_output(g, p->family->denoiser->step(p, g, &in), s->prediction);
     return ht_graph_finish(g);
+}
+
+static ht_status make_scales(ht_pipeline *p) {
+    const uint32_t dims[HT_MAX_RANK] = {p->scales ? ht_scale_table_count(p->scales) : 0};
+    if (dims[0] == 0) {
+        return HT_OK;
+    }
+    p->denoise.scale_row = ht_alloc(p->context, dims[0] * sizeof(*p->denoise.scale_row));
+    return p->denoise.scale_row
+               ? ht_stage_tensor(p, HT_FORMAT_F32, dims, "scales", &p->denoise.scales)
+               : HT_ERR_NO_MEMORY;
+}
+
+static ht_status write_scales(ht_pipeline *p, float timestep) {
+    ht_denoise_stage *s = &p->denoise;
+    if (!s->scales) {
+        return HT_OK;
+    }
+    ht_scale_table_at(p->scales, timestep, s->scale_row);
+    return ht_tensor_write_f32(s->scales, s->scale_row, ht_scale_table_count(p->scales));
 }
 
 static ht_status make_tensors(ht_run *run, uint32_t count) {
@@ -268,6 +300,9 @@ static ht_status make_tensors(ht_run *run, uint32_t count) {
     ht_status status = make_text_tensors(p);
     if (status == HT_OK) {
         status = make_step_tensors(p);
+    }
+    if (status == HT_OK) {
+        status = make_scales(p);
     }
     return status == HT_OK ? make_extras(run) : status;
 }
@@ -377,6 +412,9 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *inputs, fl
     ht_status status = write_latents(run, inputs);
     if (status == HT_OK) {
         status = write_step(p, step);
+    }
+    if (status == HT_OK) {
+        status = write_scales(p, run->timesteps[step]);
     }
     if (status == HT_OK) {
         status = ht_control_run(run, step);

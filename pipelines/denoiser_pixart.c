@@ -62,7 +62,8 @@ static ht_value step(ht_pipeline *p, ht_graph *g, const ht_step_values *in) {
                                .step = in->step,
                                .keys = in->keys,
                                .values = in->values,
-                               .mask = in->mask};
+                               .mask = in->mask,
+                               .scales = in->scales};
     return ht_pixart_step(g, &p->dit, p->parts[PART_DENOISER].weights, &inputs);
 }
 

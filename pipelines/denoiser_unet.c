@@ -78,7 +78,8 @@ static ht_value step(ht_pipeline *p, ht_graph *g, const ht_step_values *in) {
                              .step = in->step,
                              .keys = in->keys,
                              .values = in->values,
-                             .control = in->control};
+                             .control = in->control,
+                             .scales = in->scales};
     return ht_unet_step(g, &p->unet, p->parts[PART_DENOISER].weights, &inputs);
 }
 

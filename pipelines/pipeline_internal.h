@@ -59,6 +59,8 @@ typedef struct ht_denoise_stage {
     ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
     ht_tensor *mask; // [B, T] of the cross-attention, or NULL; B: all negatives, then all positives
     ht_tensor *latent, *step, *prediction;
+    ht_tensor *scales; // of the activations, this step, or NULL
+    float *scale_row;  // on the host
     float *host; // pixels of the batch, both ways
     bool context_ready;
 } ht_denoise_stage;
@@ -104,6 +106,7 @@ typedef struct ht_step_values {
     const ht_value *keys, *values;
     ht_value mask;           // or HT_NO_VALUE
     const ht_value *control; // what a ControlNet adds, or NULL
+    ht_static_scales scales;
 } ht_step_values;
 
 struct ht_pipeline;
@@ -199,6 +202,7 @@ struct ht_pipeline {
     ht_lora *lora;                              // or NULL
     ht_lora_file *lora_files;                   // what it was made of; paths are own copies
     uint32_t n_lora_files;
+    ht_scale_table *scales;                     // that the packed checkpoint carries, or NULL
     char *cache;                                // folder, or NULL
     bool own_recipe;                            // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];

@@ -186,6 +186,12 @@ static ht_status read_parts(ht_pipeline *p, const char *folder) {
             status =
                 ht_recipe_parse(p->context, ht_weights_path(dit->weights), carried, &p->recipe);
         }
+        const char *scales =
+            p->own_recipe ? ht_weights_metadata(dit->weights, HT_SCALE_TABLE_KEY) : NULL;
+        if (status == HT_OK && scales) {
+            status = ht_scale_table_parse(p->context, ht_weights_path(dit->weights), scales,
+                                          &p->scales);
+        }
         if (status == HT_OK) {
             status = p->family->denoiser->read(p, known ? NULL : dit->path, dit->weights);
         }
@@ -422,6 +428,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_free(context, p->unet_plan);
     ht_free(context, p->control_plan);
     ht_recipe_destroy(&p->recipe);
+    ht_scale_table_destroy(&p->scales);
     ht_free(context, p->cache);
     ht_free(context, p);
     *pipeline = NULL;

@@ -12,6 +12,7 @@ layout(constant_id = 2) const uint FORMAT_RESULT = 32;
 layout(constant_id = 3) const bool WIDE = true; // x can be loaded four values at a time
 layout(constant_id = 4) const bool BY_ROW = true;
 layout(constant_id = 5) const uint ACT = 0;
+layout(constant_id = 6) const bool FIXED = false; // the scale is there before; x is read once
 
 #include "ht_pack_rows.glsl"
 
@@ -34,7 +35,7 @@ void main() {
     uint group = HT_GROUP;
     if (BY_ROW) {
         if (group < push.rows) {
-            pack_row(push.codes, push.scales, FORMAT_RESULT, group, push.quads);
+            pack_row(push.codes, push.scales, push.given, FORMAT_RESULT, group, push.quads);
         }
         return;
     }

@@ -15,6 +15,7 @@ layout(constant_id = 5) const bool HAS_WEIGHT = false;
 layout(constant_id = 6) const bool HAS_BIAS = false;
 layout(constant_id = 7) const uint FORMAT_SCALE = 0; // 0: absent
 layout(constant_id = 8) const uint FORMAT_SHIFT = 0;
+layout(constant_id = 9) const bool FIXED = false; // the scale is there before
 
 #include "ht_pack_rows.glsl"
 
@@ -111,7 +112,7 @@ void main() {
             ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, finished(q));
         }
     } else if (ht_pack_group_quads(FORMAT_RESULT) == 0u) {
-        pack_row(push.result, push.scales, FORMAT_RESULT, row, push.packed_quads);
+        pack_row(push.result, push.scales, push.given, FORMAT_RESULT, row, push.packed_quads);
     } else {
         uint groups = push.packed_quads / ht_pack_group_quads(FORMAT_RESULT);
         for (uint i = gl_LocalInvocationID.x; i < groups; i += gl_WorkGroupSize.x) {

@@ -13,6 +13,7 @@ HT_PUSH(row_norm) {
     HT_ADDRESS result; // floats, or the block of a packed format
     HT_ADDRESS scales; // in the block
     HT_ADDRESS tensor; // in the block; 0: the format has no scale of the tensor
+    HT_ADDRESS given; // the scale of all rows; 0: found for each
     HT_UINT rows;
     HT_UINT width;          // in values
     HT_UINT rows_per_scale; // rows that share one row of scale

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
     if (options.show_stats) {
         return quantize_show(&options, &log) ? EXIT_GOOD : EXIT_FAILED;
     }
-    if (options.stats && !quantize_collect(&options, &log, stop)) {
+    if (options.prompts && !quantize_collect(&options, &log, stop)) {
         return *stop ? EXIT_CANCELLED : EXIT_FAILED;
     }
     return options.output ? quantize_run(&options, &log, stop) : EXIT_GOOD;

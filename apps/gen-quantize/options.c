@@ -20,6 +20,8 @@ static const ht_flag flags[] = {
      .help = "what each layer lost, as JSON (stdout)"},
     {"stats", NULL, 0, HT_FLAG_TEXT, AT(stats), .value = "FILE",
      .help = "count what the layers of the float model read, over --prompts, into this file"},
+    {"dynamic", NULL, 0, HT_FLAG_BOOL, AT(dynamic),
+     .help = "no static scales of activations, whatever --stats says"},
     {"prompts", NULL, 'p', HT_FLAG_TEXT, AT(prompts), .value = "FILE",
      .help = "one per line, or JSON lines"},
     {"limit", NULL, 'n', HT_FLAG_U32, AT(limit), 1, 1000000, "N", "only the first N prompts"},
@@ -58,7 +60,8 @@ static const ht_flag_set set = {
 static bool check(const quantize_options *o) {
     const char *missing = !o->model                  ? "there is no --model"
                           : !o->output && !o->stats  ? "there is no --output, and no --stats"
-                          : o->stats && !o->prompts  ? "--stats needs --prompts FILE"
+                          : o->stats && !o->prompts && !o->output
+                              ? "--stats needs --prompts FILE to count, or --output to be used"
                           : !o->stats && o->prompts  ? "--prompts needs --stats FILE"
                           : o->seed < 0              ? "--seed: expected 0 or more"
                                                      : NULL;
@@ -80,7 +83,8 @@ bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }
-    return options->help || options->version || options->show_stats || check(options);
+    return options->help || options->version || options->show_stats ||
+           check(options);
 }
 
 void quantize_options_help(void) {

@@ -7,6 +7,7 @@
 
 typedef struct quantize_options {
     const char *model, *output, *recipe, *report;
+    bool dynamic;
     const char *stats, *prompts, *show_stats, *plot, *device;
     uint32_t steps, limit, rows, gram_width;
     double cfg_scale;

@@ -156,15 +156,41 @@ static bool on_done(void *user, const ht_quantized *done) {
     return *s->stop == 0 && !s->failed;
 }
 
+// Of a calibrated model: the table of static scales, *text; NULL where nothing asks for one.
+static bool read_activations(session *s, char **text) {
+    ht_stats *stats = NULL;
+    *text = NULL;
+    if (!s->options->stats || s->options->dynamic) {
+        return true;
+    }
+    if (ht_stats_open(s->context, s->options->stats, &stats) != HT_OK) {
+        return false;
+    }
+    *text = quantize_activations(s->weights, s->recipe, stats, s->context, &s->result);
+    ht_stats_destroy(&stats);
+    if (!s->options->quiet && !s->result.failed) {
+        ht_app_progress_clear(&s->progress);
+        fprintf(stderr, "activations: static scales in %u layers, dynamic ones in %u\n",
+                s->result.static_layers, s->result.dynamic_layers);
+    }
+    return !s->result.failed;
+}
+
 static bool pack(session *s, const char *path) {
+    char *activations;
+    if (!read_activations(s, &activations)) {
+        return false;
+    }
     const ht_quantize_desc desc = {.path = path,
                                    .replace = s->options->overwrite,
                                    .recipe = ht_recipe_text(s->recipe),
+                                   .activations = activations,
                                    .search = s->options->search,
                                    .format = layer_format,
                                    .done = on_done,
                                    .user = s};
     const ht_status status = ht_weights_quantize(s->weights, &desc);
+    free(activations);
     ht_app_progress_clear(&s->progress);
     if (status == HT_OK && s->matched == 0) {
         ht_app_say(s->log, HT_LOG_WARN, "recipe %s packs no layer of '%s'", s->result.recipe,

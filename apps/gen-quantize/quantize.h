@@ -6,6 +6,8 @@
 
 #include "common/log.h"
 
+#include <common/recipe.h>
+#include <halftone/calibrate.h>
 #include <halftone/quantize.h>
 #include <limits.h>
 
@@ -25,7 +27,14 @@ typedef struct quantize_result {
     uint64_t from, bytes; // of all tensors, before and after
     const char *recipe;
     double seconds;
+    uint32_t static_layers, dynamic_layers; // of those whose activations could have either
+    bool failed;
 } quantize_result;
+
+// activations.c: the table of static scales as JSON for the file, by the recipe's choices and by
+// measured error; free(). NULL without any, or with result->failed after a message.
+char *quantize_activations(ht_weights *weights, const ht_recipe *recipe, const ht_stats *stats,
+                           ht_context *context, quantize_result *result);
 
 int quantize_run(const quantize_options *options, ht_app_log *log, const volatile int *stop);
 

@@ -2,6 +2,7 @@
 #include "formats.h"
 #include "graph_internal.h"
 
+#include <halftone/grid.h>
 #include <math.h>
 
 // Bytes of a value as the device holds them now.
@@ -55,18 +56,38 @@ static void compare(const float *device, const float *reference, uint64_t count,
 }
 
 // A packed result is compared with the reference packed in the same way.
-static ht_status pack_reference(ht_graph *g, const ht_tensor_desc *desc, float *values) {
+static ht_status pack_reference(ht_graph *g, const ht_graph_node *node, float *values) {
+    const ht_tensor_desc *desc = &g->values[node->output].desc;
+    const bool own = node->def == &ht_op_quantize_def && node->inputs[1] != UINT32_MAX;
+    const uint32_t scales = own ? node->inputs[1] : node->scales;
+    float *fixed = NULL, *rows = NULL;
+    ht_op_call call;
+    ht_status status = HT_OK;
     if (!ht_format_is_packed(desc->format)) {
         return HT_OK;
     }
     void *packed = ht_alloc(g->context, ht_desc_bytes(desc));
-    if (packed == NULL) {
-        return HT_ERR_NO_MEMORY;
+    HT_TRY(packed != NULL ? HT_OK : HT_ERR_NO_MEMORY);
+    if (scales == 0) {
+        ht_fmt_pack_rows(desc, HT_SCALE_MAX, 1, values, packed);
+    } else {
+        const uint64_t count = ht_op_rows(desc);
+        ht_graph_call(g, node, &call);
+        const uint64_t at = own ? ht_op_static_offset(&call) : node->scale_offset;
+        HT_TRY(ht_graph_read_floats(g, scales, &fixed));
+        rows = ht_alloc(g->context, count * sizeof *rows);
+        HT_TRY(rows != NULL ? HT_OK : HT_ERR_NO_MEMORY);
+        for (uint64_t i = 0; i < count; i++) {
+            rows[i] = fixed[at / sizeof *fixed];
+        }
+        ht_desc_pack_scaled(desc, 1, rows, values, packed);
     }
-    ht_fmt_pack_rows(desc, HT_SCALE_MAX, 1, values, packed);
     ht_desc_unpack(desc, packed, values);
+fail:
+    ht_free(g->context, rows);
+    ht_free(g->context, fixed);
     ht_free(g->context, packed);
-    return HT_OK;
+    return status;
 }
 
 static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_check *check) {
@@ -85,7 +106,7 @@ static ht_status check_node(ht_graph *g, const ht_graph_node *node, ht_node_chec
     HT_TRY(ht_graph_read_floats(g, node->output, &device));
     ht_graph_call(g, node, &call);
     HT_TRY(node->def->reference(&call, (const float *const *)inputs, reference));
-    HT_TRY(pack_reference(g, &g->values[node->output].desc, reference));
+    HT_TRY(pack_reference(g, node, reference));
     *check = (ht_node_check){.label = node->label, .op = node->def->name};
     compare(device, reference, count, check);
 fail:

@@ -33,7 +33,11 @@ static ht_graph_node *willing_producer(ht_graph *g, uint32_t n) {
     const ht_graph_node *quantize = &g->nodes[n];
     const ht_graph_value *x = &g->values[quantize->inputs[0]];
     const ht_graph_value *root = &g->values[x->root];
+    const uint32_t scales = quantize->inputs[1];
     ht_op_call call;
+    if (scales != UINT32_MAX && ht_graph_root(g, scales)->kind != HT_VALUE_TENSOR) {
+        return NULL;
+    }
     if (root->kind != HT_VALUE_NODE || !same_rows(x, root) || has_other_use(g, x->root, n)) {
         return NULL;
     }
@@ -55,6 +59,11 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
         if (g->values[i].root == quantize->output) {
             g->values[i].root = producer->output;
         }
+    }
+    if (quantize->inputs[1] != UINT32_MAX) {
+        ht_graph_call(g, quantize, &call);
+        producer->scales = quantize->inputs[1];
+        producer->scale_offset = ht_op_static_offset(&call);
     }
     if (producer->def->scratch != NULL) {
         ht_graph_call(g, producer, &call);

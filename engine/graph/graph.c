@@ -233,6 +233,9 @@ void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *cal
         call->out = g->values[node->output].desc;
         call->out_address = g->values[node->output].address;
     }
+    if (node->scales != 0) {
+        call->scale_address = g->values[node->scales].address + node->scale_offset;
+    }
     if (node->scratch_bytes != 0) {
         call->scratch_address = g->activations.address + node->scratch_offset;
     }

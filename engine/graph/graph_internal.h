@@ -34,6 +34,8 @@ typedef struct ht_graph_node {
     uint32_t inputs[HT_MAX_INPUTS]; // value ids; UINT32_MAX: absent
     uint32_t n_inputs;
     uint32_t output;
+    uint32_t scales; // value that holds the scale of a packed result; 0: found by row
+    uint64_t scale_offset;
     uint64_t params[HT_MAX_PARAM_BYTES / sizeof(uint64_t)];
     uint64_t scratch_bytes;
     uint64_t scratch_offset;

@@ -27,7 +27,7 @@ static bool conflicts(const access_list *list, const access *next) {
 
 // Every access of a node to memory that this graph or its caller may write.
 static uint32_t node_accesses(ht_graph *g, const ht_graph_node *node,
-                              access out[HT_MAX_INPUTS + 2]) {
+                              access out[HT_MAX_INPUTS + 3]) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         if (node->inputs[i] == UINT32_MAX) {
@@ -40,6 +40,10 @@ static uint32_t node_accesses(ht_graph *g, const ht_graph_node *node,
                 (access){value->address, value->address + ht_desc_bytes(&value->desc), false};
         }
     }
+    if (node->scales != 0) {
+        const uint64_t scale = g->values[node->scales].address + node->scale_offset;
+        out[count++] = (access){scale, scale + sizeof(float), false};
+    }
     const ht_graph_value *output = &g->values[node->output];
     out[count++] = (access){output->address, output->address + ht_desc_bytes(&output->desc), true};
     if (node->scratch_bytes != 0) {
@@ -51,7 +55,7 @@ static uint32_t node_accesses(ht_graph *g, const ht_graph_node *node,
 
 static void separate(ht_graph *g, const ht_graph_node *node, ht_vk_commands *commands,
                      access_list *past) {
-    access next[HT_MAX_INPUTS + 2];
+    access next[HT_MAX_INPUTS + 3];
     uint32_t count = node_accesses(g, node, next);
     bool barrier = past->count + count > MAX_ACCESSES;
     for (uint32_t i = 0; i < count && !barrier; i++) {

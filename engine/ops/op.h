@@ -19,6 +19,7 @@ typedef struct ht_op_call {
     uint64_t in_address[HT_MAX_INPUTS]; // 0 while building and for absent inputs
     uint64_t out_address;
     uint64_t scratch_address;
+    uint64_t scale_address; // of the f32 by which a packed result is divided; 0: found by row
 } ht_op_call;
 
 typedef struct ht_op_def {
@@ -56,6 +57,8 @@ ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
                         const uint32_t *dims);
 // Of quantize.c: the graph lets the producers of its inputs pack by themselves.
 extern const ht_op_def ht_op_quantize_def;
+// Of a quantize node: bytes from the start of its scales, input 1, to the one it takes.
+uint64_t ht_op_static_offset(const ht_op_call *call);
 // ht_fail(HT_ERR_INVALID) with "<op> '<label>': " in front.
 ht_status ht_op_fail(const ht_op_call *call, const ht_op_def *def, const char *format, ...)
     HT_PRINTF(3, 4);

@@ -6,13 +6,30 @@
 
 typedef struct params {
     ht_format format;
+    uint32_t index; // of the scale
 } params;
 
+enum { X, SCALES, INPUTS };
+
+static ht_value quantize(ht_graph *g, const ht_value inputs[INPUTS], const params *p) {
+    const ht_value known =
+        ht_op_find_node(g, &ht_op_quantize_def, inputs, INPUTS, p, sizeof *p);
+    return known.id != HT_NO_VALUE.id
+               ? known
+               : ht_op_add_node(g, &ht_op_quantize_def, inputs, INPUTS, p, sizeof *p);
+}
+
 ht_value ht_op_quantize(ht_graph *g, ht_value x, ht_format format) {
-    const params p = {format};
-    const ht_value known = ht_op_find_node(g, &ht_op_quantize_def, &x, 1, &p, sizeof p);
-    return known.id != HT_NO_VALUE.id ? known
-                                      : ht_op_add_node(g, &ht_op_quantize_def, &x, 1, &p, sizeof p);
+    return quantize(g, (ht_value[]){x, HT_NO_VALUE}, &(params){.format = format});
+}
+
+ht_value ht_op_quantize_static(ht_graph *g, ht_value x, ht_format format, ht_value scales,
+                               uint32_t index) {
+    return quantize(g, (ht_value[]){x, scales}, &(params){format, index});
+}
+
+uint64_t ht_op_static_offset(const ht_op_call *call) {
+    return ((const params *)call->params)->index * sizeof(float);
 }
 
 ht_op_packed ht_op_packed_result(const ht_op_call *call) {
@@ -49,6 +66,19 @@ static ht_status infer(ht_op_call *call) {
                           "the new format must be packed and without zero points, not %s",
                           ht_format_name(p->format));
     }
+    if (ht_op_has(call, SCALES)) {
+        const ht_tensor_desc *scales = &call->in[SCALES];
+        char text[128];
+        if (!ht_op_packs_rows(p->format)) {
+            return ht_op_fail(call, &ht_op_quantize_def,
+                              "a scale that is given needs a format with one a row, not %s",
+                              ht_format_name(p->format));
+        }
+        if (scales->format != HT_FORMAT_F32 || scales->rank != 1 || p->index >= scales->dims[0]) {
+            return ht_op_fail(call, &ht_op_quantize_def, "scales must be f32 [n > %u], not %s",
+                              p->index, ht_desc_text(scales, text, sizeof text));
+        }
+    }
     ht_op_same_shape(call);
     call->out.format = p->format;
 fail:
@@ -64,6 +94,7 @@ ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
         .codes = packed.codes,
         .scales = packed.scales,
         .tensor = packed.tensor,
+        .given = call->scale_address,
         .rows = (uint32_t)packed.layout.rows,
         .width = packed.layout.width,
         .quads = packed.quads,
@@ -72,8 +103,8 @@ ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_quantize,
         .constants = {ht_op_row_local(call), call->in[0].format, call->out.format,
-                      ht_op_wide(call, push.width), by_row, act},
-        .n_constants = 6,
+                      ht_op_wide(call, push.width), by_row, act, call->scale_address != 0},
+        .n_constants = 7,
         .push = &push,
         .push_bytes = sizeof push,
         .label = call->label,
@@ -86,7 +117,11 @@ ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
-    return ht_op_record_quantize(call, HT_ACT_NONE, commands);
+    ht_op_call own = *call;
+    own.n_inputs = 1; // alignment of the scales does not matter
+    own.scale_address =
+        ht_op_has(call, SCALES) ? call->in_address[SCALES] + ht_op_static_offset(call) : 0;
+    return ht_op_record_quantize(&own, HT_ACT_NONE, commands);
 }
 
 // The graph's check packs what an op gives for a packed result.

@@ -39,13 +39,14 @@ ht_status ht_op_record_row_norm(const ht_op_call *call, bool centre, float eps,
         push.scales = packed.scales;
         push.tensor = packed.tensor;
         push.packed_quads = packed.quads;
+        push.given = call->scale_address;
     }
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_row_norm,
         .constants = {ht_op_row_local(call), centre, call->in[0].format, call->out.format,
                       ht_op_wide(call, push.width), push.weight != 0, push.bias != 0,
-                      format(call, ROW_NORM_SCALE), format(call, ROW_NORM_SHIFT)},
-        .n_constants = 9,
+                      format(call, ROW_NORM_SCALE), format(call, ROW_NORM_SHIFT), push.given != 0},
+        .n_constants = 10,
         .push = &push,
         .push_bytes = sizeof push,
         .label = call->label,

@@ -160,6 +160,9 @@ static ht_status write_header(const quantizer *q) {
     if (q->desc->recipe) {
         ht_st_writer_metadata(q->writer, HT_WEIGHTS_RECIPE_KEY, q->desc->recipe);
     }
+    if (q->desc->activations) {
+        ht_st_writer_metadata(q->writer, "halftone.activations", q->desc->activations);
+    }
     free(text);
     return ht_st_writer_begin(q->writer);
 }

@@ -57,8 +57,12 @@ static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layo
     ht_layer_formats formats;
     ht_nn_name(name, "%s.weight", prefix);
     ht_recipe_find(nn->recipe, prefix, &formats);
+    const uint32_t scale =
+        nn->scales.table ? ht_scale_table_find(nn->scales.table, prefix) : UINT32_MAX;
     if (formats.activations != HT_FORMAT_NONE) {
-        *x = ht_op_quantize(nn->graph, *x, formats.activations);
+        *x = scale == UINT32_MAX ? ht_op_quantize(nn->graph, *x, formats.activations)
+                                 : ht_op_quantize_static(nn->graph, *x, formats.activations,
+                                                         nn->scales.values, scale);
     }
     return ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
 }

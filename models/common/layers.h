@@ -4,6 +4,7 @@
 
 #include "lora.h"
 #include "recipe.h"
+#include "scale_table.h"
 
 #include <halftone/ops.h>
 
@@ -15,6 +16,7 @@ typedef struct ht_nn {
     ht_weights *weights;
     const ht_recipe *recipe; // formats of linear and conv layers; NULL: float
     const ht_lora_layers *lora; // low-rank branches beside them; NULL: none
+    ht_static_scales scales;
 } ht_nn;
 
 // Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not

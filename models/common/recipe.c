@@ -114,9 +114,29 @@ static ht_status check_pair(ht_context *context, const char *path, const char *w
     return HT_OK;
 }
 
+static ht_status read_scales(ht_context *context, const char *path, const json_t *object,
+                             const char *where, ht_scale_choice *out) {
+    static const char *const names[] = {"auto", "dynamic", "static"};
+    char name[MAX_TEXT];
+    const ht_status status = read_text(context, path, object, "scales", false, where, name);
+    *out = HT_SCALES_AUTO;
+    if (status != HT_OK || !*name) {
+        return status;
+    }
+    for (int i = 0; i < 3; ++i) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (ht_scale_choice)i;
+            return HT_OK;
+        }
+    }
+    return ht_fail(context, HT_ERR_IO,
+                   "recipe '%s'%s: \"scales\" is '%.60s', expected auto, dynamic or static", path,
+                   where, name);
+}
+
 static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
     static const char *const known[] = {"match", "weights",  "activations",
-                                        "note",  "optional", NULL};
+                                        "note",  "optional", "scales", NULL};
     ht_context *context = recipe->context;
     const char *path = recipe->path;
     row *r = &recipe->rows[index];
@@ -143,6 +163,9 @@ static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
     }
     if (status == HT_OK) {
         status = read_format(context, path, object, "activations", where, &r->formats.activations);
+    }
+    if (status == HT_OK) {
+        status = read_scales(context, path, object, where, &r->formats.scales);
     }
     return status == HT_OK ? check_pair(context, path, where, &r->formats) : status;
 }

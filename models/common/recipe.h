@@ -8,9 +8,18 @@
 
 typedef struct ht_recipe ht_recipe;
 
+// Whether calibration gives a layer's activations static scales: where that loses little (AUTO),
+// never or always. Without calibration scales are dynamic.
+typedef enum ht_scale_choice {
+    HT_SCALES_AUTO,
+    HT_SCALES_DYNAMIC,
+    HT_SCALES_STATIC,
+} ht_scale_choice;
+
 // NONE: float, as the graph and the weights have it. Activations are packed only with weights.
 typedef struct ht_layer_formats {
     ht_format weights, activations;
+    ht_scale_choice scales;
 } ht_layer_formats;
 
 // Read a file. Every failure names it and says in one sentence what is wrong.

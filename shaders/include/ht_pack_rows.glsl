@@ -8,14 +8,21 @@
 // The kernel's: four values of a row, limited; those past its end are 0.
 vec4 row_quad(uint row, uint quad);
 
-// One scale for the row, by a whole workgroup; every quad is asked for twice.
-void pack_row(uvec2 codes, uvec2 scales, uint format, uint row, uint quads) {
-    float size = 0.0;
-    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-        size = max(size, ht_size4(row_quad(row, q)));
-    }
+// One scale for the row, by a whole workgroup; every quad is asked for twice, or, where FIXED (the
+// kernel's constant) says that the scale is there, once.
+void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uint quads) {
     float inverse;
-    uint scale = ht_pack_scale(ht_group_max(size), format, inverse);
+    uint scale;
+    if (FIXED) {
+        scale = max(floatBitsToUint(HtF32(given).v[0]), HT_LEAST_NORMAL);
+        inverse = 1.0 / uintBitsToFloat(scale);
+    } else {
+        float size = 0.0;
+        for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
+            size = max(size, ht_size4(row_quad(row, q)));
+        }
+        scale = ht_pack_scale(ht_group_max(size), format, inverse);
+    }
     if (gl_LocalInvocationID.x == 0u) {
         ht_store_scale(scales, format, row, scale);
     }

@@ -113,6 +113,25 @@ HT_API float ht_clip_search(ht_format format, const double *histogram, double bi
 // That error of a scale that is given.
 HT_API double ht_clip_error(ht_format format, const double *histogram, double bin, float scale);
 
+// ---- static scales
+
+// The scale of each step with the least squared error, [steps] into `scales`; steps that were not
+// seen take the largest of the others. False when nothing was seen, or when the format has not one
+// scale a row.
+HT_API bool ht_calibrate_scales(const ht_input_stats *input, ht_format format, float *scales);
+
+// Sums of squares over the sample rows of what a layer gives.
+typedef struct ht_scale_trial {
+    double signal;                    // of y = x w^T
+    double dynamic_error, fixed_error; // of y' - y: a scale for each row (or pixel), or that of the
+                                      // row's step
+} ht_scale_trial;
+// x packed into `format` either way times the rows of `packed`; against x times those of `w`. Both
+// [n, columns].
+HT_API ht_status ht_calibrate_try(ht_context *context, const ht_input_stats *input, const float *w,
+                                  const float *packed, uint32_t n, ht_format format,
+                                  const float *scales, ht_scale_trial *out);
+
 #ifdef __cplusplus
 }
 #endif

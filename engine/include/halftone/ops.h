@@ -116,6 +116,11 @@ HT_API ht_value ht_op_cast(ht_graph *g, ht_value x, ht_format format);
 // products (linear, conv2d) read them. Where x has no other use and its op can, the op writes the
 // packed format itself and x never exists in memory.
 HT_API ht_value ht_op_quantize(ht_graph *g, ht_value x, ht_format format);
+// The same with a scale for the whole tensor that is there before: scales[index], of a caller's
+// tensor f32 [n] that may be written between runs. Larger values become the largest code. Only for
+// formats with one scale a row.
+HT_API ht_value ht_op_quantize_static(ht_graph *g, ht_value x, ht_format format, ht_value scales,
+                                      uint32_t index);
 
 #ifdef __cplusplus
 }
