@@ -9,6 +9,9 @@
 #define HT_GEMM_TILE_M 64
 #define HT_GEMM_TILE_N 64
 #define HT_GEMM_TILE_INVOCATIONS 128
+// Of gemm_few, and the rows of x that it is for.
+#define HT_GEMM_FEW_INVOCATIONS 64
+#define HT_GEMM_FEW_ROWS 8
 
 HT_PUSH(gemm) {
     HT_ADDRESS x;        // [batch, in_h, in_w, depth]

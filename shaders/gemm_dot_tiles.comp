@@ -6,6 +6,7 @@
 #extension GL_EXT_spirv_intrinsics : require
 #define HT_INTEGER_CODES
 #include "ht_packed_tiles.glsl"
+#include "ht_integer_codes.glsl"
 
 // OpSDot with PackedVectorFormat4x8Bit.
 spirv_instruction(capabilities = [6019, 6018], id = 4450)
@@ -17,41 +18,15 @@ shared ivec4 tiles[2][WORDS][PITCH]; // [k / 4][row / 4][row % 4]
 
 ivec4 sums[8];
 
-// Code `i` of the four lowest of a word, as an integer.
-int integer_code(uint word, uint i, HtFormatRow row) {
-    uint code = bitfieldExtract(word, int(i * row.bits), int(row.bits));
-    if (row.kind == HT_KIND_MINIFLOAT) { // E2M1: 0 1 2 3 4 6 8 12 halves
-        int size = int(0xc8643210u >> (code & 7u) * 4u & 15u);
-        return (code & 8u) == 0u ? size : -size;
-    }
-    return row.kind == HT_KIND_ZERO_POINT
-               ? int(code)
-               : bitfieldExtract(int(word), int(i * row.bits), int(row.bits));
-}
-
-// Four codes of a step as signed bytes of a word.
-int integer_codes(uvec4 codes, uint quad, uint format, int zero) {
-    HtFormatRow row = ht_format_row(format);
-    if (row.bits == 8u) {
-        return int(codes[quad]);
-    }
-    uint word = codes[quad / 2u] >> (quad % 2u * 16u);
-    uint bytes = 0u;
-    [[unroll]] for (uint i = 0u; i < 4u; i++) {
-        bytes |= uint((integer_code(word, i, row) - zero) & 0xff) << (8u * i);
-    }
-    return int(bytes);
-}
-
 void fetch(Line line, uint step, int zero) {
     uvec4 w_codes = ht_load_codes(line.w, FORMAT_W, step);
     uvec4 x_codes = ht_load_codes(line.x, FORMAT_X, step);
     [[unroll]] for (uint q = 0u; q < WORDS / 2u; q++) {
         uint quad = line.part * (WORDS / 2u) + q;
         tiles[OF_W][quad][line.number / 4u][line.number % 4u] =
-            line.w_valid ? integer_codes(w_codes, quad, FORMAT_W, zero) : 0;
+            line.w_valid ? ht_integer_codes(w_codes, quad, FORMAT_W, zero) : 0;
         tiles[OF_X][quad][line.number / 4u][line.number % 4u] =
-            line.x_valid ? integer_codes(x_codes, quad, FORMAT_X, 0) : 0;
+            line.x_valid ? ht_integer_codes(x_codes, quad, FORMAT_X, 0) : 0;
     }
 }
 

@@ -35,7 +35,7 @@ static const ht_flag flags[] = {
     {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
      .help = "by number or part of the name"},
     {"tier", NULL, 0, HT_FLAG_TEXT, AT(tier), .value = "NAME",
-     .help = "kernels to use: portable, cpu or dot (chosen by the device)"},
+     .help = "kernels to use: portable, cpu, dot or matrix (chosen by the device)"},
     {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose), .help = "more messages"},
     {"help", NULL, 'h', HT_FLAG_BOOL, AT(help), .help = "this text"},
     {"version", NULL, 0, HT_FLAG_BOOL, AT(version), .help = "version"},
@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
     }
     ht_app_log log = {.program = "gen-bench", .level = o.verbose > 0 ? HT_LOG_DEBUG : HT_LOG_WARN};
     if (o.tier != NULL && !ht_tier_find(o.tier, &tier)) {
-        ht_app_say(&log, HT_LOG_ERROR, "--tier is portable, cpu or dot, not '%s'", o.tier);
+        ht_app_say(&log, HT_LOG_ERROR, "--tier is portable, cpu, dot or matrix, not '%s'", o.tier);
         return EXIT_USAGE;
     }
     ht_format packed;

@@ -73,7 +73,7 @@ static uint64_t first_seed(int64_t asked) {
     return random;
 }
 
-// HT_TIER=portable|cpu|dot chooses the kernels, for tests.
+// HT_TIER=portable|cpu|dot|matrix chooses the kernels, for tests.
 static ht_tier asked_tier(void) {
     const char *text = getenv("HT_TIER");
     ht_tier tier;

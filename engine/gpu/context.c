@@ -14,11 +14,18 @@ ht_status ht_context_create(const ht_context_desc *desc, ht_context **out) {
     }
     ht_context *context = *out;
     context->tier = desc->tier;
+    const ht_vk_device *device = context->device;
+    const bool matrix = device->limits.matrix[HT_VK_F16].m != 0;
     if (desc->tier == HT_TIER_AUTO) {
-        bool cpu = context->device->info.type == HT_DEVICE_CPU;
-        context->tier = cpu                            ? HT_TIER_CPU
-                        : context->device->limits.dot4 ? HT_TIER_DOT
-                                                       : HT_TIER_PORTABLE;
+        context->tier = device->info.type == HT_DEVICE_CPU ? HT_TIER_CPU
+                        : matrix                           ? HT_TIER_MATRIX
+                        : device->limits.dot4              ? HT_TIER_DOT
+                                                           : HT_TIER_PORTABLE;
+    }
+    if (desc->tier == HT_TIER_MATRIX && !matrix) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "%s has no cooperative matrices that the matrix tier can use",
+                       device->info.name);
     }
     return HT_OK;
 }
@@ -26,7 +33,8 @@ ht_status ht_context_create(const ht_context_desc *desc, ht_context **out) {
 static const char *const tier_names[] = {[HT_TIER_AUTO] = "auto",
                                          [HT_TIER_PORTABLE] = "portable",
                                          [HT_TIER_CPU] = "cpu",
-                                         [HT_TIER_DOT] = "dot"};
+                                         [HT_TIER_DOT] = "dot",
+                                         [HT_TIER_MATRIX] = "matrix"};
 
 const char *ht_tier_name(ht_tier tier) {
     return tier_names[tier];

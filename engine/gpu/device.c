@@ -49,7 +49,7 @@ static bool has_instance_extension(const char *layer, const char *name) {
     return false;
 }
 
-static bool has_device_extension(VkPhysicalDevice physical, const char *name) {
+bool ht_vk_has_extension(VkPhysicalDevice physical, const char *name) {
     uint32_t count = 0;
     bool found = false;
     vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL);
@@ -328,6 +328,7 @@ static void read_limits(ht_vk_device *device, bool import) {
     vkGetPhysicalDeviceProperties2(device->physical, &properties);
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     device->timestamp_period_ns = limits->timestampPeriod;
+    device->can_pin_subgroups = (v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
     device->import_alignment = host.minImportedHostPointerAlignment;
     device->limits = (ht_vk_limits){
         .subgroup_size = device->info.subgroup_size,
@@ -381,13 +382,26 @@ static ht_status logical_device_create(ht_context *context, bool import) {
                                            .queueFamilyIndex = device->queue_family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    static const char *const IMPORT = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+    ht_vk_matrix_features matrix;
+    const char *extensions[3];
+    uint32_t n_extensions = 0;
+    ht_vk_matrix_enable(device, &matrix);
+    for (; n_extensions < matrix.n_extensions; n_extensions++) {
+        extensions[n_extensions] = matrix.extensions[n_extensions];
+    }
+    if (n_extensions != 0) {
+        use.v12.vulkanMemoryModel = VK_TRUE;
+        use.v13.pNext = &matrix.matrix;
+    }
+    if (import) {
+        extensions[n_extensions++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+    }
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = &use.core,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = import ? 1 : 0,
-                                     .ppEnabledExtensionNames = &IMPORT};
+                                     .enabledExtensionCount = n_extensions,
+                                     .ppEnabledExtensionNames = extensions};
     HT_VK(context, vkCreateDevice(device->physical, &info, NULL, &device->device));
     vkGetDeviceQueue(device->device, device->queue_family, 0, &device->queue);
 fail:
@@ -446,13 +460,13 @@ ht_status ht_vk_device_open(ht_context *context, const ht_context_desc *desc) {
     }
     HT_TRY(choose(context, desc->device, device));
     HT_TRY(find_queue(context, device));
-    bool import =
-        !desc->no_host_import && !desc->staging &&
-        has_device_extension(device->physical, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+    bool import = !desc->no_host_import && !desc->staging &&
+                  ht_vk_has_extension(device->physical, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     choose_memory(device, desc->staging);
     // Reading weights over the bus of a discrete GPU at every step would be slower than a copy.
     import = import && device->unified;
     read_limits(device, import);
+    ht_vk_matrix_find(device);
     HT_TRY(logical_device_create(context, import));
     load_functions(device);
     HT_TRY(shared_objects_create(context));

@@ -58,13 +58,14 @@ typedef enum ht_vk_kernel {
     HT_KERNEL_COUNT
 } ht_vk_kernel;
 
-enum { HT_MAX_CONSTANTS = 16, HT_MAX_PUSH_BYTES = 128 };
+enum { HT_MAX_CONSTANTS = 20, HT_MAX_PUSH_BYTES = 128 };
 
 typedef struct ht_vk_dispatch_desc {
     ht_vk_kernel kernel;
     // Specialization constants, ids 0, 1, ...; id 0 is the workgroup's local_size_x in every kernel.
     uint32_t constants[HT_MAX_CONSTANTS];
     uint32_t n_constants;
+    uint32_t subgroup_size; // that the kernel must have, in full subgroups; 0: any
     const void *push;
     uint32_t push_bytes;
     uint32_t groups[3];
@@ -94,12 +95,21 @@ ht_status ht_vk_commands_times(ht_vk_commands *commands, uint64_t *times_ns, uin
 
 // --- facts the ops choose by --------------------------------------------------------------------
 
+// Cooperative matrices by what is multiplied: sums are f32, of S8 int.
+typedef enum ht_vk_element { HT_VK_F16, HT_VK_S8, HT_VK_E4M3, HT_VK_ELEMENTS } ht_vk_element;
+
+typedef struct ht_vk_matrix {
+    uint32_t m, n, k; // [m, k] times [k, n]; 8, 16 or 32 each
+} ht_vk_matrix;
+
 typedef struct ht_vk_limits {
     uint32_t subgroup_size;
     uint32_t max_groups[3];
     uint32_t max_workgroup_invocations;
     uint32_t max_shared_bytes;
     bool host_import;
+    ht_vk_matrix matrix[HT_VK_ELEMENTS]; // largest shape; zeros: the device has none
+    uint32_t matrix_subgroup;            // size of subgroup for kernels with matrices
     bool dot4; // dot products of four signed bytes in a word are faster than four multiplications
 } ht_vk_limits;
 const ht_vk_limits *ht_vk_get_limits(const ht_context *context);

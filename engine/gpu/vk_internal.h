@@ -4,7 +4,7 @@
 
 #include "gpu.h"
 
-#include <vulkan/vulkan.h>
+#include "vk_newer.h"
 
 // One device allocation with one buffer over all of it.
 typedef struct ht_vk_block {
@@ -37,6 +37,7 @@ typedef struct ht_vk_device {
     uint32_t device_memory_type;    // for weights and activations
     uint32_t host_memory_type;      // for staging
     bool unified;                   // device memory is mapped and written directly
+    bool can_pin_subgroups;         // pipelines can ask for a size of subgroup
     uint64_t import_alignment;      // 0: cannot import host memory
     uint64_t max_bytes;             // 0: no limit set by the user
     uint64_t bytes_now, bytes_peak; // allocated
@@ -78,6 +79,18 @@ ht_status ht_vk_fail(ht_context *context, VkResult result, const char *what);
 // Open and close (device.c).
 ht_status ht_vk_device_open(ht_context *context, const ht_context_desc *desc);
 void ht_vk_device_close(ht_context *context);
+
+bool ht_vk_has_extension(VkPhysicalDevice physical, const char *name);
+
+// Cooperative matrices (matrix.c): fill the limits; what opening the device then has to ask for.
+typedef struct ht_vk_matrix_features {
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix; // chains float8 when that is used
+    VkPhysicalDeviceShaderFloat8FeaturesEXT float8;
+    const char *extensions[2];
+    uint32_t n_extensions; // 0: nothing to ask for
+} ht_vk_matrix_features;
+void ht_vk_matrix_find(ht_vk_device *device);
+void ht_vk_matrix_enable(const ht_vk_device *device, ht_vk_matrix_features *use);
 
 // Report what the validation layer found since the device was opened, once (device.c).
 ht_status ht_vk_check_validation(ht_context *context);

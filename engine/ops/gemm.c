@@ -1,6 +1,8 @@
 // The gemm kernels behind linear and conv2d: choice of kernel and tile, and the epilogue.
 #include "gemm.h"
 
+#include "gemm_matrix.h"
+
 #include "formats.h"
 
 // Rows of x that stay in a core's cache while w passes by.
@@ -177,9 +179,7 @@ static uint64_t row_bytes(const ht_tensor_desc *desc) {
     return layout.row_bytes;
 }
 
-// Are the codes, or twice the codes, integers of a byte?
-static bool has_integer_codes(ht_format format) {
-    const ht_fmt_row *row = ht_fmt_find(format);
+bool ht_op_has_integer_codes(const ht_fmt_row *row) {
     const bool e2m1 = row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1;
     return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT;
 }
@@ -188,11 +188,79 @@ static ht_vk_kernel choose_kernel(const ht_op_call *call, bool cpu, bool packed)
     if (cpu) {
         return packed ? HT_KERNEL_gemm_packed_cpu : HT_KERNEL_gemm_cpu;
     }
-    if (ht_context_tier(call->context) == HT_TIER_DOT &&
-        has_integer_codes(call->in[GEMM_X].format) && has_integer_codes(call->in[GEMM_W].format)) {
+    const ht_tier tier = ht_context_tier(call->context);
+    const bool dot =
+        tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
+    if (dot && ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_X].format)) &&
+        ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_W].format))) {
         return HT_KERNEL_gemm_dot_tiles;
     }
     return packed ? HT_KERNEL_gemm_packed_tiles : HT_KERNEL_gemm_tiles;
+}
+
+// Specialization constants that all gemm kernels have; id 0 is the caller's.
+static ht_vk_dispatch_desc describe(const ht_op_call *call, const ht_push_gemm *push,
+                                    ht_activation act, bool packed_k, bool packed_n,
+                                    bool long_sums) {
+    return (ht_vk_dispatch_desc){
+        .constants = {[1] = call->in[GEMM_X].format,
+                      call->in[GEMM_W].format,
+                      call->out.format,
+                      format(call, GEMM_GATE),
+                      format(call, GEMM_RESIDUAL),
+                      act,
+                      packed_k,
+                      packed_n,
+                      [11] = long_sums},
+        .push = push,
+        .push_bytes = sizeof *push,
+        .label = call->label,
+    };
+}
+
+// By gemm_matrix.comp.
+static ht_status record_matrix(const ht_op_call *call, ht_push_gemm *push,
+                               const ht_gemm_matrix *cut, ht_vk_dispatch_desc *dispatch,
+                               ht_vk_commands *commands) {
+    enum { BAND = 8 }; // row tiles that share what they read of w
+    const uint32_t constants[] = {cut->tile,    cut->shape.m,
+                                  false, // sums of integers are int
+                                  cut->shape.n, cut->shape.k, cut->subgroups_m, cut->subgroups_n,
+                                  cut->fetches};
+    dispatch->kernel = cut->kernel;
+    dispatch->constants[0] = 2 * cut->tile;
+    memcpy(&dispatch->constants[9], constants, sizeof constants);
+    dispatch->n_constants = 9 + sizeof constants / sizeof constants[0];
+    dispatch->subgroup_size = ht_vk_get_limits(call->context)->matrix_subgroup;
+    push->tiles_m = ceil_div(push->rows, cut->tile);
+    push->tiles_n = ceil_div(push->columns, cut->tile);
+    push->band = (uint32_t)ht_op_min(BAND, push->tiles_m);
+    ht_vk_split_groups(call->context, (uint64_t)push->tiles_m * push->tiles_n, dispatch->groups);
+    return ht_vk_dispatch(commands, dispatch);
+}
+
+// By gemm_few.comp: rows of x that do not fill a tile.
+static bool is_few(const ht_op_call *call, const ht_push_gemm *push) {
+    return !ht_op_use_cpu_kernel(call) && push->rows <= HT_GEMM_FEW_ROWS &&
+           push->kernel_h * push->kernel_w == 1 && push->stride * push->upsample == 1 &&
+           push->in_h == push->out_h && push->in_w == push->out_w;
+}
+
+static ht_status record_few(const ht_op_call *call, ht_push_gemm *push,
+                            ht_vk_dispatch_desc *dispatch, ht_vk_commands *commands) {
+    uint32_t rows = 1;
+    while (rows < push->rows) {
+        rows *= 2;
+    }
+    dispatch->kernel = HT_KERNEL_gemm_few;
+    dispatch->constants[0] = HT_GEMM_FEW_INVOCATIONS;
+    dispatch->constants[9] = rows;
+    dispatch->n_constants = 12;
+    push->tiles_m = 1;
+    push->tiles_n = ceil_div(push->columns, 4);
+    push->band = 1;
+    ht_vk_split_groups(call->context, push->tiles_n, dispatch->groups);
+    return ht_vk_dispatch(commands, dispatch);
 }
 
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
@@ -211,32 +279,33 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
 
     const bool packed_k = push->depth % 4 == 0 && (push->x | push->w) % 8 == 0;
     const uint64_t others = push->result | push->bias | push->gate | push->residual;
-    bool packed_n = push->columns % 4 == 0 && others % 8 == 0;
+    const bool packed_n = push->columns % 4 == 0 && others % 8 == 0;
+    ht_vk_dispatch_desc dispatch = describe(call, push, act, packed_k, packed_n, long_sums);
+    ht_gemm_matrix cut;
+    if (is_few(call, push)) {
+        return record_few(call, push, &dispatch, commands);
+    }
+    if (ht_op_cut_gemm_matrix(call, push, &cut)) {
+        return record_matrix(call, push, &cut, &dispatch, commands);
+    }
     uint32_t tile_m = HT_GEMM_TILE_M;
     uint32_t tile_n = HT_GEMM_TILE_N;
     uint32_t width = HT_GEMM_TILE_N;
     if (cpu) {
         choose_cpu_tile(push, lanes, packed_k || packed, has_short_groups(call), &tile_m, &tile_n);
         width = tile_n * lanes;
-        packed_n = packed_n && tile_n == 4;
+        dispatch.constants[8] = packed_n && tile_n == 4;
     }
     push->tiles_m = ceil_div(push->rows, tile_m);
     push->tiles_n = ceil_div(push->columns, width);
     const uint64_t band = BAND_BYTES / (tile_m * row_bytes(&call->in[GEMM_X]));
     push->band = band == 0 ? 1 : ht_op_min(band, push->tiles_m);
 
-    const uint32_t n_constants = packed ? 12 : (cpu ? 11 : 9);
-    ht_vk_dispatch_desc dispatch = {
-        .kernel = choose_kernel(call, cpu, packed),
-        .constants = {cpu ? lanes : HT_GEMM_TILE_INVOCATIONS, call->in[GEMM_X].format,
-                      call->in[GEMM_W].format, call->out.format, format(call, GEMM_GATE),
-                      format(call, GEMM_RESIDUAL), act, packed_k, packed_n, tile_m, tile_n,
-                      long_sums},
-        .n_constants = n_constants,
-        .push = push,
-        .push_bytes = sizeof *push,
-        .label = call->label,
-    };
+    dispatch.kernel = choose_kernel(call, cpu, packed);
+    dispatch.constants[0] = cpu ? lanes : HT_GEMM_TILE_INVOCATIONS;
+    dispatch.constants[9] = tile_m;
+    dispatch.constants[10] = tile_n;
+    dispatch.n_constants = packed ? 12 : (cpu ? 11 : 9);
     ht_vk_split_groups(call->context, (uint64_t)push->tiles_m * push->tiles_n, dispatch.groups);
     return ht_vk_dispatch(commands, &dispatch);
 }

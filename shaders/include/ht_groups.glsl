@@ -31,8 +31,12 @@ uint ht_group_at(uint format, uint row, uint step) {
 
 // What the number 1 in the kernel's sums stands for, without the scale.
 float ht_sum_unit(uint format) {
-#ifdef HT_INTEGER_CODES // codes of E2M1 count halves
+#if defined HT_INTEGER_CODES // codes of E2M1 count halves
     return ht_format_row(format).kind == HT_KIND_MINIFLOAT ? 0.5 : 1.0;
+#elif defined HT_ELEMENT_E4M3 // fields moved to those of E4M3
+    return uintBitsToFloat(uint(127 + 7 - ht_exponent_bias(ht_format_row(format))) << 23);
+#elif defined HT_ELEMENT_F16
+    return 1.0;
 #else
     return ht_code_unit(format);
 #endif

@@ -25,6 +25,24 @@ float ht_group_sum(float value) {
     return sum;
 }
 
+// The same for integers, exactly.
+shared int ht_subgroup_counts[gl_WorkGroupSize.x];
+int ht_group_count(int value) {
+    int count = subgroupAdd(value);
+    if (gl_NumSubgroups > 1u) {
+        barrier();
+        if (subgroupElect()) {
+            ht_subgroup_counts[gl_SubgroupID] = count;
+        }
+        barrier();
+        count = 0;
+        for (uint i = 0u; i < gl_NumSubgroups; i++) {
+            count += ht_subgroup_counts[i];
+        }
+    }
+    return count;
+}
+
 // The same for the largest value.
 float ht_group_max(float value) {
     float top = subgroupMax(value);

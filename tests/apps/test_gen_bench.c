@@ -25,7 +25,7 @@ static void test_flags(void **state) {
         {"--list", 0, "pixart/self attention"},
         {"--fliter x", 2, "did you mean --filter?"},
         {"--seconds -1", 2, "--seconds"},
-        {"--tier fast", 2, "portable, cpu or dot"},
+        {"--tier fast", 2, "portable, cpu, dot or matrix"},
         {"--weights f16", 2, "no packed format"},
         {"--activations int8", 2, "need --weights"},
         {"--weights fp4 --activations int4z --filter sd15/time --seconds 0", 1, "zero points"},

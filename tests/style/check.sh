@@ -154,6 +154,7 @@ rule_spirv() {
     glslang=$(command -v glslangValidator || command -v glslang)
     temp=$(mktemp -d) && trap 'rm -rf -- "$temp"' EXIT
     while IFS='|' read -r name source defines; do
+        [[ -f shaders/prebuilt/$name.spv ]] && continue # rule_prebuilt
         arguments=()
         for define in $defines; do arguments+=("-D$define"); done
         if ! "$glslang" --quiet -V --target-env vulkan1.3 -Ishaders -Ishaders/include \
@@ -163,6 +164,17 @@ rule_spirv() {
         fi
     done < <(sed -nE 's/^HT_KERNEL\(([a-z0-9_]+), ([a-z0-9_]+), "([^"]*)"\)$/\1|\2|\3/p' \
         shaders/kernels.def)
+}
+
+# SPIR-V that is kept is what its sources give, and valid where a new enough spirv-val is there.
+rule_prebuilt() {
+    local line compiler=$root/build/sid-compiler
+    line=$(tools/prebuild_shaders.sh --check) || offend "$line"
+    if [[ -x $compiler/run ]]; then
+        line=$(tools/prebuild_shaders.sh --validate "$compiler") || offend "$line"
+    else
+        echo 'NOT VALIDATED: shaders/prebuilt needs the spirv-val of tools/prebuild_shaders.sh'
+    fi
 }
 
 "rule_$rule"

@@ -107,8 +107,8 @@ void ht_test_op_run(const ht_test_op *op, ht_tier tier, ht_format activations,
     }
 }
 
-static const ht_tier TIERS[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
-static const char *const TIER_NAMES[] = {"portable", "cpu"};
+static const ht_tier TIERS[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_MATRIX};
+static const char *const TIER_NAMES[] = {"portable", "cpu", "matrix"};
 static const ht_format FORMATS[] = {HT_FORMAT_F32, HT_FORMAT_F16};
 
 void ht_test_op_check(const ht_test_op *op, double f32_bound, double f16_bound) {

@@ -56,8 +56,8 @@ ht_context_desc ht_test_context_desc(void);
 // Run tests that need a device; main returns its result. 77 (skipped) when there is none.
 int ht_test_run_gpu(const struct CMUnitTest *tests, size_t count);
 
-// A context that lasts until the program ends, one per tier. NULL when HT_TEST_TIER (portable, cpu
-// or dot) excludes the tier.
+// A context that lasts until the program ends, one per tier. NULL when HT_TEST_TIER (portable, cpu,
+// dot or matrix) excludes the tier, or when the device lacks what the matrix tier needs.
 ht_context *ht_test_context(ht_tier tier);
 ht_test_allocator *ht_test_context_allocator(ht_tier tier);
 

@@ -44,8 +44,10 @@ typedef enum ht_tier {
     HT_TIER_PORTABLE, // shared-memory tiles, made for GPUs
     HT_TIER_CPU,      // subgroup-wide rows, made for Vulkan drivers that run on the CPU
     HT_TIER_DOT,      // portable, and integer products by the device's dot product of four bytes
+    HT_TIER_MATRIX,   // dot, and products by cooperative matrices; HT_ERR_UNSUPPORTED without them
+    HT_TIER_COUNT,
 } ht_tier;
-HT_API const char *ht_tier_name(ht_tier tier); // "auto", "portable", "cpu", "dot"
+HT_API const char *ht_tier_name(ht_tier tier); // "auto", "portable", "cpu", "dot", "matrix"
 // The tier of a name; false when there is none.
 HT_API bool ht_tier_find(const char *name, ht_tier *tier);
 

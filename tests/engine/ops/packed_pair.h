@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include "formats.h"
+#include "gemm.shared.h"
 #include "ref_gemm.h"
 
 #include <math.h>
@@ -23,6 +24,7 @@ typedef struct packed_pair {
                      const float *bias, float *out);
     void (*on_floats)(const struct packed_pair *pair, const float *x, const float *w,
                       const float *bias, float *out);
+    bool tiles_only;    // not on the tier of CPU drivers
     ht_tensor_desc out; // found by the run
 } packed_pair;
 
@@ -159,7 +161,7 @@ static inline bool pair_has_integers(ht_format format) {
 
 // `count` values of the result; the caller's `out` desc is not known before the first run.
 static inline void pair_check(packed_pair *pair, const char *shape, size_t count) {
-    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_DOT};
+    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_DOT, HT_TIER_MATRIX};
     float *x, *w;
     void *x_block = pair_pack(&pair->x, false, 1, &x);
     void *w_block = pair_pack(&pair->w, true, 2, &w);
@@ -177,11 +179,18 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
     pair->on_floats(pair, absolute(x, ht_desc_count(&pair->x)),
                     absolute(w, ht_desc_count(&pair->w)), absolute(bias_size, pair->columns),
                     sizes);
+    const bool dot = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
+    const bool few = pair->x.rank == 2 && pair->x.dims[0] <= HT_GEMM_FEW_ROWS; // gemm_few.comp
     size_t runs = 0;
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {
-        const bool dot = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
-        if (ht_test_context(tiers[t]) == NULL || (!dot && tiers[t] == HT_TIER_DOT && runs > 0)) {
-            continue; // for the rest the dot tier has the kernels of the portable one
+        if (ht_test_context(tiers[t]) == NULL || (pair->tiles_only && tiers[t] == HT_TIER_CPU)) {
+            continue;
+        }
+        // Else these have the kernels of the portable tier.
+        const bool same =
+            (tiers[t] == HT_TIER_DOT && (few || !dot)) || (tiers[t] == HT_TIER_MATRIX && few);
+        if (same && runs > 0) {
+            continue;
         }
         char what[160];
         snprintf(what, sizeof what, "%s, %s x %s (%s tier)", shape, ht_format_name(pair->w.format),

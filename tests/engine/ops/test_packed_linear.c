@@ -24,17 +24,23 @@ static void on_floats(const packed_pair *pair, const float *x, const float *w, c
     ht_ref_linear(x, pair->x.dims[0], pair->x.dims[1], w, pair->columns, &epilogue, out);
 }
 
-static void check_shape(uint32_t rows, uint32_t columns, uint32_t depth, ht_format w, ht_format x) {
+static void check_tiers(uint32_t rows, uint32_t columns, uint32_t depth, ht_format w, ht_format x,
+                        bool tiles_only) {
     char shape[64];
     snprintf(shape, sizeof shape, "linear %u x %u x %u", rows, columns, depth);
     packed_pair pair = {.x = {.format = x, .rank = 2, .dims = {rows, depth}},
                         .w = {.format = w, .rank = 2, .dims = {columns, depth}},
                         .columns = columns,
                         .taps = 1,
+                        .tiles_only = tiles_only,
                         .build = build_pair,
                         .on_codes = on_codes,
                         .on_floats = on_floats};
     pair_check(&pair, shape, (size_t)rows * columns);
+}
+
+static void check_shape(uint32_t rows, uint32_t columns, uint32_t depth, ht_format w, ht_format x) {
+    check_tiers(rows, columns, depth, w, x, false);
 }
 
 // Integers by hand: scales that are powers of two, sums that are known.
@@ -53,12 +59,14 @@ static void test_reference_by_hand(void **state) {
     assert_true(out == (127 * 127 - 2 * 8 - 3 * 2) * 0.5f + 0.5f);
 }
 
-// Few columns: the kernel for them is compiled fast, and each pair of formats compiles its own.
+// Few rows, for which GPUs have a kernel of their own, and enough for a tile. Few columns: the kernel
+// for them is compiled fast, and each pair of formats compiles its own.
 static void test_pairs(void **state) {
     (void)state;
     for (size_t x = 0; x < HT_COUNT(PAIR_INPUTS); x++) {
         for (size_t w = 0; w < HT_COUNT(PACKED_WEIGHTS); w++) {
             check_shape(7, 6, 100, PACKED_WEIGHTS[w], PAIR_INPUTS[x]);
+            check_tiers(9, 6, 100, PACKED_WEIGHTS[w], PAIR_INPUTS[x], true);
         }
     }
 }
