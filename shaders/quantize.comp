@@ -1,4 +1,5 @@
-// From floats, through an activation, to a packed format. BY_ROW: a workgroup per row, with one
+// From floats, through what makes them (an activation, gated activation, the last step of group
+// normalisation), to a packed format. BY_ROW: a workgroup per row, with one
 // scale; x is read twice. Else an invocation per group.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -13,22 +14,48 @@ layout(constant_id = 3) const bool WIDE = true; // x can be loaded four values a
 layout(constant_id = 4) const bool BY_ROW = true;
 layout(constant_id = 5) const uint ACT = 0;
 layout(constant_id = 6) const bool FIXED = false; // the scale is there before; x is read once
+layout(constant_id = 7) const uint KIND = 0;      // HT_QUANTIZE_VALUES, ..
 
 #include "ht_pack_rows.glsl"
 
-vec4 row_quad(uint row, uint quad) {
-    uint at = row * push.width + 4u * quad;
+// Four values of a row that starts at `first`; those past its end are 0.
+vec4 quad_of(uvec2 address, uint format, uint first, uint quad) {
+    uint at = first + 4u * quad;
     vec4 v = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
         if (!WIDE && 4u * quad + i < push.width) {
-            v[i] = ht_load(push.x, FORMAT_X, at + i);
+            v[i] = ht_load(address, format, at + i);
         }
     }
     if (WIDE && 4u * quad < push.width) {
-        v = ht_load4(push.x, FORMAT_X, at / 4u);
+        v = ht_load4(address, format, at / 4u);
     }
-    return ht_limited4(vec4(ht_activate(v.x, ACT), ht_activate(v.y, ACT), ht_activate(v.z, ACT),
-                            ht_activate(v.w, ACT)));
+    return v;
+}
+
+vec4 activated(vec4 v) {
+    return vec4(ht_activate(v.x, ACT), ht_activate(v.y, ACT), ht_activate(v.z, ACT),
+                ht_activate(v.w, ACT));
+}
+
+vec4 factor(uint which, uint item, uint quad) {
+    uint row = which * (push.rows / push.item) + item;
+    return quad_of(push.factors, HT_FORMAT_F32, row * push.width, quad);
+}
+
+vec4 row_quad(uint row, uint quad) {
+    if (KIND == HT_QUANTIZE_GATED) {
+        uint first = 2u * row * push.width;
+        vec4 v = quad_of(push.x, FORMAT_X, first, quad);
+        v *= activated(quad_of(push.x, FORMAT_X, first + push.width, quad));
+        return ht_limited4(v);
+    }
+    vec4 v = quad_of(push.x, FORMAT_X, row * push.width, quad);
+    if (KIND == HT_QUANTIZE_NORMALISED) {
+        uint item = row / push.item;
+        v = (v - factor(0u, item, quad)) * factor(1u, item, quad) + factor(2u, item, quad);
+    }
+    return ht_limited4(activated(v));
 }
 
 void main() {

@@ -28,7 +28,8 @@ fail:
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
     if (ht_format_is_packed(call->out.format)) {
-        return ht_op_record_quantize(call, p->act, commands);
+        const ht_op_quantize_source source = {.kind = HT_QUANTIZE_VALUES, .act = p->act};
+        return ht_op_record_quantize(call, &source, commands);
     }
     const ht_op_elementwise what = {.kind = HT_ELEMENTWISE_ACTIVATION, .act = p->act};
     return ht_op_record_elementwise(call, &what, commands);

@@ -1,5 +1,6 @@
 // gated_activation: one half of each row times a function of the other.
 #include "elementwise.h"
+#include "quantize.h"
 
 typedef struct params {
     ht_activation act;
@@ -31,6 +32,10 @@ fail:
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
+    if (ht_format_is_packed(call->out.format)) {
+        const ht_op_quantize_source source = {.kind = HT_QUANTIZE_GATED, .act = p->act};
+        return ht_op_record_quantize(call, &source, commands);
+    }
     const ht_op_elementwise what = {.kind = HT_ELEMENTWISE_GATED, .act = p->act};
     return ht_op_record_elementwise(call, &what, commands);
 }
@@ -42,5 +47,8 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def GATED = {
-    .name = "gated_activation", .infer = infer, .record = record, .reference = reference};
+static const ht_op_def GATED = {.name = "gated_activation",
+                                .infer = infer,
+                                .record = record,
+                                .reference = reference,
+                                .packs = ht_op_packs_any};

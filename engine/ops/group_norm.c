@@ -1,6 +1,7 @@
 // group_norm: statistics over all positions and the channels of a group, per batch item, in two
-// steps (per chunk of positions, then together), and a third that applies them.
-#include "op_util.h"
+// steps (per chunk of positions, then together), and a third that applies them; that of quantize
+// where the result is packed.
+#include "quantize.h"
 
 #include "group_norm.shared.h"
 
@@ -149,8 +150,9 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
         .n_constants = 6,
     };
     ht_vk_dispatch_desc *const steps[] = {&partial, &combine, &apply};
+    const bool packed = ht_format_is_packed(call->out.format);
     ht_status status = HT_OK;
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < (packed ? 2 : 3); i++) {
         steps[i]->push = &push;
         steps[i]->push_bytes = sizeof push;
         steps[i]->label = call->label;
@@ -161,6 +163,14 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
             ht_vk_barrier(commands);
         }
         HT_TRY(ht_vk_dispatch(commands, steps[i]));
+    }
+    if (packed) {
+        const ht_op_quantize_source source = {.kind = HT_QUANTIZE_NORMALISED,
+                                              .act = p->act,
+                                              .factors = push.factors,
+                                              .item = s.positions};
+        ht_vk_barrier(commands);
+        HT_TRY(ht_op_record_quantize(call, &source, commands));
     }
 fail:
     return status;
@@ -183,4 +193,5 @@ static const ht_op_def GROUP_NORM = {.name = "group_norm",
                                      .infer = infer,
                                      .scratch = scratch,
                                      .record = record,
-                                     .reference = reference};
+                                     .reference = reference,
+                                     .packs = ht_op_packs_any};

@@ -2,8 +2,6 @@
 // largest code.
 #include "quantize.h"
 
-#include "quantize.shared.h"
-
 typedef struct params {
     ht_format format;
     uint32_t index; // of the scale
@@ -85,7 +83,7 @@ fail:
     return status;
 }
 
-ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
+ht_status ht_op_record_quantize(const ht_op_call *call, const ht_op_quantize_source *source,
                                 ht_vk_commands *commands) {
     const ht_op_packed packed = ht_op_packed_result(call);
     const bool by_row = ht_op_packs_rows(call->out.format);
@@ -95,16 +93,19 @@ ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
         .scales = packed.scales,
         .tensor = packed.tensor,
         .given = call->scale_address,
+        .factors = source->factors,
         .rows = (uint32_t)packed.layout.rows,
         .width = packed.layout.width,
         .quads = packed.quads,
         .groups = packed.layout.groups,
+        .item = source->item,
     };
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_quantize,
         .constants = {ht_op_row_local(call), call->in[0].format, call->out.format,
-                      ht_op_wide(call, push.width), by_row, act, call->scale_address != 0},
-        .n_constants = 7,
+                      ht_op_wide(call, push.width), by_row, source->act, call->scale_address != 0,
+                      source->kind},
+        .n_constants = 8,
         .push = &push,
         .push_bytes = sizeof push,
         .label = call->label,
@@ -117,11 +118,12 @@ ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    const ht_op_quantize_source source = {.kind = HT_QUANTIZE_VALUES, .act = HT_ACT_NONE};
     ht_op_call own = *call;
     own.n_inputs = 1; // alignment of the scales does not matter
     own.scale_address =
         ht_op_has(call, SCALES) ? call->in_address[SCALES] + ht_op_static_offset(call) : 0;
-    return ht_op_record_quantize(&own, HT_ACT_NONE, commands);
+    return ht_op_record_quantize(&own, &source, commands);
 }
 
 // The graph's check packs what an op gives for a packed result.

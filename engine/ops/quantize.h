@@ -5,6 +5,8 @@
 #include "formats.h"
 #include "op_util.h"
 
+#include "quantize.shared.h"
+
 // Where the parts of a packed result lie.
 typedef struct ht_op_packed {
     ht_packed_layout layout;
@@ -21,8 +23,15 @@ bool ht_op_can_pack(ht_format format);
 // For `packs`: an op that writes whole rows can pack whatever can be packed.
 bool ht_op_packs_any(const ht_op_call *call, ht_format format);
 
-// call->out = act(input 0), packed.
-ht_status ht_op_record_quantize(const ht_op_call *call, ht_activation act,
+// How input 0 becomes the values that are packed (quantize.shared.h).
+typedef struct ht_op_quantize_source {
+    uint32_t kind; // HT_QUANTIZE_VALUES, ..
+    ht_activation act;
+    uint64_t factors; // NORMALISED: address, and rows that share some
+    uint32_t item;
+} ht_op_quantize_source;
+// call->out = what comes of input 0, packed.
+ht_status ht_op_record_quantize(const ht_op_call *call, const ht_op_quantize_source *source,
                                 ht_vk_commands *commands);
 
 #endif

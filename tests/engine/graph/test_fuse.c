@@ -44,6 +44,8 @@ typedef struct producer {
     ht_value (*build)(ht_graph *g, const ht_value *in, uint32_t width);
     uint32_t dims[3]; // of x
     uint32_t heads;   // attention; 0: other ops
+    bool halves;      // x is twice as wide as the result
+    bool scratch;     // the op has memory of its own
 } producer;
 
 enum { X, WEIGHT, BIAS, SCALE, SHIFT, INPUTS };
@@ -87,7 +89,8 @@ static ht_tensor *tensor(ht_context *context, ht_format format, uint32_t rank, c
 static void make_inputs(fixture *f, const producer *p, ht_value *values) {
     const uint32_t width = p->dims[2];
     const uint32_t vector[] = {width}, item[] = {p->dims[0], width};
-    f->in[X] = tensor(f->context, HT_FORMAT_F32, 3, p->dims, 1);
+    const uint32_t x[] = {p->dims[0], p->dims[1], p->halves ? 2 * width : width};
+    f->in[X] = tensor(f->context, HT_FORMAT_F32, 3, x, 1);
     f->in[WEIGHT] = tensor(f->context, HT_FORMAT_F32, 1, vector, 2);
     f->in[BIAS] = tensor(f->context, HT_FORMAT_F32, 1, vector, 3);
     f->in[SCALE] = tensor(f->context, HT_FORMAT_F32, 2, item, 4);
@@ -205,13 +208,31 @@ static ht_value attention_48(ht_graph *g, const ht_value *in, uint32_t width) {
     return ht_op_attention(g, in[X], in[X], in[X], &args);
 }
 
+static ht_value geglu(ht_graph *g, const ht_value *in, uint32_t width) {
+    (void)width;
+    return ht_op_gated_activation(g, in[X], HT_ACT_GELU_ERF);
+}
+
+static ht_value group_norm(ht_graph *g, const ht_value *in, uint32_t width) {
+    const ht_group_norm_args args = {.groups = width % 4 == 0 ? width / 4 : 1,
+                                     .eps = 1e-5f,
+                                     .weight = in[WEIGHT],
+                                     .bias = in[BIAS],
+                                     .act = HT_ACT_SILU};
+    return ht_op_group_norm(g, in[X], &args);
+}
+
 static const producer PRODUCERS[] = {
-    {"layer_norm, odd width", layer_norm, {2, 3, 37}, 0},
-    {"modulated layer_norm", modulated, {2, 5, 320}, 0},
-    {"rms_norm", rms_norm, {1, 7, 132}, 0},
-    {"activation", gelu, {2, 3, 200}, 0},
-    {"attention", attention, {2, 19, 128}, 2},
-    {"attention, heads of 48", attention_48, {1, 9, 96}, 2},
+    {"layer_norm, odd width", layer_norm, {2, 3, 37}, 0, false, false},
+    {"modulated layer_norm", modulated, {2, 5, 320}, 0, false, false},
+    {"rms_norm", rms_norm, {1, 7, 132}, 0, false, false},
+    {"activation", gelu, {2, 3, 200}, 0, false, false},
+    {"attention", attention, {2, 19, 128}, 2, false, false},
+    {"attention, heads of 48", attention_48, {1, 9, 96}, 2, false, false},
+    {"gated activation", geglu, {2, 3, 200}, 0, true, false},
+    {"gated activation, odd width", geglu, {2, 3, 37}, 0, true, false},
+    {"group_norm", group_norm, {2, 70, 128}, 0, false, true},
+    {"group_norm, odd width", group_norm, {2, 5, 37}, 0, false, true},
 };
 
 static bool expected(const producer *p, ht_format format) {
@@ -240,7 +261,11 @@ static void compare(const producer *p, ht_tier tier, ht_format format) {
     assert_int_equal(apart.stats.fused, 0);
     assert_int_equal(fused.stats.nodes, fuses ? 3 : 4);
     assert_int_equal(apart.stats.nodes, 4);
-    if (fuses) { // the packed value is all that is planned: the users write into tensors
+    if (p->scratch) { // apart the float is in the caller's tensor; fused it is nowhere
+        assert_true(fuses);
+        assert_int_equal(fused.stats.unshared_bytes, apart.stats.unshared_bytes);
+        assert_int_equal(fused.stats.activation_bytes, apart.stats.activation_bytes);
+    } else if (fuses) { // the packed value is all that is planned: the users write into tensors
         assert_int_equal(fused.stats.unshared_bytes, padded(ht_desc_bytes(&packed)));
         assert_int_equal(fused.stats.activation_bytes, padded(ht_desc_bytes(&packed)));
     } else {
@@ -315,8 +340,8 @@ static void test_against_references(void **state) {
     static const struct {
         size_t producer;
         ht_format format;
-    } rows[] = {
-        {1, HT_FORMAT_INT8}, {2, HT_FORMAT_INT8_G32}, {3, HT_FORMAT_INT8}, {4, HT_FORMAT_INT8_G32}};
+    } rows[] = {{1, HT_FORMAT_INT8},     {2, HT_FORMAT_INT8_G32}, {3, HT_FORMAT_INT8},
+                {4, HT_FORMAT_INT8_G32}, {6, HT_FORMAT_INT8},     {8, HT_FORMAT_INT8}};
     for (size_t i = 0; i < HT_COUNT(rows); i++) {
         const producer *p = &PRODUCERS[rows[i].producer];
         fixture f = {.context = ht_test_context(HT_TIER_AUTO)};
