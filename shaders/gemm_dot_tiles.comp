@@ -3,14 +3,10 @@
 // with four codes of k in each word of shared memory, and sums that are int.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#extension GL_EXT_spirv_intrinsics : require
 #define HT_INTEGER_CODES
 #include "ht_packed_tiles.glsl"
+#include "ht_dot.glsl"
 #include "ht_integer_codes.glsl"
-
-// OpSDot with PackedVectorFormat4x8Bit.
-spirv_instruction(capabilities = [6019, 6018], id = 4450)
-int ht_dot(int a, int b, spirv_literal int packed_format);
 
 const uint WORDS = HT_STEP / 4u;
 

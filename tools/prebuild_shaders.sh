@@ -8,7 +8,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 manifest=shaders/prebuilt/manifest.txt
-kernels=(gemm_matrix_e4m3 gemm_matrix_f16 gemm_matrix_s8)
+kernels=(bench_matrix_e4m3 bench_matrix_f16 bench_matrix_s8 gemm_matrix_e4m3 gemm_matrix_f16 gemm_matrix_s8)
 
 # Hash of files without comments and spacing, so that only what the compiler sees counts.
 hash_of() {
@@ -32,7 +32,7 @@ compile() {
     row=$(grep "^HT_KERNEL($name," shaders/kernels.def)
     [[ $row =~ ^HT_KERNEL\([a-z0-9_]+,\ ([a-z0-9_]+),\ \"([^\"]*)\"\) ]]
     for define in ${BASH_REMATCH[2]}; do defines+=("-D$define"); done
-    "$tools/run" "$tools/root/usr/bin/glslang" --quiet -V -g0 --target-env vulkan1.3 -Ishaders \
+    "$tools/run" "$tools/tree/usr/bin/glslang" --quiet -V -g0 --target-env vulkan1.3 -Ishaders \
         -Ishaders/include "${defines[@]}" --depfile "$temp/depends" \
         -o "shaders/prebuilt/$name.spv" "shaders/${BASH_REMATCH[1]}.comp"
     local sources
@@ -47,7 +47,7 @@ compile() {
 validate() {
     local name
     for name in "${kernels[@]}"; do
-        "$1/run" "$1/root/usr/bin/spirv-val" --target-env vulkan1.3 --scalar-block-layout \
+        "$1/run" "$1/tree/usr/bin/spirv-val" --target-env vulkan1.3 --scalar-block-layout \
             "shaders/prebuilt/$name.spv" || { echo "$name: not valid"; return 1; }
     done
 }

@@ -38,6 +38,7 @@ double bench_bytes(const bench_case *c, ht_format format); // every tensor read 
 typedef struct bench_result {
     const bench_case *what;
     ht_format format; // of the activations; weights are f16, both where the case says nothing else
+    ht_bench_unit unit; // what multiplied, of linear, conv2d and attention
     uint32_t repeats;
     double median_s, best_s;
     double first_s; // the first run, with whatever the driver compiles there

@@ -170,10 +170,21 @@ static ht_status repeat(fixture *f, bench_result *result) {
     return status;
 }
 
+// What multiplies; attention does so by f32 on every tier.
+static ht_bench_unit unit_of(ht_context *context, const bench_case *c, ht_format format) {
+    const ht_format x = c->x ? c->x : format, w = c->w ? c->w : HT_FORMAT_F16;
+    switch (c->op) {
+    case BENCH_LINEAR: return ht_bench_unit_of(context, x, w, c->n[0], c->n[2]);
+    case BENCH_CONV2D: return ht_bench_unit_of(context, x, w, c->n[0] * c->n[1], c->n[2]);
+    default: return HT_BENCH_F32;
+    }
+}
+
 ht_status bench_measure(ht_context *context, const bench_case *c, const bench_settings *settings,
                         bench_result *result) {
     fixture f = {.context = context, .settings = settings};
-    *result = (bench_result){.what = c, .format = settings->format};
+    *result = (bench_result){
+        .what = c, .format = settings->format, .unit = unit_of(context, c, settings->format)};
     ht_status status = prepare(&f, c);
     if (status == HT_OK) {
         status = repeat(&f, result);

@@ -6,9 +6,13 @@ static void rate(const bench_result *r, const ht_bench_ceilings *ceilings, doubl
                  double *share) {
     const double flops = bench_flops(r->what);
     const double work = flops > 0.0 ? flops : bench_bytes(r->what, r->format);
-    const double ceiling = flops > 0.0 ? ceilings->f32_flops_per_s : ceilings->copy_bytes_per_s;
+    const double ceiling = flops > 0.0 ? ceilings->ops_per_s[r->unit] : ceilings->copy_bytes_per_s;
     *giga = r->median_s > 0.0 ? work / r->median_s * 1e-9 : 0.0;
     *share = ceiling > 0.0 ? *giga * 1e9 / ceiling : 0.0;
+}
+
+static const char *unit_of(const bench_result *r) {
+    return bench_flops(r->what) > 0.0 ? ht_bench_unit_name(r->unit) : "copy";
 }
 
 void bench_print(const bench_result *r, const ht_bench_ceilings *ceilings) {
@@ -16,17 +20,22 @@ void bench_print(const bench_result *r, const ht_bench_ceilings *ceilings) {
     double giga;
     double share;
     if (r == NULL) {
-        printf("copy %.1f GB/s, f32 multiply-adds %.1f GFLOP/s\n\n",
-               ceilings->copy_bytes_per_s * 1e-9, ceilings->f32_flops_per_s * 1e-9);
-        printf("%-24s %-11s %-28s %10s %10s %12s %8s %9s\n", "case", "op", "shape", "median ms",
-               "best ms", "rate", "ceiling", "first ms");
+        printf("ceilings: copy %.1f GB/s", ceilings->copy_bytes_per_s * 1e-9);
+        for (int unit = 0; unit < HT_BENCH_UNITS; unit++) {
+            if (ceilings->ops_per_s[unit] > 0.0) {
+                printf(", %s %.1f Gop/s", ht_bench_unit_name((ht_bench_unit)unit),
+                       ceilings->ops_per_s[unit] * 1e-9);
+            }
+        }
+        printf("\n\n%-24s %-11s %-28s %10s %10s %12s %8s %-11s %9s\n", "case", "op", "shape",
+               "median ms", "best ms", "rate", "ceiling", "of", "first ms");
         return;
     }
     rate(r, ceilings, &giga, &share);
-    printf("%-24s %-11s %-28s %10.3f %10.3f %7.1f %s %7.1f%% %9.1f\n", r->what->name,
+    printf("%-24s %-11s %-28s %10.3f %10.3f %7.1f %s %7.1f%% %-11s %9.1f\n", r->what->name,
            bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape), r->median_s * 1e3,
            r->best_s * 1e3, giga, bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0,
-           r->first_s * 1e3);
+           unit_of(r), r->first_s * 1e3);
     fflush(stdout);
 }
 
@@ -50,12 +59,13 @@ static void print_result(FILE *file, const bench_result *r, const ht_bench_ceili
             "    {\"case\": \"%s\", \"op\": \"%s\", \"shape\": \"%s\", \"activations\": \"%s\", "
             "\"weights\": \"%s\", \"repeats\": %u, \"median_ms\": %.6f, \"best_ms\": %.6f, "
             "\"first_ms\": %.3f, "
-            "\"gflops\": %.3f, \"gbytes_per_s\": %.3f, \"ceiling_share\": %.4f}",
+            "\"gflops\": %.3f, \"gbytes_per_s\": %.3f, \"ceiling_share\": %.4f, \"ceiling_of\": "
+            "\"%s\"}",
             r->what->name, bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
             ht_format_name(r->what->x ? r->what->x : r->format),
             ht_format_name(r->what->w ? r->what->w : HT_FORMAT_F16), r->repeats, r->median_s * 1e3,
             r->best_s * 1e3, r->first_s * 1e3, flops / r->median_s * 1e-9,
-            bench_bytes(r->what, r->format) / r->median_s * 1e-9, share);
+            bench_bytes(r->what, r->format) / r->median_s * 1e-9, share, unit_of(r));
 }
 
 void bench_print_json(FILE *file, ht_context *context, const ht_bench_ceilings *ceilings,
@@ -66,8 +76,13 @@ void bench_print_json(FILE *file, ht_context *context, const ht_bench_ceilings *
     fprintf(file, ",\n  \"driver\": ");
     print_text(file, device->driver);
     fprintf(file, ",\n  \"tier\": \"%s\",\n", ht_tier_name(ht_context_tier(context)));
-    fprintf(file, "  \"ceilings\": {\"copy_gbytes_per_s\": %.3f, \"f32_gflops\": %.3f},\n",
-            ceilings->copy_bytes_per_s * 1e-9, ceilings->f32_flops_per_s * 1e-9);
+    fprintf(file, "  \"ceilings\": {\"copy_gbytes_per_s\": %.3f, \"gops\": {",
+            ceilings->copy_bytes_per_s * 1e-9);
+    for (int unit = 0; unit < HT_BENCH_UNITS; unit++) {
+        fprintf(file, "%s\"%s\": %.3f", unit == 0 ? "" : ", ",
+                ht_bench_unit_name((ht_bench_unit)unit), ceilings->ops_per_s[unit] * 1e-9);
+    }
+    fprintf(file, "}},\n");
     fprintf(file, "  \"results\": [");
     for (size_t i = 0; i < count; i++) {
         fprintf(file, "%s\n", i == 0 ? "" : ",");

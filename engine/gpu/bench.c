@@ -1,4 +1,4 @@
-// The device's own ceilings: a copy loop and a multiply-add loop.
+// The device's own ceilings: a copy loop, and loops of each unit that multiplies.
 #include "gpu.h"
 
 #include "bench.shared.h"
@@ -55,39 +55,87 @@ fail:
     return status;
 }
 
-static ht_status measure_peak(run *r, double *flops_per_s) {
+// Operations per second of a kernel whose workgroups do `per_group` of them.
+static ht_status measure_unit(run *r, ht_vk_dispatch_desc *dispatch, const ht_push_bench *push,
+                              double per_group, double *ops_per_s) {
     ht_status status = HT_OK;
     double seconds;
-    // The chains settle at 1: no denormals, no infinities.
-    const ht_push_bench push = {
-        .to = r->to.address, .rounds = r->cpu ? 4096 : 1024, .factor = 0.5f, .addend = 0.5f};
-    const uint32_t groups = r->cpu ? 16 : 32768;
-    ht_vk_dispatch_desc dispatch = {.kernel = HT_KERNEL_bench_peak,
-                                    .constants = {LOCAL},
-                                    .n_constants = 1,
-                                    .push = &push,
-                                    .push_bytes = sizeof push,
-                                    .groups = {groups, 1, 1},
-                                    .label = "arithmetic ceiling"};
-    HT_TRY(time_dispatch(r, &dispatch, &seconds));
-    const double per_invocation = 2.0 * HT_BENCH_CHAINS * HT_BENCH_STEPS * push.rounds;
-    *flops_per_s = per_invocation * groups * LOCAL / seconds;
+    dispatch->push = push;
+    dispatch->push_bytes = sizeof *push;
+    dispatch->label = "arithmetic ceiling";
+    dispatch->groups[0] = r->cpu ? 16 : 32768;
+    dispatch->groups[1] = dispatch->groups[2] = 1;
+    HT_TRY(time_dispatch(r, dispatch, &seconds));
+    *ops_per_s = per_group * dispatch->groups[0] / seconds;
 fail:
     return status;
 }
 
+static ht_status measure_peak(run *r, double *flops_per_s) {
+    // The chains settle at 1: no denormals, no infinities.
+    const ht_push_bench push = {
+        .to = r->to.address, .rounds = r->cpu ? 4096 : 1024, .factor = 0.5f, .addend = 0.5f};
+    ht_vk_dispatch_desc dispatch = {
+        .kernel = HT_KERNEL_bench_peak, .constants = {LOCAL}, .n_constants = 1};
+    const double ops = 2.0 * HT_BENCH_CHAINS * HT_BENCH_STEPS * push.rounds * LOCAL;
+    return measure_unit(r, &dispatch, &push, ops, flops_per_s);
+}
+
+static ht_status measure_dot(run *r, double *ops_per_s) {
+    const ht_push_bench push = {
+        .to = r->to.address, .count = 0x01020304, .rounds = r->cpu ? 1024 : 512};
+    ht_vk_dispatch_desc dispatch = {
+        .kernel = HT_KERNEL_bench_dot, .constants = {LOCAL}, .n_constants = 1};
+    const double ops = 8.0 * HT_BENCH_CHAINS * HT_BENCH_STEPS * push.rounds * LOCAL;
+    return measure_unit(r, &dispatch, &push, ops, ops_per_s);
+}
+
+static ht_status measure_matrix(run *r, ht_vk_element element, double *ops_per_s) {
+    static const ht_vk_kernel KERNELS[] = {[HT_VK_F16] = HT_KERNEL_bench_matrix_f16,
+                                           [HT_VK_S8] = HT_KERNEL_bench_matrix_s8,
+                                           [HT_VK_E4M3] = HT_KERNEL_bench_matrix_e4m3};
+    const ht_vk_limits *limits = ht_vk_get_limits(r->context);
+    const ht_vk_matrix *shape = &limits->matrix[element];
+    if (shape->m == 0) {
+        return HT_OK;
+    }
+    const ht_push_bench push = {.to = r->to.address, .rounds = r->cpu ? 64 : 1024};
+    ht_vk_dispatch_desc dispatch = {
+        .kernel = KERNELS[element],
+        .constants = {LOCAL, [10] = shape->m, [12] = shape->n, [13] = shape->k},
+        .n_constants = 14,
+        .subgroup_size = limits->matrix_subgroup};
+    const double ops = 2.0 * shape->m * shape->n * shape->k * HT_BENCH_MATRICES * push.rounds *
+                       (LOCAL / limits->matrix_subgroup);
+    return measure_unit(r, &dispatch, &push, ops, ops_per_s);
+}
+
+const char *ht_bench_unit_name(ht_bench_unit unit) {
+    static const char *const names[] = {[HT_BENCH_F32] = "f32",
+                                        [HT_BENCH_DOT] = "dot",
+                                        [HT_BENCH_MATRIX_F16] = "matrix f16",
+                                        [HT_BENCH_MATRIX_S8] = "matrix s8",
+                                        [HT_BENCH_MATRIX_E4M3] = "matrix e4m3"};
+    return names[unit];
+}
+
 ht_status ht_bench_measure(ht_context *context, ht_bench_ceilings *ceilings) {
     ht_status status = HT_OK;
-    *ceilings = (ht_bench_ceilings){0.0, 0.0};
+    *ceilings = (ht_bench_ceilings){0};
     if (context->host_only) {
         return ht_fail(context, HT_ERR_INVALID, "bench: this context has no device");
     }
     run r = {.context = context, .cpu = ht_context_device(context)->type == HT_DEVICE_CPU};
+    double *ops = ceilings->ops_per_s;
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench source", &r.from));
     HT_TRY(ht_vk_alloc(context, COPY_BYTES, "bench target", &r.to));
     HT_TRY(ht_vk_commands_create(context, 2, &r.commands));
     HT_TRY(measure_copy(&r, &ceilings->copy_bytes_per_s));
-    HT_TRY(measure_peak(&r, &ceilings->f32_flops_per_s));
+    HT_TRY(measure_peak(&r, &ops[HT_BENCH_F32]));
+    HT_TRY(measure_dot(&r, &ops[HT_BENCH_DOT]));
+    HT_TRY(measure_matrix(&r, HT_VK_F16, &ops[HT_BENCH_MATRIX_F16]));
+    HT_TRY(measure_matrix(&r, HT_VK_S8, &ops[HT_BENCH_MATRIX_S8]));
+    HT_TRY(measure_matrix(&r, HT_VK_E4M3, &ops[HT_BENCH_MATRIX_E4M3]));
 fail:
     ht_vk_commands_destroy(&r.commands);
     ht_vk_free(context, &r.to);

@@ -184,15 +184,19 @@ bool ht_op_has_integer_codes(const ht_fmt_row *row) {
     return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT;
 }
 
+bool ht_op_use_dot_kernel(const ht_op_call *call) {
+    const ht_tier tier = ht_context_tier(call->context);
+    const bool dot =
+        tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
+    return dot && ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_X].format)) &&
+           ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_W].format));
+}
+
 static ht_vk_kernel choose_kernel(const ht_op_call *call, bool cpu, bool packed) {
     if (cpu) {
         return packed ? HT_KERNEL_gemm_packed_cpu : HT_KERNEL_gemm_cpu;
     }
-    const ht_tier tier = ht_context_tier(call->context);
-    const bool dot =
-        tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
-    if (dot && ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_X].format)) &&
-        ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_W].format))) {
+    if (ht_op_use_dot_kernel(call)) {
         return HT_KERNEL_gemm_dot_tiles;
     }
     return packed ? HT_KERNEL_gemm_packed_tiles : HT_KERNEL_gemm_tiles;

@@ -3,6 +3,8 @@
 
 #include "formats.h"
 
+#include <halftone/bench.h>
+
 enum { STEP = 16 }; // HT_STEP of the shaders
 
 // Values along k that share scales; 0: whole rows.
@@ -72,6 +74,24 @@ static bool cut_tile(const ht_vk_limits *limits, uint32_t tile, uint32_t fetches
            tile % (cut->subgroups_n * cut->shape.n) == 0 &&
            2 * tile <= limits->max_workgroup_invocations &&
            shared_bytes(cut) <= limits->max_shared_bytes;
+}
+
+ht_bench_unit ht_bench_unit_of(ht_context *context, ht_format x, ht_format w, uint32_t rows,
+                               uint32_t depth) {
+    static const ht_bench_unit UNITS[] = {[HT_VK_F16] = HT_BENCH_MATRIX_F16,
+                                          [HT_VK_S8] = HT_BENCH_MATRIX_S8,
+                                          [HT_VK_E4M3] = HT_BENCH_MATRIX_E4M3};
+    const ht_op_call call = {
+        .context = context, .n_inputs = 2, .in = {{.format = x}, {.format = w}}};
+    const ht_push_gemm push = {.rows = rows, .columns = rows, .depth = depth};
+    ht_gemm_matrix cut;
+    if (rows <= HT_GEMM_FEW_ROWS) {
+        return HT_BENCH_F32;
+    }
+    if (ht_op_cut_gemm_matrix(&call, &push, &cut)) {
+        return UNITS[cut.element];
+    }
+    return ht_op_use_dot_kernel(&call) ? HT_BENCH_DOT : HT_BENCH_F32;
 }
 
 bool ht_op_cut_gemm_matrix(const ht_op_call *call, const ht_push_gemm *push, ht_gemm_matrix *cut) {

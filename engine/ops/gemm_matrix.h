@@ -17,6 +17,8 @@ typedef struct ht_gemm_matrix {
 // False where cooperative matrices do not do: another tier, or no shape for these formats.
 bool ht_op_cut_gemm_matrix(const ht_op_call *call, const ht_push_gemm *push, ht_gemm_matrix *cut);
 
+// Does gemm_dot_tiles.comp multiply these formats?
+bool ht_op_use_dot_kernel(const ht_op_call *call);
 // Are the codes, or twice the codes, integers of a byte?
 bool ht_op_has_integer_codes(const ht_fmt_row *row);
 
