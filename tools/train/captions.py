@@ -53,6 +53,7 @@ class Writer:
     def __init__(self, rng):
         self.rng = rng
         self.things = [] # the words last written for each object
+        self.scenery = ["", ""] # and for ground and sky
 
     def pick(self, words):
         return words[self.rng.integers(len(words))]
@@ -94,10 +95,12 @@ class Writer:
     def caption(self, scene, bare=False):
         terse = self.chance(0.15)
         words = self.objects(scene, terse)
+        self.scenery = ["", ""]
         if bare:
             return words
         ground = self.pick(GROUND_WORDS[scene["ground"]]) if self.chance(0.62) else ""
         sky = self.pick(SKY_WORDS[scene["sky"]]) if self.chance(0.62) else ""
+        self.scenery = [ground, sky]
         if terse or (scene["layout"] == "on-top" and ground.startswith("on ")):
             words += "," if ground else ""
         elif self.chance(0.12):

@@ -2,6 +2,7 @@
 
     python dit.py --data DIR --model DIR --minutes 60 --out FILE.pt       (start from --model's weights)
     python dit.py ... --fresh                                             (or from nothing)
+    python dit.py ... --new-text                          (or with another text encoder than before)
     python dit.py ... --distil FLOW.pt --out FILE.pt
 
 --model is an exported folder: its text encoder (frozen) and tokenizer are used. One process per
@@ -83,7 +84,7 @@ class Trainer:
             load_into(self.teacher, torch.load(args.distil)["ema"])
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         named = list(self.net.named_parameters()) + list(self.reader.named_parameters())
-        self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.is_matrix)
+        self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.is_matrix, args.weight_decay)
         self.trained = [p for g in self.opt.param_groups for p in g["params"]]
         self.rest = [p for g in self.opt.param_groups if not g["muon"] for p in g["params"]]
         self.shadow = [p.detach().clone() for p in self.net.parameters()]
@@ -96,6 +97,8 @@ class Trainer:
         net = from_folder(self.args.model)
         if self.args.fresh:
             models.initialize(net.dit)
+        if self.args.new_text:
+            models.initialize_reading(net.dit)
         return net
 
     def tapped_width(self):
@@ -208,6 +211,7 @@ def run(trainer, ap):
     ap.add_argument("--decay-share", type=float, default=0.45)
     ap.add_argument("--muon-lr", type=float, default=0.012)
     ap.add_argument("--adam-lr", type=float, default=1e-3)
+    ap.add_argument("--weight-decay", type=float, default=0.0, help="of what Muon steps")
     ap.add_argument("--ema", type=float, default=0.99)
     ap.add_argument("--save-seconds", type=float, default=240)
     ap.add_argument("--seed", type=int, default=0)
@@ -222,6 +226,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--model", required=True)
     ap.add_argument("--fresh", action="store_true")
+    ap.add_argument("--new-text", action="store_true", help="what reads the text starts anew")
     run(Trainer, ap)
 
 

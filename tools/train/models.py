@@ -48,6 +48,18 @@ def initialize(model):
     torch.nn.init.normal_(model.adaln_single.linear.weight, std=0.02)
 
 
+def initialize_reading(model):
+    """Starts anew only what reads the text, for another text encoder."""
+    for layer in (model.caption_projection.linear_1, model.caption_projection.linear_2):
+        torch.nn.init.xavier_uniform_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    for block in model.transformer_blocks:
+        for layer in (block.attn2.to_k, block.attn2.to_v):
+            torch.nn.init.xavier_uniform_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        torch.nn.init.zeros_(block.attn2.to_out[0].weight)
+
+
 def sinusoid(t):
     """t: [B] in 0..1000; [B, 256], cosines first."""
     freq = torch.exp(-torch.log(torch.tensor(10000.0)) * torch.arange(128) / 128)

@@ -28,7 +28,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(self, groups, momentum=0.95, betas=(0.9, 0.95), eps=1e-8):
         super().__init__(groups, dict(lr=1e-3, muon=False, momentum=momentum, betas=betas,
-                                      eps=eps))
+                                      eps=eps, decay=0.0))
         self.count = 0
 
     @torch.no_grad()
@@ -58,6 +58,7 @@ class MuonAdamW(torch.optim.Optimizer):
             direction = orthogonalize(torch.stack(updates))
             rate = group["lr"] * max(1.0, rows / columns) ** 0.5
             for p, d in zip(same, direction):
+                p.mul_(1 - group["lr"] * group["decay"])
                 p.add_(d.reshape(p.shape), alpha=-rate)
 
     def step_adam(self, group, params):
@@ -73,12 +74,14 @@ class MuonAdamW(torch.optim.Optimizer):
             p.addcdiv_(state["first"], scale, value=-group["lr"] / fair1)
 
 
-def make(named, muon_lr, adam_lr, is_matrix):
-    """named: [(name, parameter)]; is_matrix(name, parameter) picks what Muon steps."""
+def make(named, muon_lr, adam_lr, is_matrix, decay=0.0):
+    """named: [(name, parameter)]; is_matrix(name, parameter) picks what Muon steps, and what
+    shrinks by the rate times `decay`."""
     named = [(n, p) for n, p in named if p.requires_grad]
     matrices = [p for n, p in named if is_matrix(n, p)]
     rest = [p for n, p in named if not is_matrix(n, p)]
-    return MuonAdamW([dict(params=matrices, lr=muon_lr, base=muon_lr, muon=True),
+    return MuonAdamW([dict(params=matrices, lr=muon_lr, base=muon_lr, muon=True,
+                            decay=decay),
                       dict(params=rest, lr=adam_lr, base=adam_lr)])
 
 

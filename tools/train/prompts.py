@@ -29,12 +29,13 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--count", type=int, default=320)
     ap.add_argument("--split", choices=["held-out", "train"], default="held-out")
+    ap.add_argument("--first-seed", type=int, default=8_000_000, help="another one: other prompts")
     args = ap.parse_args()
     if args.split == "train":
         return write_captions(args)
     rng = np.random.default_rng(2024)
     rows, seen = [], set()
-    for scene in data.describe(8_000_000, 4 * args.count, "held-out"):
+    for scene in data.describe(args.first_seed, 4 * args.count, "held-out"):
         prompt, want = captions.evaluation_prompt(scene, rng)
         if prompt not in seen and len(rows) < args.count:
             seen.add(prompt)
