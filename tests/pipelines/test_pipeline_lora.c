@@ -47,7 +47,7 @@ static void run(ht_pipeline *p, uint32_t steps, float latent[LATENT]) {
     ht_run_begin(&r, p, &params, NULL, &report);
     must(p->context, ht_run_sample(&r));
     assert_int_equal(r.latent_count, LATENT);
-    memcpy(latent, r.latent, LATENT * sizeof(*latent));
+    memcpy(latent, r.items[0].latent, LATENT * sizeof(*latent));
     ht_run_end(&r);
     assert_int_equal(report.parts[PART_DENOISER].lora_bytes > 0, p->lora != NULL);
 }
