@@ -491,6 +491,7 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
                                const ht_callbacks *callbacks, ht_image *images, ht_report *report) {
     ht_context *context = pipeline->context;
     ht_report *filled = report;
+    memset(images, 0, (params->batch > 1 ? params->batch : 1) * sizeof(*images));
     if (!filled && !(filled = ht_alloc(context, sizeof(*filled)))) {
         return HT_ERR_NO_MEMORY;
     }
@@ -498,7 +499,6 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
     ht_status status = run ? HT_OK : HT_ERR_NO_MEMORY;
     if (run) {
         ht_run_begin(run, pipeline, params, callbacks, filled);
-        memset(images, 0, run->count * sizeof(*images));
         status = ht_run_sample(run);
         if (status == HT_OK) {
             status = decode_all(run, images);
