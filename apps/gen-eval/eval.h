@@ -68,6 +68,7 @@ typedef struct eval_part {
 // One recipe's results.
 typedef struct eval_recipe {
     char name[EVAL_NAME];
+    const char *file; // of packed weights; "": none
     eval_picture *pictures;
     size_t made, same; // same: byte for byte the reference's
     double psnr;       // of the squared error of all pictures together

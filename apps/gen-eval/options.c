@@ -49,7 +49,10 @@ static bool refuse(const char *sentence) {
 }
 
 // Names become folders: letters, digits, '-', '_' and '.', not first.
-static bool add_recipe(eval_options *o, const char *name, size_t length) {
+// NAME=FILE: the packed weights in a file, with the recipe that they were made for.
+static bool add_recipe(eval_options *o, const char *name, size_t whole) {
+    const char *equal = memchr(name, '=', whole);
+    const size_t length = equal ? (size_t)(equal - name) : whole;
     static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     if (length == 0 || length >= EVAL_NAME || strspn(name, good) < length || *name == '.') {
         return refuse("--recipes: names separated by commas, as in fp16,w8a8");
@@ -63,6 +66,11 @@ static bool add_recipe(eval_options *o, const char *name, size_t length) {
             return false;
         }
     }
+    const size_t file = equal ? whole - length - 1 : 0;
+    if (equal && (file == 0 || file >= EVAL_PATH)) {
+        return refuse("--recipes: NAME=FILE needs the path of a file");
+    }
+    snprintf(o->files[o->count], EVAL_PATH, "%.*s", (int)file, equal ? equal + 1 : "");
     snprintf(o->names[o->count++], EVAL_NAME, "%.*s", (int)length, name);
     return true;
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { EVAL_MAX_RECIPES = 16, EVAL_NAME = 64 };
+enum { EVAL_MAX_RECIPES = 16, EVAL_NAME = 64, EVAL_PATH = 1024 };
 
 typedef struct eval_options {
     const char *model, *prompts, *recipes, *judge, *output, *device;
@@ -16,6 +16,7 @@ typedef struct eval_options {
     int verbose;
     // from `recipes`; the first is the reference
     char names[EVAL_MAX_RECIPES][EVAL_NAME];
+    char files[EVAL_MAX_RECIPES][EVAL_PATH]; // packed weights of the denoiser; "": none
     uint32_t count;
 } eval_options;
 

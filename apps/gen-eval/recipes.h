@@ -6,8 +6,8 @@
 #include <pipeline.h>
 
 // Set what the recipe needs: "fp32" is everything in f32, any other name a recipe file found where
-// gen finds it. `path` is kept by the options. False with the sentence in `why` when there is none.
-bool eval_recipe_apply(const char *name, char path[PATH_MAX], ht_pipeline_options *options,
-                       char *why, size_t why_bytes);
+// gen finds it, unless there is a file of packed weights, which has its own. `path` is kept by the options. False with the sentence in `why` when there is none.
+bool eval_recipe_apply(const char *name, const char *file, char path[PATH_MAX],
+                       ht_pipeline_options *options, char *why, size_t why_bytes);
 
 #endif

@@ -260,7 +260,7 @@ static ht_status run_recipe(eval *e) {
         const ht_device_info *device = ht_context_device(context);
         snprintf(e->device, sizeof(e->device), "%s", device->name);
         snprintf(e->driver, sizeof(e->driver), "%s", device->driver);
-        if (!eval_recipe_apply(r->name, path, &options, why, sizeof(why))) {
+        if (!eval_recipe_apply(r->name, r->file, path, &options, why, sizeof(why))) {
             status = fail(e, why);
         }
     }
@@ -329,7 +329,8 @@ static bool check_recipes(const eval *e) {
     char path[PATH_MAX], why[PATH_MAX * 2];
     for (uint32_t i = 0; i < e->options->count; ++i) {
         ht_pipeline_options unused = {0};
-        if (!eval_recipe_apply(e->options->names[i], path, &unused, why, sizeof(why))) {
+        if (!eval_recipe_apply(e->options->names[i], e->options->files[i], path, &unused, why,
+                               sizeof(why))) {
             ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
             return false;
         }
@@ -368,6 +369,7 @@ static int work(eval *e) {
     ht_status status = e->judging ? eval_judge_open(&e->judge, e->options, e->log) : HT_OK;
     for (uint32_t i = 0; i < e->options->count && status == HT_OK; ++i) {
         snprintf(e->recipes[i].name, sizeof(e->recipes[i].name), "%s", e->options->names[i]);
+        e->recipes[i].file = e->options->files[i];
         status = run_recipe(e);
     }
     if (*e->stop) {

@@ -27,6 +27,10 @@ int main(int argc, char **argv) {
     if (options.show_stats) {
         return quantize_show(&options, &log) ? EXIT_GOOD : EXIT_FAILED;
     }
+    char statistics[PATH_MAX];
+    if (!quantize_calibration(&options, &log, statistics, sizeof(statistics))) {
+        return EXIT_USAGE;
+    }
     if (options.prompts && !quantize_collect(&options, &log, stop)) {
         return *stop ? EXIT_CANCELLED : EXIT_FAILED;
     }

@@ -4,6 +4,7 @@
 #include "common/flags.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define AT(field) .offset = offsetof(quantize_options, field)
 
@@ -16,6 +17,15 @@ static const ht_flag flags[] = {
      .help = "number formats, see gen --list-recipes (w4a8)"},
     {"search", NULL, 0, HT_FLAG_BOOL, AT(search),
      .help = "per layer, the best format among those of the same size"},
+    {"calibrate", NULL, 'c', HT_FLAG_TEXT, AT(calibrate), .value = "FILE",
+     .help =
+         "choose weights by what the layers read: prompts (.txt, .jsonl), or a file of --stats"},
+    {"rounding", NULL, 0, HT_FLAG_TEXT, AT(rounding), .value = "nearest|gptq|learned",
+     .help = "with --calibrate: the best to be tried (learned)"},
+    {"low-rank", NULL, 0, HT_FLAG_U32, AT(low_rank), 0, 1024, "R",
+     "with --calibrate: rank of a float branch beside each 4-bit layer (0: none)"},
+    {"no-balance", NULL, 0, HT_FLAG_BOOL, AT(no_balance),
+     .help = "with --calibrate: leave the sizes of channels as they are"},
     {"report", NULL, 0, HT_FLAG_MAYBE, AT(report), .value = "[FILE]",
      .help = "what each layer lost, as JSON (stdout)"},
     {"stats", NULL, 0, HT_FLAG_TEXT, AT(stats), .value = "FILE",
@@ -49,22 +59,31 @@ static const ht_flag flags[] = {
 
 static const ht_flag_set set = {
     .program = "gen-quantize",
-    .usage = "usage: gen-quantize --model NAME|DIR|FILE -o DIR|FILE [--recipe w4a8]\n"
-             "       gen-quantize --model NAME|DIR --stats FILE --prompts FILE [--steps N] [--limit N]\n"
-             "       gen-quantize --show-stats FILE\n"
-             "Packs the denoiser's weights once, so that later starts read them as they are.",
+    .usage =
+        "usage: gen-quantize --model NAME|DIR|FILE -o DIR|FILE [--recipe w4a8]\n"
+        "       gen-quantize --model NAME|DIR --stats FILE --prompts FILE [--steps N] [--limit N]\n"
+        "       gen-quantize --model NAME|DIR -o DIR --recipe w4a8 --calibrate FILE\n"
+        "       gen-quantize --show-stats FILE\n"
+        "Packs the denoiser's weights once, so that later starts read them as they are.",
     .flags = flags,
     .count = sizeof(flags) / sizeof(*flags),
 };
 
 static bool check(const quantize_options *o) {
-    const char *missing = !o->model                  ? "there is no --model"
-                          : !o->output && !o->stats  ? "there is no --output, and no --stats"
+    const char *missing = !o->model                    ? "there is no --model"
+                          : o->calibrate && !o->output ? "--calibrate needs --output"
+                          : !o->output && !o->stats    ? "there is no --output, and no --stats"
                           : o->stats && !o->prompts && !o->output
                               ? "--stats needs --prompts FILE to count, or --output to be used"
-                          : !o->stats && o->prompts  ? "--prompts needs --stats FILE"
-                          : o->seed < 0              ? "--seed: expected 0 or more"
-                                                     : NULL;
+                          : !o->stats && o->prompts    ? "--prompts needs --stats FILE"
+                          : o->calibrate && o->stats
+                              ? "--calibrate and --stats are two ways to say it"
+                          : strncmp(o->recipe, "mixed:", 6) == 0 && !o->calibrate
+                              ? "a mixed recipe needs --calibrate PROMPTS"
+                          : o->low_rank % 4 != 0         ? "--low-rank: expected a multiple of 4"
+                          : o->low_rank && !o->calibrate ? "--low-rank needs --calibrate"
+                          : o->seed < 0                  ? "--seed: expected 0 or more"
+                                                         : NULL;
     if (missing) {
         fprintf(stderr, "gen-quantize: %s; see --help\n", missing);
     }
@@ -72,8 +91,12 @@ static bool check(const quantize_options *o) {
 }
 
 bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
-    *options = (quantize_options){
-        .recipe = "w4a8", .cfg_scale = -1, .seed = 1000, .rows = 128, .gram_width = 1536};
+    *options = (quantize_options){.recipe = "w4a8",
+                                  .rounding = "learned",
+                                  .cfg_scale = -1,
+                                  .seed = 1000,
+                                  .rows = 128,
+                                  .gram_width = 1536};
     if (argc > 1 && argv[1][0] != '-') { // gen-quantize MODEL -o FILE
         options->model = argv[1];
         argv[1] = argv[0];

@@ -8,11 +8,13 @@
 typedef struct quantize_options {
     const char *model, *output, *recipe, *report;
     bool dynamic;
+    const char *calibrate, *rounding;
     const char *stats, *prompts, *show_stats, *plot, *device;
+    uint32_t low_rank;
     uint32_t steps, limit, rows, gram_width;
     double cfg_scale;
     int64_t seed;
-    bool gram;
+    bool gram, no_balance;
     bool search, overwrite, quiet, help, version;
     int verbose;
 } quantize_options;

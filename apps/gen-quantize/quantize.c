@@ -1,5 +1,5 @@
 // From a model or a file of weights to its packed form.
-#include "quantize.h"
+#include "mixed.h"
 
 #include "common/files.h"
 #include "common/folder.h"
@@ -8,6 +8,7 @@
 
 #include <common/recipe.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ typedef struct session {
     ht_recipe *recipe;
     ht_weights *weights;
     quantize_result result;
+    better better;    // with --calibrate
     uint32_t matched; // layers with a packed format
     bool failed;      // out of memory
     double start;
@@ -105,7 +107,9 @@ static bool open_inputs(session *s) {
         .host_only = true,
         .log = {.write = ht_app_log_write, .user = s->log, .level = s->log->level}};
     const ht_weights_desc weights = {.path = path};
-    if (!ht_recipe_path(s->options->recipe, path, sizeof(path), why, sizeof(why))) {
+    // A mixed recipe starts from which layers are packed, and how they read, in eight bits.
+    const char *recipe = mixed_is(s->options->recipe) ? "w8a8" : s->options->recipe;
+    if (!ht_recipe_path(recipe, path, sizeof(path), why, sizeof(why))) {
         return fail(s, why);
     }
     if (ht_context_create(&desc, &s->context) != HT_OK ||
@@ -124,7 +128,8 @@ static ht_format layer_format(void *user, const char *layer) {
     ht_layer_formats formats;
     ht_recipe_find(s->recipe, layer, &formats);
     s->matched += formats.weights != HT_FORMAT_NONE;
-    return formats.weights;
+    return s->better.stats && s->options->search ? better_format(&s->better, layer, formats.weights)
+                                                 : formats.weights;
 }
 
 static void keep_layer(session *s, const ht_quantized *done) {
@@ -132,10 +137,19 @@ static void keep_layer(session *s, const ht_quantized *done) {
     packed_layer *larger = realloc(r->layers, (r->count + 1) * sizeof(*larger));
     r->layers = larger ? larger : r->layers;
     char *name = larger ? strdup(done->name) : NULL;
+    char layer[512];
+    const better_layer *known =
+        ht_weight_layer(done->name, layer, sizeof(layer)) ? better_find(&s->better, layer) : NULL;
     s->failed = s->failed || !name;
     if (name) {
-        r->layers[r->count++] =
-            (packed_layer){name, done->format, done->from, done->bytes, done->sqnr_db};
+        r->layers[r->count++] = (packed_layer){name,          done->format, done->from, done->bytes,
+                                               done->sqnr_db, NAN,          NAN,        NULL};
+        if (known && known->known) {
+            packed_layer *l = &r->layers[r->count - 1];
+            l->nearest_db = known->improved.nearest_db;
+            l->got_db = known->improved.got_db;
+            l->rounding = ht_rounding_name(known->improved.rounding);
+        }
     }
 }
 
@@ -153,7 +167,23 @@ static bool on_done(void *user, const ht_quantized *done) {
                              .steps = done->count,
                              .seconds = ht_app_seconds() - s->start};
     ht_app_progress_show(&s->progress, &now);
-    return *s->stop == 0 && !s->failed;
+    return *s->stop == 0 && !s->failed && !s->better.failed;
+}
+
+static ht_status pack_layer(void *user, const ht_quantize_layer *layer, bool *done) {
+    session *s = user;
+    return better_pack(&s->better, layer, done);
+}
+
+static uint32_t branch_rank(void *user, const char *layer, const ht_tensor_desc *desc) {
+    const session *s = user;
+    return better_rank(&s->better, layer, desc);
+}
+
+static void layer_factors(void *user, const char *tensor, const float **inputs,
+                          const float **outputs) {
+    const session *s = user;
+    better_factors(&s->better, tensor, inputs, outputs);
 }
 
 // Of a calibrated model: the table of static scales, *text; NULL where nothing asks for one.
@@ -177,6 +207,7 @@ static bool read_activations(session *s, char **text) {
 }
 
 static bool pack(session *s, const char *path) {
+    const bool informed = s->better.stats != NULL;
     char *activations;
     if (!read_activations(s, &activations)) {
         return false;
@@ -185,8 +216,11 @@ static bool pack(session *s, const char *path) {
                                    .replace = s->options->overwrite,
                                    .recipe = ht_recipe_text(s->recipe),
                                    .activations = activations,
-                                   .search = s->options->search,
+                                   .search = s->options->search && !informed,
                                    .format = layer_format,
+                                   .pack = informed ? pack_layer : NULL,
+                                   .rank = informed ? branch_rank : NULL,
+                                   .factors = informed ? layer_factors : NULL,
                                    .done = on_done,
                                    .user = s};
     const ht_status status = ht_weights_quantize(s->weights, &desc);
@@ -225,9 +259,37 @@ static bool pack_model(session *s) {
     return good;
 }
 
+// Replaces the recipe by one that the budget allows.
+static bool choose_formats(session *s) {
+    mixed m = {.better = &s->better, .options = s->options, .log = s->log, .stop = s->stop};
+    char *text = mixed_recipe(&m);
+    ht_recipe *recipe = NULL;
+    const bool good =
+        text && ht_recipe_parse(s->context, s->options->recipe, text, &recipe) == HT_OK;
+    free(text);
+    mixed_close(&m);
+    if (good) {
+        ht_recipe_destroy(&s->recipe);
+        s->recipe = recipe;
+        s->better.recipe = recipe;
+        s->result.recipe = ht_recipe_name(recipe);
+    }
+    return good;
+}
+
 static bool work(session *s) {
     if (!find_source(s) || !check_output(s) || !open_inputs(s)) {
         return false;
+    }
+    if (s->options->calibrate) {
+        s->better = (better){.options = s->options,
+                             .context = s->context,
+                             .weights = s->weights,
+                             .recipe = s->recipe,
+                             .log = s->log};
+        if (!better_open(&s->better) || (mixed_is(s->options->recipe) && !choose_formats(s))) {
+            return false;
+        }
     }
     if (!(*s->temporary ? pack_model(s) : pack(s, s->options->output))) {
         return false;
@@ -244,6 +306,7 @@ int quantize_run(const quantize_options *options, ht_app_log *log, const volatil
         free(s.result.layers[i].name);
     }
     free(s.result.layers);
+    better_close(&s.better);
     ht_weights_destroy(&s.weights);
     ht_recipe_destroy(&s.recipe);
     ht_context_destroy(&s.context);

@@ -19,6 +19,9 @@ typedef struct packed_layer {
     ht_format format;
     uint64_t from, bytes;
     double sqnr_db;
+    // Of its outputs on rows of its inputs, with --calibrate: before, and now. NAN: not known.
+    double nearest_db, got_db;
+    const char *rounding; // used; NULL: nearest, nothing being known
 } packed_layer;
 
 typedef struct quantize_result {
@@ -41,6 +44,10 @@ int quantize_run(const quantize_options *options, ht_app_log *log, const volatil
 // statistics.c: count into options->stats, going on with it when it is there. False after a message,
 // and when stopped.
 bool quantize_collect(const quantize_options *options, ht_app_log *log, const volatile int *stop);
+// better.c: --calibrate with prompts means --stats OUTPUT.stats with Gram matrices first; then, and with a
+// file of statistics, options->calibrate is that file. False after a message.
+bool quantize_calibration(quantize_options *options, ht_app_log *log, char *statistics,
+                          size_t bytes);
 // show.c: table and plot. False after a message.
 bool quantize_show(const quantize_options *options, ht_app_log *log);
 

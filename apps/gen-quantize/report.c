@@ -18,10 +18,16 @@ static json_t *layers_json(const quantize_result *r) {
     json_t *list = json_array();
     for (size_t i = 0; i < r->count; ++i) {
         const packed_layer *l = &r->layers[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:o}", "name", l->name,
-                                              "format", ht_format_name(l->format), "from_bytes",
-                                              (json_int_t)l->from, "bytes", (json_int_t)l->bytes,
-                                              "sqnr_db", number_or_null(l->sqnr_db)));
+        json_t *layer =
+            json_pack("{s:s, s:s, s:I, s:I, s:o}", "name", l->name, "format",
+                      ht_format_name(l->format), "from_bytes", (json_int_t)l->from, "bytes",
+                      (json_int_t)l->bytes, "sqnr_db", number_or_null(l->sqnr_db));
+        if (l->rounding) {
+            json_object_set_new(layer, "rounding", json_string(l->rounding));
+            json_object_set_new(layer, "output_nearest_db", number_or_null(l->nearest_db));
+            json_object_set_new(layer, "output_db", number_or_null(l->got_db));
+        }
+        json_array_append_new(list, layer);
     }
     return list;
 }
@@ -45,8 +51,13 @@ static bool write_json(const quantize_options *o, const quantize_result *r, ht_a
 
 static void summary(const quantize_result *r) {
     const packed_layer *worst = NULL;
-    double sum = 0;
+    double sum = 0, before = 0, now = 0, known = 0;
     for (size_t i = 0; i < r->count; ++i) {
+        if (r->layers[i].rounding) {
+            before += fmin(r->layers[i].nearest_db, 200);
+            now += fmin(r->layers[i].got_db, 200);
+            ++known;
+        }
         sum += fmin(r->layers[i].sqnr_db, 200);
         worst = !worst || r->layers[i].sqnr_db < worst->sqnr_db ? &r->layers[i] : worst;
     }
@@ -56,6 +67,12 @@ static void summary(const quantize_result *r) {
     if (worst) {
         fprintf(stderr, "signal to quantization noise: %.1f dB on average, least %.1f dB in %s\n",
                 sum / (double)r->count, worst->sqnr_db, worst->name);
+    }
+    if (known > 0) {
+        fprintf(
+            stderr,
+            "outputs of %.0f calibrated layers: %.1f dB on average, rounded to nearest %.1f dB\n",
+            known, now / known, before / known);
     }
 }
 

@@ -258,11 +258,14 @@ ht_status ht_allocate(ht_context *context, const ht_allocation *problem, uint32_
                        "%llu bytes are too few: the smallest formats take %llu",
                        (unsigned long long)problem->bytes, (unsigned long long)least);
     }
-    const bool fits = ht_allocate_greedy(context, problem, choices) && work_of(problem, choices) <= problem->work;
+    const bool fits =
+        ht_allocate_greedy(context, problem, choices) && work_of(problem, choices) <= problem->work;
     p.start = fits ? choices : NULL;
+    const int terminal = glp_term_out(GLP_OFF); // its cuts speak whatever the level
     p.glp = glp_create_prob();
     build(&p);
     const ht_status status = solve(context, &p, &out->bound);
+    glp_term_out(terminal);
     if (status == HT_OK) {
         read_solution(&p, choices, out);
     }

@@ -4,8 +4,8 @@
 #include "optimize_internal.h"
 
 #include <cblas.h>
-#include <stdlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct descent {
@@ -86,8 +86,8 @@ static uint32_t move_scales(const descent *d, const float *codes, float *scales,
     for (uint32_t k = 0; k < d->layer->width;) {
         const uint32_t rest = segment - k % segment, group = length - k % segment % length;
         const uint32_t count = rest < group ? rest : group;
-        moved += move_scale(d, codes, &scales[ht_group_at(d->layer, &d->groups, k)], gradient, k,
-                            count);
+        moved +=
+            move_scale(d, codes, &scales[ht_group_at(d->layer, &d->groups, k)], gradient, k, count);
         k += count;
     }
     return moved;
@@ -111,8 +111,7 @@ static void descend_rows(void *user, uint64_t first, uint64_t rows) {
 
 ht_status ht_round_descend(ht_context *context, const ht_layer *layer, uint32_t sweeps,
                            ht_rounded *rounded) {
-    descent d = {
-        .layer = layer, .groups = ht_groups_of(layer), .out = rounded, .sweeps = sweeps};
+    descent d = {.layer = layer, .groups = ht_groups_of(layer), .out = rounded, .sweeps = sweeps};
     const size_t count = (size_t)layer->rows * layer->width;
     const int n = (int)layer->rows, k = (int)layer->width;
     float *difference = ht_alloc(context, count * sizeof *difference);

@@ -20,11 +20,11 @@ typedef struct gptq {
     ht_groups groups;
     ht_snap snap;
     ht_rounded *out;
-    column *order;    // by descending diagonal of H
-    double *inverse;  // [K][K]: H, then its inverse's factor, in that order
-    float *factor;    // the same, upper triangle
-    float *left;      // [N][K] weights as the columns before have changed them, in that order
-    float *errors;    // [N][BLOCK]
+    column *order;         // by descending diagonal of H
+    double *inverse;       // [K][K]: H, then its inverse's factor, in that order
+    float *factor;         // the same, upper triangle
+    float *left;           // [N][K] weights as the columns before have changed them, in that order
+    float *errors;         // [N][BLOCK]
     uint32_t block, count; // columns of the block
 } gptq;
 
@@ -79,8 +79,8 @@ static void round_block(void *user, uint64_t first, uint64_t rows) {
         float *left = g->left + r * k, *errors = g->errors + r * BLOCK;
         for (uint32_t i = g->block; i < end; i++) {
             const uint32_t index = g->order[i].index;
-            const float scale = g->out->scales[r * scales_of_row +
-                                               ht_group_at(g->layer, &g->groups, index)];
+            const float scale =
+                g->out->scales[r * scales_of_row + ht_group_at(g->layer, &g->groups, index)];
             const float *u = g->factor + (size_t)i * k;
             const float code = ht_snap_to(&g->snap, left[i] / scale);
             const float error = (left[i] - code * scale) / u[i];

@@ -43,9 +43,9 @@ static ht_status eigenvectors(ht_context *context, const float *m, uint32_t rows
     for (size_t i = 0; status == HT_OK && i < (size_t)rows * rows; i++) {
         a[i] = ((double)m[i] + (double)m[i % rows * rows + i / rows]) / 2;
     }
-    if (status == HT_OK && LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', n, a, n, 0, 0,
-                                          n - (lapack_int)rank + 1, n, 0, &found, values, vectors,
-                                          n, support) != 0) {
+    if (status == HT_OK &&
+        LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', n, a, n, 0, 0, n - (lapack_int)rank + 1, n,
+                       0, &found, values, vectors, n, support) != 0) {
         status = ht_fail(context, HT_ERR_INVALID, "no eigenvectors of a matrix of %u rows", rows);
     }
     for (uint32_t c = 0; status == HT_OK && c < rank; c++) { // ascending: the last first

@@ -103,8 +103,7 @@ static void round_group(const search *s, uint32_t row, uint32_t k, uint32_t coun
     for (uint32_t i = 0; i < count; i++) {
         largest = fmaxf(largest, fabsf(w[i]));
     }
-    const uint32_t n =
-        ht_format_scale_tries(layer->format, largest, s->out->tensor_scale, tries);
+    const uint32_t n = ht_format_scale_tries(layer->format, largest, s->out->tensor_scale, tries);
     for (uint32_t i = 0; largest > 0 && i < n; i++) {
         const double error = weighted_error(s, w, k, count, tries[i]);
         if (error < least) {

@@ -5,7 +5,8 @@
 #include "formats.h"
 #include "weights_table.h"
 
-enum { HT_PACKED_VERSION = 1 };
+// Files with low-rank branches are of version 2: readers of version 1 would leave them out.
+enum { HT_PACKED_VERSION_PLAIN = 1, HT_PACKED_VERSION = 2 };
 // Keys of __metadata__.
 #define HT_PACKED_KEY_VERSION "halftone.version"
 #define HT_PACKED_KEY_TENSORS "halftone.tensors"

@@ -5,30 +5,13 @@
 #include "gguf.h"
 #include "pack.h"
 #include "packed_file.h"
-#include "safetensors_writer.h"
+#include "quantize_internal.h"
 
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// What becomes of one tensor of the checkpoint.
-typedef struct plan {
-    const ht_weights_entry *entry;
-    ht_format format; // NONE: copied
-    ht_tensor_desc device;
-    uint64_t taps, bytes;
-    uint32_t parts[HT_PACKED_PARTS]; // numbers in the file
-} plan;
-
-typedef struct quantizer {
-    ht_weights *weights;
-    const ht_quantize_desc *desc;
-    ht_st_writer *writer;
-    plan *plans;
-    const plan *now; // being written
-} quantizer;
 
 // ---- plan
 
@@ -38,7 +21,7 @@ static ht_status write_nowhere(void *user, uint64_t offset, const void *data, ui
 }
 
 // Of the formats that lie in memory alike, the one that loses least.
-static ht_status search_format(const quantizer *q, plan *p) {
+static ht_status search_format(const ht_quantizer *q, ht_quantize_plan *p) {
     const ht_fmt_row *asked = ht_fmt_find(p->format);
     const ht_pack_sink nowhere = {write_nowhere, NULL};
     double least = INFINITY;
@@ -62,10 +45,11 @@ static ht_status search_format(const quantizer *q, plan *p) {
     return status;
 }
 
-static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, plan *p) {
+static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entry,
+                             ht_quantize_plan *p) {
     char layer[HT_ST_MAX_NAME + 1];
     ht_context *context = q->weights->context;
-    *p = (plan){.entry = entry, .taps = 1, .bytes = entry->info.bytes};
+    *p = (ht_quantize_plan){.entry = entry, .taps = 1, .bytes = entry->info.bytes};
     if (entry->parts[HT_PART_CODES]) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "weights '%s': tensor '%s' is packed as %s already; start from the float "
@@ -99,12 +83,15 @@ static ht_status plan_tensor(const quantizer *q, const ht_weights_entry *entry, 
                        ht_format_name(format));
     }
     p->format = format;
+    if (q->desc->rank) {
+        p->rank = q->desc->rank(q->desc->user, layer, &p->device);
+    }
     return q->desc->search ? search_format(q, p) : HT_OK;
 }
 
 // ---- header
 
-static void add_packed(const quantizer *q, plan *p, json_t *tensors) {
+static void add_packed(const ht_quantizer *q, ht_quantize_plan *p, json_t *tensors) {
     const ht_tensor_desc *file = &p->entry->info.desc;
     json_t *shape = json_array();
     ht_packed_layout at;
@@ -125,9 +112,12 @@ static void add_packed(const quantizer *q, plan *p, json_t *tensors) {
             p->bytes += d.bytes;
         }
     }
+    if (p->rank > 0) {
+        ht_quantize_add_branch(q, p);
+    }
 }
 
-static void add_plain(const quantizer *q, plan *p) {
+static void add_plain(const ht_quantizer *q, ht_quantize_plan *p) {
     uint64_t dims[HT_MAX_RANK] = {0};
     const ht_tensor_desc *desc = &p->entry->info.desc;
     for (uint32_t i = 0; i < desc->rank; i++) {
@@ -138,12 +128,14 @@ static void add_plain(const quantizer *q, plan *p) {
         ht_st_writer_add(q->writer, p->entry->info.name, dtype, desc->rank, dims, p->bytes);
 }
 
-static ht_status write_header(const quantizer *q) {
+static ht_status write_header(const ht_quantizer *q) {
     json_t *tensors = json_object();
     char version[16];
+    uint32_t branches = 0;
     for (uint32_t i = 0; i < q->weights->n_entries; i++) {
         if (q->plans[i].format != HT_FORMAT_NONE) {
             add_packed(q, &q->plans[i], tensors);
+            branches += q->plans[i].rank > 0;
         } else {
             add_plain(q, &q->plans[i]);
         }
@@ -154,7 +146,7 @@ static ht_status write_header(const quantizer *q) {
         return ht_fail(q->weights->context, HT_ERR_NO_MEMORY,
                        "out of memory for the header of '%s'", q->desc->path);
     }
-    snprintf(version, sizeof version, "%d", HT_PACKED_VERSION);
+    snprintf(version, sizeof version, "%d", branches ? HT_PACKED_VERSION : HT_PACKED_VERSION_PLAIN);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_VERSION, version);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_TENSORS, text);
     if (q->desc->recipe) {
@@ -169,24 +161,8 @@ static ht_status write_header(const quantizer *q) {
 
 // ---- data
 
-// A piece of the block, which lies in one of the parts.
-static ht_status write_file(void *user, uint64_t offset, const void *data, uint64_t bytes) {
-    const quantizer *q = user;
-    ht_packed_layout at;
-    ht_packed_part_desc d;
-    ht_packed_layout_of(&q->now->device, &at);
-    for (int part = HT_PACKED_PARTS - 1; part >= 0; part--) {
-        if (ht_packed_part_of(ht_fmt_find(q->now->format), &at, (ht_packed_part)part, &d) &&
-            offset >= d.offset) {
-            return ht_st_writer_write(q->writer, q->now->parts[part], offset - d.offset, data,
-                                      bytes);
-        }
-    }
-    return HT_ERR_INVALID;
-}
-
 // Values of blocks as half floats.
-static ht_status write_halves(const quantizer *q, const plan *p) {
+static ht_status write_halves(const ht_quantizer *q, const ht_quantize_plan *p) {
     enum { PIECE = 1 << 12 };
     float values[PIECE];
     uint16_t halves[PIECE];
@@ -202,11 +178,17 @@ static ht_status write_halves(const quantizer *q, const plan *p) {
     return status;
 }
 
-static ht_status write_tensor(quantizer *q, const plan *p, ht_pack_error *error) {
-    const ht_pack_sink sink = {write_file, q};
-    ht_status status;
+static ht_status write_tensor(ht_quantizer *q, const ht_quantize_plan *p, ht_pack_error *error) {
+    const ht_pack_sink sink = {ht_quantize_write_part, q};
+    ht_status status = HT_OK;
+    bool whole = false;
     q->now = p;
-    if (p->format != HT_FORMAT_NONE) {
+    if (q->desc->pack || q->desc->factors) {
+        HT_TRY(ht_quantize_whole(q, p, &whole, error));
+    }
+    if (whole) {
+        status = HT_OK;
+    } else if (p->format != HT_FORMAT_NONE) {
         status = ht_weights_pack(q->weights, p->entry, &p->device, p->taps, &sink, error);
     } else if (ht_gguf_block_of(p->entry->dtype)) {
         status = write_halves(q, p);
@@ -217,14 +199,15 @@ static ht_status write_tensor(quantizer *q, const plan *p, ht_pack_error *error)
         ht_file_map_forget(&q->weights->shards[p->entry->shard].map, p->entry->offset,
                            p->entry->info.bytes);
     }
+fail:
     return status;
 }
 
-static ht_status write_all(quantizer *q) {
+static ht_status write_all(ht_quantizer *q) {
     ht_status status = HT_OK;
     const uint32_t count = q->weights->n_entries;
     for (uint32_t i = 0; i < count; i++) {
-        const plan *p = &q->plans[i];
+        const ht_quantize_plan *p = &q->plans[i];
         ht_pack_error error = {0};
         HT_TRY(write_tensor(q, p, &error));
         const ht_quantized done = {
@@ -247,7 +230,7 @@ fail:
 
 ht_status ht_weights_quantize(ht_weights *weights, const ht_quantize_desc *desc) {
     ht_context *context = weights->context;
-    quantizer q = {.weights = weights, .desc = desc};
+    ht_quantizer q = {.weights = weights, .desc = desc};
     ht_status status = HT_OK;
     q.plans = ht_alloc(context, (weights->n_entries + 1) * sizeof *q.plans);
     if (!q.plans) {

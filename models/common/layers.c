@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const ht_conv2d_args ht_nn_same_size = {
     .stride = 1,
@@ -78,9 +79,8 @@ typedef struct branch {
 
 static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *own) {
     ht_epilogue e = {.bias = HT_NO_VALUE, .gate = own->gate, .residual = own->residual};
-    b->after = HT_EPILOGUE_NONE;
-    b->split = own->act != HT_ACT_NONE;
-    if (b->split) {
+    if (own->act != HT_ACT_NONE) {
+        b->split = true;
         b->after = *own;
         e.gate = e.residual = own->gate = HT_NO_VALUE;
         own->act = HT_ACT_NONE;
@@ -94,8 +94,36 @@ static ht_value finish_branch(const ht_nn *nn, const branch *b, ht_value y) {
     }
     y = ht_op_activation(nn->graph, y, b->after.act);
     y = b->after.gate.id == HT_NO_VALUE.id ? y : ht_op_mul(nn->graph, y, b->after.gate);
-    return b->after.residual.id == HT_NO_VALUE.id ? y
-                                                  : ht_op_add(nn->graph, y, b->after.residual);
+    return b->after.residual.id == HT_NO_VALUE.id ? y : ht_op_add(nn->graph, y, b->after.residual);
+}
+
+// The branch that a packed weight may have beside it in the checkpoint.
+static bool stored_branch(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                          uint32_t rank, const uint32_t *dims, branch *b) {
+    char name[HT_NAME_BYTES];
+    const ht_weight_info *info =
+        ht_weights_find(nn->weights, ht_nn_name(name, "%s" HT_LOW_RANK_DOWN, prefix));
+    if (!info || info->desc.rank == 0) {
+        return false;
+    }
+    uint32_t down[4], up[2] = {dims[0], info->desc.dims[0]};
+    memcpy(down, dims, rank * sizeof(*down));
+    down[0] = up[1];
+    b->down = ht_graph_weight(nn->graph, nn->weights, name, layout, rank, down);
+    ht_nn_name(name, "%s" HT_LOW_RANK_UP, prefix);
+    b->up = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_MATRIX, 2, up);
+    return true;
+}
+
+static void linear_branch(const ht_nn *nn, ht_value x, branch *b, ht_epilogue *own) {
+    const ht_epilogue none = HT_EPILOGUE_NONE;
+    leave_branch(nn, ht_op_linear(nn->graph, x, b->down, &none), b, own);
+}
+
+static void conv_branch(const ht_nn *nn, ht_value x, branch *b, ht_conv2d_args *own) {
+    ht_conv2d_args thin = *own; // the same geometry
+    thin.epilogue = HT_EPILOGUE_NONE;
+    leave_branch(nn, ht_op_conv2d(nn->graph, x, b->down, &thin), b, &own->epilogue);
 }
 
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
@@ -104,11 +132,13 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
     if (dims[1] == 0) {
         return (ht_value){0};
     }
-    branch b = {.split = false};
+    branch b = {.after = HT_EPILOGUE_NONE};
     ht_epilogue epilogue = rest ? *rest : HT_EPILOGUE_NONE;
+    if (stored_branch(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &b)) {
+        linear_branch(nn, x, &b, &epilogue);
+    }
     if (ht_lora_branch(nn->lora, nn->graph, prefix, false, &b.down, &b.up)) {
-        ht_epilogue none = HT_EPILOGUE_NONE;
-        leave_branch(nn, ht_op_linear(nn->graph, x, b.down, &none), &b, &epilogue);
+        linear_branch(nn, x, &b, &epilogue);
     }
     ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
     epilogue.bias = optional_bias(nn, prefix, outputs);
@@ -121,11 +151,12 @@ ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint3
     if (dims[1] == 0) {
         return (ht_value){0};
     }
-    branch b = {.split = false};
+    branch b = {.after = HT_EPILOGUE_NONE};
+    if (stored_branch(nn, prefix, HT_WEIGHT_CONV, 4, dims, &b)) {
+        conv_branch(nn, x, &b, &args);
+    }
     if (ht_lora_branch(nn->lora, nn->graph, prefix, true, &b.down, &b.up)) {
-        ht_conv2d_args thin = args; // the same geometry
-        thin.epilogue = HT_EPILOGUE_NONE;
-        leave_branch(nn, ht_op_conv2d(nn->graph, x, b.down, &thin), &b, &args.epilogue);
+        conv_branch(nn, x, &b, &args);
     }
     ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
     return finish_branch(nn, &b, ht_op_conv2d(nn->graph, x, w, &args));

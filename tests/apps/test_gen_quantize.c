@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static ht_test_folder folder;
 static char said[4096];
@@ -97,6 +98,112 @@ static void test_cache(void **state) {
     assert_same_picture("f.png", "want.png");
 }
 
+// Mean squared difference of two pictures.
+static double difference(const char *a, const char *b) {
+    int width, height, channels;
+    double sum = 0;
+    uint8_t *p = stbi_load(ht_test_folder_file(&folder, a), &width, &height, &channels, 3);
+    uint8_t *q = stbi_load(ht_test_folder_file(&folder, b), &width, &height, &channels, 3);
+    assert_non_null(p);
+    assert_non_null(q);
+    for (int i = 0; i < width * height * 3; ++i) {
+        sum += ((double)p[i] - q[i]) * ((double)p[i] - q[i]) / (width * height * 3);
+    }
+    stbi_image_free(p);
+    stbi_image_free(q);
+    return sum;
+}
+
+// Models with random weights, by their path.
+static const char *tiny(const char *name) {
+    static char path[1024];
+    char here[512];
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(path, sizeof(path), "%s/tests/data/models/%s", here, name);
+    return path;
+}
+
+static void check_report(void) {
+    json_t *json = json_load_file(ht_test_folder_file(&folder, "r.json"), 0, NULL), *layer;
+    size_t i, learned = 0;
+    json_array_foreach(json_object_get(json, "layers"), i, layer) {
+        learned += strcmp(json_string_value(json_object_get(layer, "rounding")), "learned") == 0;
+        assert_true(json_number_value(json_object_get(layer, "output_db")) >=
+                    json_number_value(json_object_get(layer, "output_nearest_db")));
+    }
+    assert_true(learned > i / 2);
+    json_decref(json);
+}
+
+// In eight bits the picture is nearly the float one, whatever was balanced; in four bits a branch that
+// is a third as wide as the network brings it much nearer; on a prompt and seed that were not counted.
+static void calibrate(const char *name) {
+    char command[3072];
+    snprintf(command, sizeof(command),
+             "M=%s\n"
+             "for b in int8 fp4; do echo '{\"name\":\"all\",\"layers\":[{\"match\":\"*\","
+             "\"weights\":\"'$b'\"}]}' >$b.json; done\n"
+             "for i in 1 2 3 4 5 6; do echo \"a blue cube on $i cones\"; done >few.txt\n" DRAW
+             "-m $M --fp32 -o want.png && " DRAW "-m $M -r ./fp4.json --no-cache -o nearest.png\n"
+             "\"$PACK\" $M -o better -r ./int8.json -c few.txt --steps 2 --report r.json && " DRAW
+             "-m ./better -o better.png\n"
+             "\"$PACK\" $M -o branch -r ./fp4.json -c better.stats --low-rank 8 -q && " DRAW
+             "-m ./branch -o branch.png",
+             tiny(name));
+    must(command);
+    const double nearest = difference("nearest.png", "want.png");
+    assert_true(difference("better.png", "want.png") < nearest / 16);
+    assert_true(difference("branch.png", "want.png") < nearest);
+    check_report();
+    must("rm -rf better* branch*");
+}
+
+static void test_calibrated(void **state) {
+    (void)state;
+    calibrate("tiny-pixart");
+    calibrate("tiny-sd");
+}
+
+static double sum_of(const json_t *point, const char *key) {
+    return json_number_value(json_object_get(point, key));
+}
+
+// The budget is kept, the file runs, no format everywhere is better than the curve, and what was
+// measured is not measured again.
+static void test_mixed(void **state) {
+    (void)state;
+    char command[2048];
+    snprintf(
+        command, sizeof(command),
+        "M=%s; echo a cube >one.txt; "
+        "\"$PACK\" $M -o mix -r mixed:7bits -c one.txt --steps 2 --report r.json && " DRAW
+        "-m ./mix -o mix.png && test -e mix.pareto.svg && grep -q content mix.sensitivity.json "
+        "&& rm -r mix && \"$PACK\" $M -o mix -r mixed:12bits -c one.txt --steps 2",
+        tiny("tiny-pixart"));
+    must(command);
+    json_t *json = json_load_file(ht_test_folder_file(&folder, "mix.pareto.json"), 0, NULL);
+    json_t *mixed = json_object_get(json, "mixed"), *uniform = json_object_get(json, "uniform");
+    json_t *point, *other;
+    size_t i, j;
+    assert_true(json_array_size(mixed) > 10);
+    assert_int_equal(json_array_size(uniform), 3);
+    json_array_foreach(uniform, i, other) {
+        json_array_foreach(mixed, j, point) {
+            assert_true(sum_of(point, "bytes") < sum_of(other, "bytes") ||
+                        sum_of(point, "loss") <= sum_of(other, "loss") * (1 + 1e-4));
+        }
+    }
+    json_decref(json);
+    json = json_load_file(ht_test_folder_file(&folder, "r.json"), 0, NULL);
+    double bytes = 0, from = 0;
+    json_array_foreach(json_object_get(json, "layers"), i, point) { // of F32
+        bytes += sum_of(point, "bytes");
+        from += sum_of(point, "from_bytes");
+    }
+    assert_true(i > 10 && bytes * 8 <= 7 * from / 4);
+    json_decref(json);
+}
+
 static void test_refused(void **state) {
     (void)state;
     static const struct {
@@ -105,6 +212,15 @@ static void test_refused(void **state) {
     } rows[] = {
         {"\"$PACK\"", "there is no --model", 2},
         {"\"$PACK\" scenes-dit", "there is no --output", 2},
+        {"\"$PACK\" scenes-dit -o x -c c.txt", "c.txt", 1},
+        {"\"$PACK\" scenes-dit -o x -c c.txt --rounding up", "expected nearest, gptq or learned",
+         2},
+        {"\"$PACK\" scenes-dit -o x --low-rank 16", "--low-rank needs --calibrate", 2},
+        {"\"$PACK\" scenes-dit -o x -c c.txt --low-rank 6", "a multiple of 4", 2},
+        {"\"$PACK\" scenes-dit -o x -r mixed:4bits", "needs --calibrate", 2},
+        {"\"$PACK\" scenes-dit -o x -r mixed:4bits -c x.stats", "needs prompts", 2},
+        {"\"$PACK\" scenes-dit -c c.txt", "--calibrate needs --output", 2},
+        {"echo no >s.stats; \"$PACK\" scenes-dit -o x -c s.stats", "s.stats", 1},
         {"\"$PACK\" nothing -o x", "there is no model 'nothing'", 1},
         {"\"$PACK\" no.safetensors -o x.safetensors", "no.safetensors", 1},
         {"\"$PACK\" scenes-dit -o x -r nothing", "there is no recipe 'nothing'", 1},
@@ -179,6 +295,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_memory, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_same_picture, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_unet, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_calibrated, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_mixed, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_cache, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refused, open_folder, close_folder),
     };

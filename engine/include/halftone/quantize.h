@@ -19,6 +19,16 @@ typedef struct ht_quantized {
     uint32_t index, count; // this one of so many
 } ht_quantized;
 
+// A layer to be packed by the caller.
+typedef struct ht_quantize_layer {
+    const char *name;    // without ".weight"
+    ht_tensor_desc desc; // as on the device: [N, K], or [O, kh, kw, I] of a convolution
+    const float *values; // of desc
+    void *packed;        // to be filled: ht_desc_bytes(&desc)
+    uint32_t rank;       // of the branch beside it; 0: none
+    float *up, *down;    // to be filled: [N, rank], [rank, K] or [rank, kh, kw, I]
+} ht_quantize_layer;
+
 typedef struct ht_quantize_desc {
     const char *path;   // the file to be made
     bool replace;       // when it is there
@@ -29,6 +39,15 @@ typedef struct ht_quantize_desc {
     bool search;
     // Packed format of a matrix [N, K] or convolution [O, I, kh, kw] called LAYER.weight, or NONE.
     ht_format (*format)(void *user, const char *layer);
+    // Packs a layer by a rule of its own; NULL, or *done left false: scales are searched, codes are the
+    // nearest.
+    ht_status (*pack)(void *user, const ht_quantize_layer *layer, bool *done);
+    // Rank of the low-rank branch that `pack` makes for a layer, y += up (down x), kept as half
+    // floats; NULL: none.
+    uint32_t (*rank)(void *user, const char *layer, const ht_tensor_desc *desc);
+    // Factors of a tensor before anything else is done with it: of its inputs (a convolution's
+    // channels) and of its outputs (a vector's values). Both come in as NULL, 1 everywhere.
+    void (*factors)(void *user, const char *tensor, const float **inputs, const float **outputs);
     // After each tensor; false stops with HT_ERR_CANCELLED. May be NULL.
     bool (*done)(void *user, const ht_quantized *tensor);
     void *user;

@@ -63,6 +63,10 @@ HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
 // Under this key gen-quantize keeps the recipe of a packed file, as JSON text.
 #define HT_WEIGHTS_RECIPE_KEY "halftone.recipe"
 
+// Behind a layer's name: the factors of the low-rank branch beside its packed weight, y += up (down x).
+#define HT_LOW_RANK_DOWN ".low_rank.down" // [R, K], or of a convolution [R, I, kh, kw]
+#define HT_LOW_RANK_UP ".low_rank.up"     // [N, R]
+
 // Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
 HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported);
 // Those of one format, scales included.

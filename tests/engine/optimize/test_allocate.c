@@ -58,7 +58,8 @@ static void all_solutions(void **state) {
         const ht_allocation p = {.layers = layers,
                                  .count = LAYERS,
                                  .bytes = 350 + ht_test_random(&random) % 700,
-                                 .work = trial % 2 ? INFINITY : 100 + ht_test_random(&random) % 150};
+                                 .work =
+                                     trial % 2 ? INFINITY : 100 + ht_test_random(&random) % 150};
         const double least = enumerate(choices, p.bytes, p.work);
         const ht_status status = ht_allocate(context, &p, got, &sums);
         assert_int_equal(status, isfinite(least) ? HT_OK : HT_ERR_UNSUPPORTED);

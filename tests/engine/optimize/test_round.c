@@ -11,8 +11,8 @@
 static ht_context *context;
 
 static const ht_format formats[] = {
-    HT_FORMAT_E4M3,     HT_FORMAT_E5M2,     HT_FORMAT_E3M4,  HT_FORMAT_MXFP8, HT_FORMAT_FP4,
-    HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4, HT_FORMAT_MXFP4, HT_FORMAT_INT8,
+    HT_FORMAT_E4M3,     HT_FORMAT_E5M2,     HT_FORMAT_E3M4,    HT_FORMAT_MXFP8, HT_FORMAT_FP4,
+    HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4,   HT_FORMAT_MXFP4, HT_FORMAT_INT8,
     HT_FORMAT_INT8_G32, HT_FORMAT_INT4,     HT_FORMAT_INT4_G32};
 
 // Rounding to nearest loses what packing loses, and what it chose is packed without a change; a
@@ -194,8 +194,8 @@ static double gained(float rho, ht_rounding rounding) {
         .format = HT_FORMAT_INT4, .rows = N, .width = K, .segment = K, .weights = w, .gram = gram};
     assert_int_equal(ht_rounded_create(context, &layer, &rounded), HT_OK);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(ht_round_layer(context, &layer, i ? rounding : HT_ROUNDING_NEAREST, &rounded),
-                         HT_OK);
+        assert_int_equal(
+            ht_round_layer(context, &layer, i ? rounding : HT_ROUNDING_NEAREST, &rounded), HT_OK);
         ht_rounded_values(&layer, &rounded, values);
         for (int j = 0; j < N * K; j++) {
             values[j] -= w[j];
@@ -258,9 +258,9 @@ static void bad_gram(void **state) {
 int main(void) {
     const ht_context_desc desc = {.host_only = true};
     ht_context_create(&desc, &context);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packing),      cmocka_unit_test(another_gptq), cmocka_unit_test(all_codes),
-        cmocka_unit_test(fresh_inputs), cmocka_unit_test(diagonal),     cmocka_unit_test(bad_gram)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packing),   cmocka_unit_test(another_gptq),
+                                       cmocka_unit_test(all_codes), cmocka_unit_test(fresh_inputs),
+                                       cmocka_unit_test(diagonal),  cmocka_unit_test(bad_gram)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     ht_context_destroy(&context);
     return failed;

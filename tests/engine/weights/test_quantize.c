@@ -174,6 +174,107 @@ static void test_search(void **state) {
     ht_weights_destroy(&packed);
 }
 
+// ---- layers packed by the caller
+
+enum { OUT = 6, IN = 40, TAPS = 6, KERNEL = OUT * IN * TAPS, RANK = 4 };
+static float of_inputs[IN];
+static const float of_outputs[OUT] = {8, 1, 1, 1, 1, 0.5f};
+
+// Packs b.weight with scales by the largest value, and gives it a branch.
+static ht_status own_pack(void *user, const ht_quantize_layer *layer, bool *done) {
+    if (strcmp(layer->name, "b") != 0) {
+        return HT_OK;
+    }
+    assert_int_equal(layer->desc.rank, 4);
+    assert_int_equal(layer->desc.dims[3], IN);
+    assert_int_equal(layer->rank, RANK);
+    memcpy(user, layer->values, KERNEL * sizeof(*layer->values));
+    ht_desc_pack(&layer->desc, HT_SCALE_MAX, layer->values, layer->packed);
+    layer->up[2 * RANK + 1] = 3;             // output 2 of direction 1
+    layer->down[TAPS * IN + 5 * IN + 7] = 2; // its last tap, channel 7
+    *done = true;
+    return HT_OK;
+}
+
+static uint32_t own_rank(void *user, const char *layer, const ht_tensor_desc *desc) {
+    (void)user, (void)desc;
+    return *layer == 'b' ? RANK : 0;
+}
+
+static void own_factors(void *user, const char *tensor, const float **inputs,
+                        const float **outputs) {
+    (void)user;
+    *inputs = strcmp(tensor, "b.weight") == 0 ? of_inputs : NULL;
+    *outputs = *tensor == 'b' ? of_outputs : NULL;
+}
+
+static ht_format int8(void *user, const char *layer) {
+    (void)user, (void)layer;
+    return HT_FORMAT_INT8;
+}
+
+static void assert_branch(ht_weights *packed) {
+    float up[OUT * RANK], down[RANK * IN * TAPS];
+    assert_int_equal(ht_weights_read_f32(packed, "b.low_rank.up", up, OUT * RANK), HT_OK);
+    assert_int_equal(ht_weights_read_f32(packed, "b.low_rank.down", down, RANK * IN * TAPS), HT_OK);
+    for (int i = 0; i < OUT * RANK; ++i) {
+        assert_true(up[i] == (i == 2 * RANK + 1 ? 3 : 0));
+    }
+    for (int i = 0; i < RANK * IN * TAPS; ++i) { // [R, I, kh, kw]
+        assert_true(down[i] == (i == IN * TAPS + 7 * TAPS + 5 ? 2 : 0));
+    }
+    const ht_tensor_desc shape = ht_weights_find(packed, "b.low_rank.down")->desc;
+    assert_int_equal(shape.rank, 4);
+    assert_int_equal(shape.dims[1], IN);
+    assert_int_equal(shape.dims[2], 3);
+}
+
+// Values come multiplied and in the device's order; branch and bias go into the file, as version 2.
+static void test_packed_by_caller(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    context = context ? context : ht_test_context(HT_TIER_PORTABLE);
+    float file[VALUES], seen[KERNEL], bias[OUT];
+    char path[192];
+    for (int i = 0; i < IN; ++i) {
+        of_inputs[i] = i == 3 ? 4 : i == IN - 1 ? 0.25f : 1;
+    }
+    ht_test_fill_normal(7, file, VALUES);
+    ht_test_write_safetensors(&folder, "float.safetensors", HEADER, file, sizeof(file));
+    ht_weights *plain = open_file(context, "float.safetensors");
+    snprintf(path, sizeof(path), "%s", ht_test_folder_file(&folder, "packed.safetensors"));
+    const ht_quantize_desc desc = {.path = path,
+                                   .replace = true,
+                                   .format = int8,
+                                   .pack = own_pack,
+                                   .rank = own_rank,
+                                   .factors = own_factors,
+                                   .user = seen};
+    assert_int_equal(ht_weights_quantize(plain, &desc), HT_OK);
+    ht_weights *packed = open_file(context, "packed.safetensors");
+    assert_string_equal(ht_weights_metadata(packed, "halftone.version"), "2");
+    assert_int_equal(ht_weights_count(packed), 6);
+    const float *b = file + A + OUT; // [6, 40, 3, 2]
+    for (int i = 0; i < KERNEL; ++i) {
+        const int o = i / IN / TAPS, tap = i / IN % TAPS, c = i % IN;
+        assert_true(seen[i] == b[(o * IN + c) * TAPS + tap] * of_inputs[c] * of_outputs[o]);
+    }
+    assert_int_equal(ht_weights_read_f32(packed, "b.bias", bias, OUT), HT_OK);
+    for (int i = 0; i < OUT; ++i) {
+        assert_true(bias[i] == file[A + i] * of_outputs[i]);
+    }
+    assert_branch(packed);
+    // a.weight, which the callback left, is packed as ever.
+    uint64_t bytes;
+    uint8_t *want = device_bytes(plain, 0, HT_FORMAT_INT8, &bytes);
+    uint8_t *got = device_bytes(packed, 0, HT_FORMAT_INT8, &bytes);
+    assert_same_parts(0, HT_FORMAT_INT8, got, want);
+    free(want);
+    free(got);
+    ht_weights_destroy(&packed);
+    ht_weights_destroy(&plain);
+}
+
 static void test_refused_to_pack(void **state) {
     (void)state;
     ht_context *context = ht_test_context(HT_TIER_CPU);
@@ -197,7 +298,7 @@ static void test_refused_to_read(void **state) {
         const char *version, *tensors, *rest, *sentence;
     } rows[] = {
         {"1", "{\\\"a\\\":{\\\"format\\\":\\\"fp4\\\",\\\"shape\\\":[2,32]}}", "a.scales", NULL},
-        {"2", "{}", "a.scales", "container version 2; this one reads version 1"},
+        {"3", "{}", "a.scales", "container version 3; this one reads version 2"},
         {"one", "{}", "a.scales", "has not both of"},
         {"1", "{\\\"a\\\":", "a.scales", "halftone.tensors"},
         {"1", "{\\\"a\\\":{\\\"format\\\":\\\"fp3\\\",\\\"shape\\\":[2,32]}}", "a.scales",
@@ -292,6 +393,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_same_as_on_loading, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_used_as_it_is, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_search, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_packed_by_caller, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refused_to_pack, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refused_to_read, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_scales_checked, open_folder, close_folder),

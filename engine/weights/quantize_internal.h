@@ -1,0 +1,37 @@
+// What the files of quantizing share.
+#ifndef HT_WEIGHTS_QUANTIZE_INTERNAL_H
+#define HT_WEIGHTS_QUANTIZE_INTERNAL_H
+
+#include "pack.h"
+#include "packed_file.h"
+#include "safetensors_writer.h"
+
+#include <halftone/quantize.h>
+
+// What becomes of one tensor of the checkpoint.
+typedef struct ht_quantize_plan {
+    const ht_weights_entry *entry;
+    ht_format format; // NONE: copied
+    ht_tensor_desc device;
+    uint64_t taps, bytes;
+    uint32_t parts[HT_PACKED_PARTS]; // numbers in the file
+    uint32_t rank, down, up;         // of its low-rank branch, and that one's numbers
+} ht_quantize_plan;
+
+typedef struct ht_quantizer {
+    ht_weights *weights;
+    const ht_quantize_desc *desc;
+    ht_st_writer *writer;
+    ht_quantize_plan *plans;
+    const ht_quantize_plan *now; // being written
+} ht_quantizer;
+
+// A sink: a piece of the block of q->now, which lies in one of its parts.
+ht_status ht_quantize_write_part(void *user, uint64_t offset, const void *data, uint64_t bytes);
+// List the tensors of the low-rank branch in the file.
+void ht_quantize_add_branch(const ht_quantizer *q, ht_quantize_plan *p);
+// Tensors that the caller packs or multiplies, with all values in memory; *done: this was one.
+ht_status ht_quantize_whole(ht_quantizer *q, const ht_quantize_plan *p, bool *done,
+                            ht_pack_error *error);
+
+#endif
