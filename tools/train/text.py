@@ -59,16 +59,6 @@ def said(scene, text):
     return out
 
 
-def roles(tokens, text, things, length):
-    """Per token: 0 in the words for the first object, 1 in those for the second, else SILENT."""
-    out = [SILENT] * length
-    for role, words in enumerate(things):
-        at = text.find(words)
-        begin, end = (len(tokens.sp.encode(text[:n])) for n in (at, at + len(words)))
-        out[begin:end] = [role] * (end - begin)
-    return out
-
-
 def cross_entropy(out, want):
     """The mean over what is not SILENT; 0 if all is."""
     return F.cross_entropy(out, want, reduction="sum") / (want != SILENT).sum().clamp(min=1)
