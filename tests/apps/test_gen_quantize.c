@@ -144,7 +144,8 @@ static void calibrate(const char *name) {
              "for b in int8 fp4; do echo '{\"name\":\"all\",\"layers\":[{\"match\":\"*\","
              "\"weights\":\"'$b'\"}]}' >$b.json; done\n"
              "for i in 1 2 3 4 5 6; do echo \"a blue cube on $i cones\"; done >few.txt\n" DRAW
-             "-m $M --fp32 -o want.png && " DRAW "-m $M -r ./fp4.json --no-cache -o nearest.png\n"
+             "-m $M --fp32 -o want.png && " DRAW
+             "-m $M --recipe ./fp4.json --no-cache -o nearest.png\n"
              "\"$PACK\" $M -o better -r ./int8.json -c few.txt --steps 2 --report r.json && " DRAW
              "-m ./better -o better.png\n"
              "\"$PACK\" $M -o branch -r ./fp4.json -c better.stats --low-rank 8 -q && " DRAW
