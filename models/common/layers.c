@@ -79,7 +79,7 @@ typedef struct branch {
 
 static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *own) {
     ht_epilogue e = {.bias = HT_NO_VALUE, .gate = own->gate, .residual = own->residual};
-    if (own->act != HT_ACT_NONE) {
+    if (own->act != HT_ACT_NONE) { // a second branch finds it taken off already
         b->split = true;
         b->after = *own;
         e.gate = e.residual = own->gate = HT_NO_VALUE;

@@ -53,6 +53,23 @@ static void test_unet(void **state) {
     assert_same_picture("unet-packed.png", "unet.png");
 }
 
+// A LoRA beside weights that were packed before and now: the same, and not nothing.
+static void test_lora(void **state) {
+    (void)state;
+    char line[1024], here[512];
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(line, sizeof(line), "ln -s '%s/tests/data' data", here);
+    must(line);
+    must(DRAW "-m data/models/tiny-sd --w4a8 --no-cache -o plain.png");
+    must(DRAW "-m data/models/tiny-sd --w4a8 --no-cache --lora data/loras/sd_kohya.safetensors:0.5 "
+              "-o lora.png");
+    must("! cmp -s plain.png lora.png");
+    must("\"$PACK\" data/models/tiny-sd -o packed-sd -q");
+    must(DRAW "-m packed-sd -o packed-lora.png --lora-dir data/loras "
+              "-p 'a red ball<lora:sd_kohya:0.5>'");
+    assert_same_picture("packed-lora.png", "lora.png");
+}
+
 static void test_same_picture(void **state) {
     (void)state;
     must(DRAW "--w4a8 --no-cache -o want.png && test ! -e cache");
@@ -298,6 +315,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_unet, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_calibrated, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_mixed, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_lora, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_cache, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_refused, open_folder, close_folder),
     };

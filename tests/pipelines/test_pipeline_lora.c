@@ -21,20 +21,26 @@ static void must(ht_context *context, ht_status status) {
     }
 }
 
-static ht_pipeline *open_model(const char *folder, const char *recipe) {
+static ht_pipeline *open_controlled(const char *folder, const char *recipe, const char *control) {
     ht_pipeline *pipeline;
     ht_context *context = ht_test_context(HT_TIER_AUTO);
     const ht_pipeline_options options = {.weights = HT_FORMAT_F32,
                                          .activations = HT_FORMAT_F32,
                                          .recipe = recipe,
+                                         .control = control,
                                          .keep_loaded = true};
     must(context, ht_pipeline_open(context, folder, &options, &pipeline));
     return pipeline;
 }
 
+static ht_pipeline *open_model(const char *folder, const char *recipe) {
+    return open_controlled(folder, recipe, NULL);
+}
+
 enum { LATENT = 4 * 8 * 8 };
 
-static void run(ht_pipeline *p, uint32_t steps, float latent[LATENT]) {
+static void run_with(ht_pipeline *p, uint32_t steps, const ht_image *control,
+                     float latent[LATENT]) {
     ht_run r;
     ht_report report;
     ht_generate_params params = HT_GENERATE_DEFAULTS;
@@ -43,6 +49,7 @@ static void run(ht_pipeline *p, uint32_t steps, float latent[LATENT]) {
     params.cfg_scale = 4.5f;
     params.seed = 42;
     params.steps = steps;
+    params.control = control;
     params.width = params.height = 16;
     ht_run_begin(&r, p, &params, NULL, &report);
     must(p->context, ht_run_sample(&r));
@@ -50,6 +57,10 @@ static void run(ht_pipeline *p, uint32_t steps, float latent[LATENT]) {
     memcpy(latent, r.items[0].latent, LATENT * sizeof(*latent));
     ht_run_end(&r);
     assert_int_equal(report.parts[PART_DENOISER].lora_bytes > 0, p->lora != NULL);
+}
+
+static void run(ht_pipeline *p, uint32_t steps, float latent[LATENT]) {
+    run_with(p, steps, NULL, latent);
 }
 
 static void set(ht_pipeline *p, const char *path, float scale) {
@@ -107,6 +118,37 @@ static void test_xl(void **state) {
     ht_pipeline_destroy(&p);
 }
 
+// Beside a ControlNet: at scale 0 what the ControlNet gives, at 1 something else, and without the
+// control picture what the LoRA gives alone.
+static void test_controlled(void **state) {
+    (void)state;
+    float control[LATENT], zero[LATENT], both[LATENT], alone[LATENT];
+    ht_test_golden golden;
+    ht_tensor_desc desc;
+    ht_image picture;
+    ht_pipeline *p = open_controlled(SD, NULL, "tests/data/models/tiny-control/sd");
+    ht_test_golden_open(&golden, "pipeline_control");
+    float *values = ht_test_golden_read(&golden, "picture", &desc);
+    must(p->context, ht_image_create(p->context, 16, 16, &picture));
+    for (size_t i = 0; i < ht_desc_count(&desc); ++i) {
+        picture.rgb[i] = (uint8_t)values[i];
+    }
+    run_with(p, 3, &picture, control);
+    set(p, LORAS "sd_kohya.safetensors", 0);
+    run_with(p, 3, &picture, zero);
+    ht_test_assert_close("scale 0", zero, control, LATENT, BOUND);
+    set(p, LORAS "sd_kohya.safetensors", 0.7f);
+    run_with(p, 3, &picture, both);
+    run(p, 3, alone);
+    expect("latents.sd", alone);
+    assert_true(ht_test_compare(both, control, LATENT).rel_l2 > 0.01);
+    assert_true(ht_test_compare(both, alone, LATENT).rel_l2 > 0.01);
+    ht_image_clear(p->context, &picture);
+    free(values);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
 // What a LoRA changes is the same beside packed weights as beside floats, but for the errors of
 // packing, which are smaller than the change: an effect that were lost or doubled would be off by
 // all of its norm, one of another sign by twice that. (That a layer's branch is exact beside packed
@@ -144,6 +186,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sd),
         cmocka_unit_test(test_xl),
+        cmocka_unit_test(test_controlled),
         cmocka_unit_test(test_packed),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
