@@ -107,6 +107,8 @@ bool eval_picture_path(const eval *e, const char *recipe, size_t index, bool rel
                        char path[PATH_MAX]);
 // run.c: everything behind the options; an exit code.
 int eval_run(const eval_options *options, ht_app_log *log, const volatile int *stop);
+// layers.c: the error of each layer, for --layers; an exit code.
+int eval_layers(const eval_options *options, ht_app_log *log, const volatile int *stop);
 // report.c
 void eval_table(const eval *e);
 bool eval_report_write(const eval *e);

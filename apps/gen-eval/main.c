@@ -24,5 +24,6 @@ int main(int argc, char **argv) {
                                : options.verbose     ? HT_LOG_INFO
                                                      : HT_LOG_WARN};
     ht_app_guard_signals("gen-eval");
-    return eval_run(&options, &log, ht_app_stop_on_signals(EXIT_CANCELLED));
+    const volatile int *stop = ht_app_stop_on_signals(EXIT_CANCELLED);
+    return options.layers ? eval_layers(&options, &log, stop) : eval_run(&options, &log, stop);
 }

@@ -25,6 +25,8 @@ static const ht_flag flags[] = {
      .help = "the judge's .safetensors, its .json beside it (scenes-judge)"},
     {"output", NULL, 'o', HT_FLAG_TEXT, AT(output), .value = "DIR",
      .help = "folder for index.html, report.json and the pictures"},
+    {"layers", NULL, 0, HT_FLAG_BOOL, AT(layers),
+     .help = "compare the recipes layer by layer instead, over a few prompts: layers.json"},
     {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite),
      .help = "replace an evaluation that is there"},
     {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",

@@ -12,7 +12,7 @@ typedef struct eval_options {
     uint32_t steps, limit; // 0: the model's, all
     double cfg_scale;      // negative: the model's
     int64_t seed;
-    bool overwrite, quiet, help, version;
+    bool layers, overwrite, quiet, help, version;
     int verbose;
     // from `recipes`; the first is the reference
     char names[EVAL_MAX_RECIPES][EVAL_NAME];

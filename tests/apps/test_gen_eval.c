@@ -93,6 +93,40 @@ static double number(const json_t *json, const char *key) {
     return json_number_value(value);
 }
 
+// Layer by layer: the reference against itself is equal; 8 bits lose what 8 bits lose, and reading what
+// nothing was lost of is infinite.
+static void test_layers(void **state) {
+    (void)state;
+    char output[65536];
+    write_text("one.txt", "a red cube\n");
+    if (evaluate("-o l --layers --recipes fp16,w8a8,w4a8 --steps 1 --cfg-scale 1 --prompts one.txt -q",
+                 output, sizeof(output)) != 0) {
+        fail_msg("%s", output);
+    }
+    assert_non_null(strstr(output, "w4a8 against fp16, 1 prompts"));
+    json_t *report = load("l/layers.json");
+    const json_t *recipes = json_object_get(report, "recipes");
+    assert_int_equal(json_array_size(recipes), 2);
+    double sums[2] = {0};
+    for (size_t r = 0; r < 2; ++r) {
+        const json_t *rows = json_object_get(json_array_get(recipes, r), "layers"), *row;
+        size_t i;
+        assert_int_equal(json_array_size(rows), 87); // 85 that are packed, the first and the last
+        json_array_foreach(rows, i, row) {
+            const double db = json_number_value(json_object_get(row, "gave_db"));
+            assert_true(db > 5 && db < 70);
+            sums[r] += db / 87;
+        }
+        // The text's first layer reads what no recipe touched.
+        row = json_array_get(rows, 3);
+        assert_string_equal(json_string_value(json_object_get(row, "layer")),
+                            "caption_projection.linear_1");
+        assert_true(json_is_null(json_object_get(row, "read_db")));
+    }
+    assert_true(sums[0] > sums[1] + 6); // 8 bits against 4
+    json_decref(report);
+}
+
 // Two recipes, prompts with and without demands: every figure of the report, the page, the pictures.
 static void test_whole(void **state) {
     (void)state;
@@ -155,6 +189,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_layers),
     };
     ht_test_folder_open(&folder);
     int result = ht_test_run_gpu(tests, HT_COUNT(tests));
