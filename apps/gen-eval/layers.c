@@ -159,7 +159,8 @@ static ht_status run_recipe(layers *l) {
     ht_pipeline_options options = {
         .keep_loaded = true, .observe = observe, .observe_results = true, .observe_user = l};
     l->at = 0;
-    if (!eval_recipe_apply(l->options->names[l->recipe], path, &options, why, sizeof(why))) {
+    if (!eval_recipe_apply(l->options->names[l->recipe], l->options->files[l->recipe], path, &options,
+                           why, sizeof(why))) {
         return fail(l, why);
     }
     ht_status status = ht_context_create(&desc, &context);

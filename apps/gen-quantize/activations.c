@@ -11,23 +11,20 @@
 static const double TOLERANCE = 0.1;
 
 typedef struct chooser {
-    ht_context *context;
-    ht_weights *weights;
-    const ht_recipe *recipe;
-    const ht_stats *stats;
+    const activations_in *in;
     json_t *layers, *measured;
     uint32_t fixed, dynamic;
 } chooser;
 
 // [O, I, taps] or [N, K] as the rows of the product have their columns: taps, then channels.
 static float *read_rows(const chooser *c, const char *name, const ht_input_stats *s, uint32_t *n) {
-    const ht_weight_info *info = ht_weights_find(c->weights, name);
+    const ht_weight_info *info = ht_weights_find(c->in->weights, name);
     const uint64_t count = info ? ht_desc_count(&info->desc) : 0;
     const uint32_t taps = s->kernel_h * s->kernel_w;
     float *file = malloc((count + 1) * sizeof(*file)), *out = malloc((count + 1) * sizeof(*out));
     *n = s->columns ? (uint32_t)(count / s->columns) : 0;
     if (file && out && *n > 0 && count == (uint64_t)*n * s->columns &&
-        ht_weights_read_f32(c->weights, name, file, count) == HT_OK) {
+        ht_weights_read_f32(c->in->weights, name, file, count) == HT_OK) {
         for (uint64_t o = 0; o < *n; ++o) {
             for (uint32_t k = 0; k < s->width; ++k) {
                 for (uint32_t t = 0; t < taps; ++t) {
@@ -58,7 +55,7 @@ static bool measure(const chooser *c, const char *layer, const ht_input_stats *s
     if (good) {
         ht_desc_pack(&desc, HT_SCALE_SEARCH, w, block);
         ht_desc_unpack(&desc, block, packed);
-        good = ht_calibrate_try(c->context, s, w, packed, n, formats->activations, scales,
+        good = ht_calibrate_try(c->in->context, s, w, packed, n, formats->activations, scales,
                                 trial) == HT_OK;
     }
     free(block);
@@ -75,7 +72,11 @@ static bool choose_layer(chooser *c, const char *layer, const ht_input_stats *s)
     ht_layer_formats formats;
     ht_scale_trial trial;
     float scales[1000];
-    ht_recipe_find(c->recipe, layer, &formats);
+    ht_recipe_find(c->in->recipe, layer, &formats);
+    if (c->in->changed && c->in->changed(c->in->user, layer)) {
+        ++c->dynamic;
+        return true;
+    }
     if (formats.activations == HT_FORMAT_NONE || formats.scales == HT_SCALES_DYNAMIC ||
         s->stage != HT_STATS_STEP || s->steps > 1000 ||
         !ht_calibrate_scales(s, formats.activations, scales)) {
@@ -100,29 +101,25 @@ static bool choose_layer(chooser *c, const char *layer, const ht_input_stats *s)
     return json_object_set_new(c->layers, layer, row) == 0;
 }
 
-char *quantize_activations(ht_weights *weights, const ht_recipe *recipe, const ht_stats *stats,
-                           ht_context *context, quantize_result *result) {
-    chooser c = {.context = context,
-                 .weights = weights,
-                 .recipe = recipe,
-                 .stats = stats,
+char *quantize_activations(const activations_in *in, quantize_result *result) {
+    chooser c = {.in = in,
                  .layers = json_object(),
                  .measured = json_object()};
     const ht_input_stats *input;
     const char *layer;
     uint32_t steps;
     bool good = true;
-    for (uint32_t i = 0; good && ht_stats_layer(stats, i, &layer, &input); ++i) {
+    for (uint32_t i = 0; good && ht_stats_layer(in->stats, i, &layer, &input); ++i) {
         good = choose_layer(&c, layer, input);
     }
     json_t *timesteps = json_array();
-    const float *values = ht_stats_timesteps(stats, &steps);
+    const float *values = ht_stats_timesteps(in->stats, &steps);
     for (uint32_t i = 0; i < steps; ++i) {
         json_array_append_new(timesteps, json_real((double)values[i]));
     }
     json_t *json = json_pack("{s:i, s:o, s:o, s:o, s:o}", "version", 1, "timesteps", timesteps,
                              "layers", c.layers, "measured_db", c.measured, "conditions",
-                             json_loads(ht_stats_conditions(stats), 0, NULL));
+                             json_loads(ht_stats_conditions(in->stats), 0, NULL));
     char *text = good && json && c.fixed + c.dynamic > 0 ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     result->static_layers = c.fixed;

@@ -186,18 +186,34 @@ static void layer_factors(void *user, const char *tensor, const float **inputs,
     better_factors(&s->better, tensor, inputs, outputs);
 }
 
+// Balanced channels: what the layer reads is no longer what was counted.
+static bool changed_input(void *user, const char *layer) {
+    const session *s = user;
+    char tensor[512];
+    const float *inputs = NULL, *outputs = NULL;
+    snprintf(tensor, sizeof(tensor), "%s.weight", layer);
+    better_factors(&s->better, tensor, &inputs, &outputs);
+    return inputs != NULL;
+}
+
 // Of a calibrated model: the table of static scales, *text; NULL where nothing asks for one.
 static bool read_activations(session *s, char **text) {
-    ht_stats *stats = NULL;
+    ht_stats *own = NULL;
     *text = NULL;
-    if (!s->options->stats || s->options->dynamic) {
+    if ((!s->options->stats && !s->better.stats) || s->options->dynamic) {
         return true;
     }
-    if (ht_stats_open(s->context, s->options->stats, &stats) != HT_OK) {
+    if (!s->better.stats && ht_stats_open(s->context, s->options->stats, &own) != HT_OK) {
         return false;
     }
-    *text = quantize_activations(s->weights, s->recipe, stats, s->context, &s->result);
-    ht_stats_destroy(&stats);
+    const activations_in in = {.context = s->context,
+                               .weights = s->weights,
+                               .recipe = s->recipe,
+                               .stats = own ? own : s->better.stats,
+                               .changed = s->better.stats ? changed_input : NULL,
+                               .user = s};
+    *text = quantize_activations(&in, &s->result);
+    ht_stats_destroy(&own);
     if (!s->options->quiet && !s->result.failed) {
         ht_app_progress_clear(&s->progress);
         fprintf(stderr, "activations: static scales in %u layers, dynamic ones in %u\n",

@@ -36,8 +36,16 @@ typedef struct quantize_result {
 
 // activations.c: the table of static scales as JSON for the file, by the recipe's choices and by
 // measured error; free(). NULL without any, or with result->failed after a message.
-char *quantize_activations(ht_weights *weights, const ht_recipe *recipe, const ht_stats *stats,
-                           ht_context *context, quantize_result *result);
+typedef struct activations_in {
+    ht_context *context;
+    ht_weights *weights;
+    const ht_recipe *recipe;
+    const ht_stats *stats;
+    // Layers that read something else than was counted, and so keep dynamic scales; or NULL.
+    bool (*changed)(void *user, const char *layer);
+    void *user;
+} activations_in;
+char *quantize_activations(const activations_in *in, quantize_result *result);
 
 int quantize_run(const quantize_options *options, ht_app_log *log, const volatile int *stop);
 
