@@ -18,8 +18,18 @@ layout(constant_id = 10) const uint TILE_N = 4; // 4, or 1 for few columns
 const uint QUADS = 1u;
 #include "ht_lane_rows.glsl"
 
+// Steps of the shorter group, when it is short.
+const uint SHORT_STEPS = 2u;
+uint short_steps() {
+    uint steps = ht_steps_per_group(0u);
+    return steps <= SHORT_STEPS ? steps : 0u;
+}
+
+bool ht_has_short_groups() { return short_steps() != 0u; }
+
+#include "ht_integer_steps.glsl"
+
 vec4 totals[TILE_M];
-ivec4 counts[TILE_M]; // LONG_SUMS: of the products in the whole row
 
 struct Place { // of what a lane reads at a tap
     uint64_t x[MAX_PARTS];
@@ -51,6 +61,10 @@ void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
             x_codes[part] = ht_load_codes(at.x[part], FORMAT_X, step) & at.keep[part];
         }
     }
+    if (ht_are_integers()) {
+        add_products(x_codes, w_codes);
+        return;
+    }
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
         vec4 w[TILE_N];
         vec4 x[MAX_PARTS];
@@ -71,23 +85,21 @@ void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
 void finish_group(const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         float a = subgroupBroadcast(x_scale[i / LANES], i % LANES);
+        vec4 sum = ht_are_integers() ? int_sums_of(i) : sums[i];
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            totals[i][j] = ht_add_group(totals[i][j], a, w_scale[j], sums[i][j]);
+            totals[i][j] = ht_add_group(totals[i][j], a, w_scale[j], sum[j]);
         }
     }
-}
-
-// Steps of the shorter group, when both operands' are not whole rows and it is short.
-const uint SHORT_STEPS = 2u;
-uint short_steps() {
-    uint steps = ht_steps_per_group(0u);
-    return steps <= SHORT_STEPS ? steps : 0u;
 }
 
 // sums = the products of steps first .. last - 1, which are of one group. Short groups without a
 // loop: the driver writes what a loop carries anew, under a mask, each time around.
 void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
-    clear_sums();
+    if (ht_are_integers()) {
+        clear_int_sums();
+    } else {
+        clear_sums();
+    }
     if (short_steps() != 0u) { // the rest of a row's last group is pad, which is 0
         [[unroll]] for (uint i = 0u; i < short_steps(); i++) {
             multiply_step(at, first + i, zeros);
@@ -118,18 +130,6 @@ void multiply_groups(Place at) {
             }
         }
         multiply_steps(at, first, min(first + per_group, steps), zeros);
-        if (!LONG_SUMS) {
-            finish_group(x_scale, w_scale);
-            continue;
-        }
-        [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
-            counts[i] = (first == 0u ? ivec4(0) : counts[i]) + ivec4(sums[i]);
-        }
-    }
-    if (LONG_SUMS) {
-        [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
-            sums[i] = vec4(counts[i]);
-        }
         finish_group(x_scale, w_scale);
     }
 }

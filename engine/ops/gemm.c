@@ -279,7 +279,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     push->gate = address(call, GEMM_GATE);
     push->residual = address(call, GEMM_RESIDUAL);
     push->rows_per_gate = (uint32_t)rows_per_gate(call);
-    const bool long_sums = place_scales(call, push);
+    const bool long_sums = place_scales(call, push) && !cpu; // whose kernel sums integers as int
 
     const bool packed_k = push->depth % 4 == 0 && (push->x | push->w) % 8 == 0;
     const uint64_t others = push->result | push->bias | push->gate | push->residual;
