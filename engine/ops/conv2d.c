@@ -94,12 +94,12 @@ static void window(const ht_op_call *call, ht_window *out) {
                        .pad_left = p->pad_left};
 }
 
-static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+static ht_push_gemm geometry(const ht_op_call *call) {
     const params *p = call->params;
     const uint32_t *x = call->in[GEMM_X].dims;
     const uint32_t *w = call->in[GEMM_W].dims;
     const uint32_t *out = call->out.dims;
-    ht_push_gemm push = {
+    return (ht_push_gemm){
         .rows = out[0] * out[1] * out[2],
         .columns = out[3],
         .depth = x[3],
@@ -114,6 +114,19 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
         .pad_top = (int32_t)p->pad_top,
         .pad_left = (int32_t)p->pad_left,
     };
+}
+
+static uint64_t scratch(const ht_op_call *call) {
+    const ht_push_gemm push = geometry(call);
+    return ht_op_use_winograd(call, &push) ? ht_op_winograd_scratch(&push) : 0;
+}
+
+static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    const params *p = call->params;
+    ht_push_gemm push = geometry(call);
+    if (ht_op_use_winograd(call, &push)) {
+        return ht_op_record_winograd(call, &push, p->act, commands);
+    }
     return ht_op_record_gemm(call, &push, p->act, commands);
 }
 
@@ -141,5 +154,9 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def CONV2D = {
-    .name = "conv2d", .infer = infer, .record = record, .reference = reference, .window = window};
+static const ht_op_def CONV2D = {.name = "conv2d",
+                                 .infer = infer,
+                                 .scratch = scratch,
+                                 .record = record,
+                                 .reference = reference,
+                                 .window = window};

@@ -115,8 +115,7 @@ static uint64_t address(const ht_op_call *call, uint32_t input) {
     return ht_op_has(call, input) ? call->in_address[input] : 0;
 }
 
-// An absent input counts as the result's format, so that it makes no other pipeline.
-static uint32_t format(const ht_op_call *call, uint32_t input) {
+uint32_t ht_op_gemm_format(const ht_op_call *call, uint32_t input) {
     return ht_op_has(call, input) ? call->in[input].format : call->out.format;
 }
 
@@ -210,8 +209,8 @@ static ht_vk_dispatch_desc describe(const ht_op_call *call, const ht_push_gemm *
         .constants = {[1] = call->in[GEMM_X].format,
                       call->in[GEMM_W].format,
                       call->out.format,
-                      format(call, GEMM_GATE),
-                      format(call, GEMM_RESIDUAL),
+                      ht_op_gemm_format(call, GEMM_GATE),
+                      ht_op_gemm_format(call, GEMM_RESIDUAL),
                       act,
                       packed_k,
                       packed_n,
@@ -267,11 +266,21 @@ static ht_status record_few(const ht_op_call *call, ht_push_gemm *push,
     return ht_vk_dispatch(commands, dispatch);
 }
 
-ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
-                            ht_vk_commands *commands) {
-    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
-    const bool cpu = ht_op_use_cpu_kernel(call);
-    const bool packed = ht_format_is_packed(call->in[GEMM_W].format);
+ht_push_gemm ht_op_linear_push(uint32_t rows, uint32_t columns, uint32_t depth) {
+    return (ht_push_gemm){.rows = rows,
+                          .columns = columns,
+                          .depth = depth,
+                          .kernel_h = 1,
+                          .kernel_w = 1,
+                          .in_h = 1,
+                          .in_w = rows,
+                          .out_h = 1,
+                          .out_w = rows,
+                          .stride = 1,
+                          .upsample = 1};
+}
+
+void ht_op_gemm_addresses(const ht_op_call *call, ht_push_gemm *push) {
     push->x = call->in_address[GEMM_X];
     push->w = call->in_address[GEMM_W];
     push->result = call->out_address;
@@ -279,6 +288,14 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     push->gate = address(call, GEMM_GATE);
     push->residual = address(call, GEMM_RESIDUAL);
     push->rows_per_gate = (uint32_t)rows_per_gate(call);
+}
+
+ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
+                            ht_vk_commands *commands) {
+    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
+    const bool cpu = ht_op_use_cpu_kernel(call);
+    const bool packed = ht_format_is_packed(call->in[GEMM_W].format);
+    ht_op_gemm_addresses(call, push);
     const bool long_sums = place_scales(call, push) && !cpu; // whose kernel sums integers as int
 
     const bool packed_k = push->depth % 4 == 0 && (push->x | push->w) % 8 == 0;

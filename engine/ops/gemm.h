@@ -20,6 +20,19 @@ ht_status ht_op_check_gemm_sizes(const ht_op_call *call, const ht_op_def *def);
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
                             ht_vk_commands *commands);
 
+// A picture one row high under a 1x1 kernel.
+ht_push_gemm ht_op_linear_push(uint32_t rows, uint32_t columns, uint32_t depth);
+// Addresses of the inputs and the result, and how rows share the gate's.
+void ht_op_gemm_addresses(const ht_op_call *call, ht_push_gemm *push);
+// An absent input counts as the result's format, so that it makes no other pipeline.
+uint32_t ht_op_gemm_format(const ht_op_call *call, uint32_t input);
+
+// winograd.c: 3 x 3 convolutions of floats with many pixels and channels, on the CPU tier.
+bool ht_op_use_winograd(const ht_op_call *call, const ht_push_gemm *push);
+uint64_t ht_op_winograd_scratch(const ht_push_gemm *push);
+ht_status ht_op_record_winograd(const ht_op_call *call, const ht_push_gemm *push,
+                                ht_activation act, ht_vk_commands *commands);
+
 ht_ref_epilogue ht_op_ref_epilogue(const ht_op_call *call, const float *const *inputs,
                                    ht_activation act);
 

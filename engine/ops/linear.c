@@ -50,21 +50,9 @@ static void window(const ht_op_call *call, ht_window *out) {
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
-    // A picture one row high under a 1x1 kernel.
     const uint32_t rows = (uint32_t)ht_op_rows(&call->out);
-    ht_push_gemm push = {
-        .rows = rows,
-        .columns = ht_op_width(&call->out),
-        .depth = ht_op_width(&call->in[GEMM_X]),
-        .kernel_h = 1,
-        .kernel_w = 1,
-        .in_h = 1,
-        .in_w = rows,
-        .out_h = 1,
-        .out_w = rows,
-        .stride = 1,
-        .upsample = 1,
-    };
+    ht_push_gemm push =
+        ht_op_linear_push(rows, ht_op_width(&call->out), ht_op_width(&call->in[GEMM_X]));
     return ht_op_record_gemm(call, &push, p->act, commands);
 }
 
