@@ -18,15 +18,30 @@ bool ht_are_integers() {
 
 const uint UP_BITS = 7u; // 128
 
-// Codes 4 * quad .. 4 * quad + 3 of a step as words of four bytes plus 128; those of four bits are
-// code 0 2 4 6 or 1 3 5 7 of eight.
-uint shifted_bytes(uvec4 codes, uint quad, uint format) {
-    HtFormatRow row = ht_format_row(format);
-    if (row.bits == 8u) {
-        return codes[quad] ^ 0x80808080u;
-    }
+// Where one operand has four bits, each eight codes are taken in the order 0 2 4 6 1 3 5 7, in which
+// two masks take them out of a word.
+bool in_nibble_order() {
+    return ht_format_row(FORMAT_X).bits == 4u || ht_format_row(FORMAT_W).bits == 4u;
+}
+
+// Four bytes plus 128 in a word: the codes of `quad` in that order.
+uint shifted_nibbles(uvec4 codes, uint quad) {
     uint nibbles = (codes[quad / 2u] >> (quad % 2u * 4u)) & 0x0f0f0f0fu;
     return (nibbles ^ 0x08080808u) + 0x78787878u;
+}
+
+// Value `p` of a quad, plus 128.
+uint shifted_value(uvec4 codes, uint quad, uint p, uint format) {
+    uint word = codes[quad] ^ 0x80808080u;
+    uint at = p;
+    if (ht_format_row(format).bits == 4u) {
+        word = shifted_nibbles(codes, quad);
+    } else if (in_nibble_order()) {
+        uint k = quad / 2u * 8u + 2u * p + quad % 2u;
+        word = codes[k / 4u] ^ 0x80808080u;
+        at = k % 4u;
+    }
+    return (word >> (8u * at)) & 0xffu;
 }
 
 void clear_int_sums() {
@@ -40,28 +55,15 @@ void clear_int_sums() {
 
 // int_sums += the products of a step.
 void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N]) {
-    const bool nibbles =
-        ht_format_row(FORMAT_X).bits == 4u || ht_format_row(FORMAT_W).bits == 4u;
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
         ivec4 w[TILE_N];
         ivec4 x[MAX_PARTS];
-        [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            uint bytes = shifted_bytes(w_codes[j], quad, FORMAT_W);
-            [[unroll]] for (uint p = 0u; p < 4u; p++) {
-                w[j][p] = int((bytes >> (8u * p)) & 0xffu);
+        [[unroll]] for (uint p = 0u; p < 4u; p++) {
+            [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
+                w[j][p] = int(shifted_value(w_codes[j], quad, p, FORMAT_W));
             }
-        }
-        [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            uint bytes = 0u;
-            bool is_bytes = ht_format_row(FORMAT_X).bits == 8u;
-            if (!is_bytes) {
-                bytes = shifted_bytes(x_codes[part], quad, FORMAT_X) ^ 0x80808080u;
-            }
-            [[unroll]] for (uint p = 0u; p < 4u; p++) {
-                uint k = nibbles ? quad / 2u * 8u + 2u * p + quad % 2u : quad * 4u + p;
-                uint word = is_bytes ? x_codes[part][k / 4u] : bytes;
-                uint at = is_bytes ? k % 4u : p;
-                x[part][p] = int(word << (24u - 8u * at)) >> 24;
+            [[unroll]] for (uint part = 0u; part < PARTS; part++) {
+                x[part][p] = int(shifted_value(x_codes[part], quad, p, FORMAT_X)) - 128;
                 x_sums[part] += x[part][p];
             }
         }
