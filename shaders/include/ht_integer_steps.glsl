@@ -1,8 +1,8 @@
 // Steps of the packed gemm on the CPU where both operands' codes are integers. A product of two
 // values known to fit 16 bits, one of them not negative, added to an int, is one instruction for
 // eight lanes on processors with AVX-512 VNNI and two on others; of floats it is a multiplication
-// and an addition, after conversions. So w is shifted up by 128 to be not negative, and 128 times the
-// sum of x is taken off in the end; the sums may wrap in between.
+// and an addition, after conversions. So w is shifted up by 128 to be not negative, and 128 times
+// the sum of x is taken off in the end; the sums may wrap in between.
 // Needs LANES, TILE_M, TILE_N, MAX_PARTS, PARTS, FORMAT_X, FORMAT_W and ht_has_short_groups.
 #ifndef HT_INTEGER_STEPS_GLSL
 #define HT_INTEGER_STEPS_GLSL
@@ -18,8 +18,8 @@ bool ht_are_integers() {
 
 const uint UP_BITS = 7u; // 128
 
-// Where one operand has four bits, each eight codes are taken in the order 0 2 4 6 1 3 5 7, in which
-// two masks take them out of a word.
+// Where one operand has four bits, each eight codes are taken in the order 0 2 4 6 1 3 5 7, in
+// which two masks take them out of a word.
 bool in_nibble_order() {
     return ht_format_row(FORMAT_X).bits == 4u || ht_format_row(FORMAT_W).bits == 4u;
 }

@@ -25,8 +25,8 @@ static double f32_bound(uint32_t depth) {
 
 // Winograd's way (ht_winograd.glsl), which the CPU tier takes for many pixels and channels, sums
 // channels only, but the errors of its products reach the results amplified. For independent values
-// the root of the mean, over results i, of the sum over t of A[i][t]^2 |B[t]|^2 |G[t]|^2 / 3, in each
-// of two directions, is 5.02 for its points.
+// the root of the mean, over results i, of the sum over t of A[i][t]^2 |B[t]|^2 |G[t]|^2 / 3, in
+// each of two directions, is 5.02 for its points.
 static double winograd_bound(uint32_t channels) {
     return 5.02 * f32_bound(channels);
 }
