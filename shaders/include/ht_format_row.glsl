@@ -10,7 +10,6 @@
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer HtBytes { uint8_t v[]; };
 
 const uint HT_KIND_MINIFLOAT = 3u; // columns of formats.def
-const uint HT_KIND_SYMMETRIC = 4u;
 const uint HT_KIND_ZERO_POINT = 5u;
 const uint HT_SCALE_F32 = 1u;
 const uint HT_SCALE_F16 = 2u;

@@ -7,6 +7,8 @@
 #ifndef HT_INTEGER_STEPS_GLSL
 #define HT_INTEGER_STEPS_GLSL
 
+const uint HT_KIND_SYMMETRIC = 4u; // of formats.def
+
 ivec4 int_sums[TILE_M];
 int x_sums[MAX_PARTS]; // of the rows that the lane loads
 
