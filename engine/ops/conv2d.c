@@ -80,20 +80,6 @@ fail:
     return status;
 }
 
-static void window(const ht_op_call *call, ht_window *out) {
-    const params *p = call->params;
-    *out = (ht_window){.kernel_h = call->in[GEMM_W].dims[1],
-                       .kernel_w = call->in[GEMM_W].dims[2],
-                       .in_h = call->in[GEMM_X].dims[1],
-                       .in_w = call->in[GEMM_X].dims[2],
-                       .out_h = call->out.dims[1],
-                       .out_w = call->out.dims[2],
-                       .stride = p->stride,
-                       .upsample = p->upsample,
-                       .pad_top = p->pad_top,
-                       .pad_left = p->pad_left};
-}
-
 static ht_push_gemm geometry(const ht_op_call *call) {
     const params *p = call->params;
     const uint32_t *x = call->in[GEMM_X].dims;
@@ -114,6 +100,11 @@ static ht_push_gemm geometry(const ht_op_call *call) {
         .pad_top = (int32_t)p->pad_top,
         .pad_left = (int32_t)p->pad_left,
     };
+}
+
+static void window(const ht_op_call *call, ht_window *out) {
+    const ht_push_gemm push = geometry(call);
+    *out = ht_op_gemm_window(&push);
 }
 
 static uint64_t scratch(const ht_op_call *call) {

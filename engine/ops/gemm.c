@@ -280,6 +280,19 @@ ht_push_gemm ht_op_linear_push(uint32_t rows, uint32_t columns, uint32_t depth) 
                           .upsample = 1};
 }
 
+ht_window ht_op_gemm_window(const ht_push_gemm *push) {
+    return (ht_window){.kernel_h = push->kernel_h,
+                       .kernel_w = push->kernel_w,
+                       .in_h = push->in_h,
+                       .in_w = push->in_w,
+                       .out_h = push->out_h,
+                       .out_w = push->out_w,
+                       .stride = push->stride,
+                       .upsample = push->upsample,
+                       .pad_top = (uint32_t)push->pad_top,
+                       .pad_left = (uint32_t)push->pad_left};
+}
+
 void ht_op_gemm_addresses(const ht_op_call *call, ht_push_gemm *push) {
     push->x = call->in_address[GEMM_X];
     push->w = call->in_address[GEMM_W];

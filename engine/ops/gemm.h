@@ -22,6 +22,8 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
 
 // A picture one row high under a 1x1 kernel.
 ht_push_gemm ht_op_linear_push(uint32_t rows, uint32_t columns, uint32_t depth);
+// The same geometry as readers of x see it.
+ht_window ht_op_gemm_window(const ht_push_gemm *push);
 // Addresses of the inputs and the result, and how rows share the gate's.
 void ht_op_gemm_addresses(const ht_op_call *call, ht_push_gemm *push);
 // An absent input counts as the result's format, so that it makes no other pipeline.

@@ -36,23 +36,19 @@ fail:
     return status;
 }
 
+static ht_push_gemm geometry(const ht_op_call *call) {
+    return ht_op_linear_push((uint32_t)ht_op_rows(&call->out), ht_op_width(&call->out),
+                             ht_op_width(&call->in[GEMM_X]));
+}
+
 static void window(const ht_op_call *call, ht_window *out) {
-    const uint32_t rows = (uint32_t)ht_op_rows(&call->out);
-    *out = (ht_window){.kernel_h = 1,
-                       .kernel_w = 1,
-                       .in_h = 1,
-                       .in_w = rows,
-                       .out_h = 1,
-                       .out_w = rows,
-                       .stride = 1,
-                       .upsample = 1};
+    const ht_push_gemm push = geometry(call);
+    *out = ht_op_gemm_window(&push);
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
-    const uint32_t rows = (uint32_t)ht_op_rows(&call->out);
-    ht_push_gemm push =
-        ht_op_linear_push(rows, ht_op_width(&call->out), ht_op_width(&call->in[GEMM_X]));
+    ht_push_gemm push = geometry(call);
     return ht_op_record_gemm(call, &push, p->act, commands);
 }
 

@@ -2,7 +2,7 @@
 // denoiser's weights get as small as the formats say.
 #include "support.h"
 
-#include "files.h"
+#include "own_folder.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -12,8 +12,6 @@
 #include <string.h>
 
 enum { EDGE = 128, BYTES = EDGE * EDGE * 3 };
-
-static ht_test_folder folder;
 
 // A picture by the default model, its report in r.json.
 static void draw(const char *flags, uint8_t *pixels) {
@@ -78,18 +76,6 @@ static void test_close(void **state) {
         assert_true(close > rows[i].psnr && close < 90); // infinite: nothing was packed
         assert_true(ratio < rows[i].ratio);
     }
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {

@@ -2,7 +2,7 @@
 // is refused.
 #include "support.h"
 
-#include "files.h"
+#include "own_folder.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,8 +10,6 @@
 #include <string.h>
 
 enum { T = 6, K = 20, STEPS = 3, ROWS = 7 };
-
-static ht_test_folder folder;
 
 typedef struct fixture {
     ht_context *context;
@@ -228,18 +226,6 @@ static void test_refused(void **state) {
     wide.x_desc.dims[2] = K / 2;
     assert_int_equal(ht_stats_add(f.stats, &wide, &place), HT_ERR_INVALID);
     stop(&f);
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {

@@ -2,7 +2,7 @@
 // memory is reused.
 #include "support.h"
 
-#include "files.h"
+#include "own_folder.h"
 
 #include <halftone/ops.h>
 
@@ -11,7 +11,6 @@
 
 enum { ROWS = 5, K = 12, N = 12 };
 
-static ht_test_folder folder;
 static const char HEADER[] =
     "{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[12,12],\"data_offsets\":[0,576]},"
     "\"b.weight\":{\"dtype\":\"F32\",\"shape\":[12,12],\"data_offsets\":[576,1152]},"
@@ -119,18 +118,6 @@ static void test_layers(void **state) {
     ht_tensor_destroy(&x);
     ht_tensor_destroy(&out);
     ht_weights_destroy(&weights);
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {

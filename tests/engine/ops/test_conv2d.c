@@ -169,18 +169,20 @@ static void test_weight_formats(void **state) {
     }
 }
 
+// Every input of the epilogue is there; see `build`.
+static const ht_conv2d_args WITH_SILU = {.stride = 1,
+                                         .pad_top = 1,
+                                         .pad_left = 1,
+                                         .pad_bottom = 1,
+                                         .pad_right = 1,
+                                         .upsample = 1,
+                                         .epilogue = {.act = HT_ACT_SILU}};
+
 static void test_epilogue(void **state) {
     (void)state;
-    static const ht_conv2d_args args = {.stride = 1,
-                                        .pad_top = 1,
-                                        .pad_left = 1,
-                                        .pad_bottom = 1,
-                                        .pad_right = 1,
-                                        .upsample = 1,
-                                        .epilogue = {.act = HT_ACT_SILU}};
     const ht_test_op op = {.name = "conv2d with everything",
                            .build = build,
-                           .args = &args,
+                           .args = &WITH_SILU,
                            .n_inputs = N_INPUTS,
                            .inputs = {{HT_TEST_ACTIVATIONS, 4, {2, 5, 4, 8}, NULL},
                                       {HT_FORMAT_F16, 4, {20, 3, 3, 8}, NULL},
@@ -199,16 +201,9 @@ static void test_winograd(void **state) {
         {1, 36, 33, 64, 64, 3, {.stride = 1, .pad_top = 1, .pad_left = 1, .upsample = 2}},
         {1, 36, 33, 64, 64, 3, {.stride = 1, .pad_left = 2, .pad_bottom = 1, .upsample = 1}},
     };
-    static const ht_conv2d_args args = {.stride = 1,
-                                        .pad_top = 1,
-                                        .pad_left = 1,
-                                        .pad_bottom = 1,
-                                        .pad_right = 1,
-                                        .upsample = 1,
-                                        .epilogue = {.act = HT_ACT_SILU}};
     const ht_test_op everything = {.name = "conv2d with everything, many pixels",
                                    .build = build,
-                                   .args = &args,
+                                   .args = &WITH_SILU,
                                    .n_inputs = N_INPUTS,
                                    .inputs = {{HT_TEST_ACTIVATIONS, 4, {2, 33, 32, 64}, NULL},
                                               {HT_FORMAT_F32, 4, {64, 3, 3, 64}, NULL},

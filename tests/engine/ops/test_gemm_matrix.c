@@ -1,7 +1,7 @@
 // Products by cooperative matrices: what is chosen on which GPU, and the large tiles. The formats and
 // shapes are those of test_packed_linear.c, test_packed_conv2d.c, test_linear.c and test_conv2d.c,
 // which have this tier too where the device does.
-#include "packed_pair.h"
+#include "packed_linear_pair.h"
 
 #include "gemm_matrix.h"
 #include "vk_internal.h"
@@ -87,26 +87,6 @@ static void test_choices(void **state) {
     expect(&(expectation){&halves, INT8, FP4, 256, 256, 4096, true, HT_VK_F16, 64});
 }
 
-static ht_value build(ht_graph *g, ht_value x, ht_value w, ht_value bias, const void *args) {
-    (void)args;
-    ht_epilogue epilogue = HT_EPILOGUE_NONE;
-    epilogue.bias = bias;
-    return ht_op_linear(g, x, w, &epilogue);
-}
-
-static void on_codes(const packed_pair *pair, const void *x, const void *w, const float *bias,
-                     float *out) {
-    const ht_ref_epilogue epilogue = {.bias = bias};
-    const ht_ref_packed of_x = {&pair->x, x}, of_w = {&pair->w, w};
-    ht_ref_packed_linear(&of_x, &of_w, &epilogue, out);
-}
-
-static void on_floats(const packed_pair *pair, const float *x, const float *w, const float *bias,
-                      float *out) {
-    const ht_ref_epilogue epilogue = {.bias = bias};
-    ht_ref_linear(x, pair->x.dims[0], pair->x.dims[1], w, pair->columns, &epilogue, out);
-}
-
 // 128 large tiles, the last ones not full, and a step that is not full either.
 static void test_large_tiles(void **state) {
     (void)state;
@@ -116,13 +96,7 @@ static void test_large_tiles(void **state) {
         skip();
     }
     for (size_t i = 0; i < HT_COUNT(pairs); i++) {
-        packed_pair pair = {.x = {.format = pairs[i][1], .rank = 2, .dims = {1930, 100}},
-                            .w = {.format = pairs[i][0], .rank = 2, .dims = {1022, 100}},
-                            .columns = 1022,
-                            .taps = 1,
-                            .build = build,
-                            .on_codes = on_codes,
-                            .on_floats = on_floats};
+        packed_pair pair = linear_pair(1930, 1022, 100, pairs[i][0], pairs[i][1]);
         pair_check(&pair, "large tiles", (size_t)1930 * 1022);
     }
 }

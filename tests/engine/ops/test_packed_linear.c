@@ -1,41 +1,15 @@
 // linear with packed weights: every format of w with floats and packed x, bit by bit where sums are
 // exact; sizes around tiles and groups; the epilogue; what is refused.
-#include "packed_pair.h"
+#include "packed_linear_pair.h"
 
 enum { X, W, BIAS, GATE, RESIDUAL, N_INPUTS };
-
-static ht_value build_pair(ht_graph *g, ht_value x, ht_value w, ht_value bias, const void *args) {
-    (void)args;
-    ht_epilogue epilogue = HT_EPILOGUE_NONE;
-    epilogue.bias = bias;
-    return ht_op_linear(g, x, w, &epilogue);
-}
-
-static void on_codes(const packed_pair *pair, const void *x, const void *w, const float *bias,
-                     float *out) {
-    const ht_ref_epilogue epilogue = {.bias = bias};
-    const ht_ref_packed of_x = {&pair->x, x}, of_w = {&pair->w, w};
-    ht_ref_packed_linear(&of_x, &of_w, &epilogue, out);
-}
-
-static void on_floats(const packed_pair *pair, const float *x, const float *w, const float *bias,
-                      float *out) {
-    const ht_ref_epilogue epilogue = {.bias = bias};
-    ht_ref_linear(x, pair->x.dims[0], pair->x.dims[1], w, pair->columns, &epilogue, out);
-}
 
 static void check_tiers(uint32_t rows, uint32_t columns, uint32_t depth, ht_format w, ht_format x,
                         bool tiles_only) {
     char shape[64];
     snprintf(shape, sizeof shape, "linear %u x %u x %u", rows, columns, depth);
-    packed_pair pair = {.x = {.format = x, .rank = 2, .dims = {rows, depth}},
-                        .w = {.format = w, .rank = 2, .dims = {columns, depth}},
-                        .columns = columns,
-                        .taps = 1,
-                        .tiles_only = tiles_only,
-                        .build = build_pair,
-                        .on_codes = on_codes,
-                        .on_floats = on_floats};
+    packed_pair pair = linear_pair(rows, columns, depth, w, x);
+    pair.tiles_only = tiles_only;
     pair_check(&pair, shape, (size_t)rows * columns);
 }
 

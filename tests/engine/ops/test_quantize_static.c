@@ -2,7 +2,7 @@
 // fused into the op before; scales that change between runs; what is refused.
 #include "support.h"
 
-#include "files.h"
+#include "own_folder.h"
 #include "formats.h"
 
 #include <halftone/ops.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum { ROWS = 7, SCALES = 3 };
-static ht_test_folder folder;
 static const ht_format FORMATS[] = {HT_FORMAT_INT8, HT_FORMAT_E4M3};
 static const ht_tier TIERS[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
 
@@ -150,18 +149,6 @@ static void test_refused(void **state) {
     ht_test_op_refuse(&op, HT_ERR_INVALID, "one a row");
     op.build = beyond;
     ht_test_op_refuse(&op, HT_ERR_INVALID, "scales must be f32");
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {

@@ -2,15 +2,13 @@
 // what is refused.
 #include "support.h"
 
-#include "files.h"
+#include "own_folder.h"
 #include "packed_file.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static ht_test_folder folder;
 
 // A matrix whose rows are no multiple of any group, a convolution, a 1x1 one, and a vector.
 static const char HEADER[] =
@@ -374,18 +372,6 @@ static void test_scales_checked(void **state) {
     assert_non_null(
         strstr(ht_context_message(context), "scale 0 is 0, expected a positive number"));
     ht_weights_destroy(&weights);
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {
