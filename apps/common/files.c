@@ -36,6 +36,11 @@ bool ht_file_exists(const char *path) {
     return lstat(path, &info) == 0;
 }
 
+const char *ht_file_ending(const char *path) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    return dot ? dot + 1 : "";
+}
+
 // A device, pipe or socket: nothing to be replaced.
 static bool is_special(const char *path) {
     struct stat info;

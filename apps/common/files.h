@@ -15,6 +15,8 @@ bool ht_file_check(const char *path, bool overwrite, char *why, size_t why_bytes
 // All of them to an open file; false with errno.
 bool ht_file_write_all(int fd, const void *data, size_t bytes);
 bool ht_file_exists(const char *path);
+// Ending of the name without the dot; "" when there is none.
+const char *ht_file_ending(const char *path);
 // Whole text file, terminated, at most `limit` bytes; free(). NULL with the sentence in `why`.
 char *ht_file_read_text(const char *path, size_t limit, char *why, size_t why_bytes);
 

@@ -42,12 +42,15 @@ static bool listed(const char *list, const char *name, size_t length) {
     return false;
 }
 
+bool ht_flag_is(const ht_flag *flag, const char *name, size_t length) {
+    return flag->kind != HT_FLAG_GROUP &&
+           (listed(flag->name, name, length) || listed(flag->aliases, name, length));
+}
+
 static const ht_flag *find(const ht_flag_set *set, const char *name, size_t length) {
     for (size_t i = 0; i < set->count; ++i) {
-        const ht_flag *flag = &set->flags[i];
-        if (flag->kind != HT_FLAG_GROUP &&
-            (listed(flag->name, name, length) || listed(flag->aliases, name, length))) {
-            return flag;
+        if (ht_flag_is(&set->flags[i], name, length)) {
+            return &set->flags[i];
         }
     }
     return NULL;
@@ -85,22 +88,27 @@ static uint32_t distance(const char *a, const char *b) {
     return row[lb];
 }
 
+const ht_flag *ht_flag_nearest(const ht_flag *flags, size_t count, const char *name) {
+    const ht_flag *nearest = NULL;
+    uint32_t best = 64;
+    for (size_t i = 0; i < count; ++i) {
+        if (flags[i].kind != HT_FLAG_GROUP && flags[i].kind != HT_FLAG_LATER) {
+            uint32_t d = distance(name, flags[i].name);
+            nearest = d < best ? &flags[i] : nearest;
+            best = d < best ? d : best;
+        }
+    }
+    return nearest && best <= 3 && best < strlen(nearest->name) ? nearest : NULL;
+}
+
 static void unknown(const ht_flag_set *set, const char *argument) {
     char name[64];
     snprintf(name, sizeof(name), "%s", argument + strspn(argument, "-"));
     name[strcspn(name, "=")] = 0;
-    const char *nearest = NULL;
-    uint32_t best = 64;
-    for (size_t i = 0; i < set->count; ++i) {
-        if (set->flags[i].kind != HT_FLAG_GROUP && set->flags[i].kind != HT_FLAG_LATER) {
-            uint32_t d = distance(name, set->flags[i].name);
-            nearest = d < best ? set->flags[i].name : nearest;
-            best = d < best ? d : best;
-        }
-    }
-    if (nearest && best <= 3 && best < strlen(nearest)) {
+    const ht_flag *nearest = ht_flag_nearest(set->flags, set->count, name);
+    if (nearest) {
         fprintf(stderr, "%s: there is no flag '%s'; did you mean --%s?\n", set->program, argument,
-                nearest);
+                nearest->name);
     } else {
         fprintf(stderr, "%s: there is no flag '%s'; see --help\n", set->program, argument);
     }

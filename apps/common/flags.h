@@ -49,6 +49,11 @@ typedef struct ht_flag_set {
 bool ht_flags_parse(const ht_flag_set *set, int argc, char **argv, void *options);
 void ht_flags_help(const ht_flag_set *set);
 
+// Is this the flag's name or one of its aliases? Headings have none.
+bool ht_flag_is(const ht_flag *flag, const char *name, size_t length);
+// The flag whose name is nearest to a mistyped one; NULL when none is near.
+const ht_flag *ht_flag_nearest(const ht_flag *flags, size_t count, const char *name);
+
 // "512M", "6G", "1.5GiB", "1000000" -> bytes. Units are powers of 1024.
 bool ht_parse_size(const char *text, uint64_t *bytes);
 

@@ -10,6 +10,9 @@ void ht_app_log_write(void *user, ht_log_level level, const char *text) {
         [HT_LOG_DEBUG] = "",        [HT_LOG_TRACE] = "",
     };
     ht_app_log *log = user;
+    if (level == HT_LOG_ERROR) {
+        snprintf(log->error, sizeof(log->error), "%s", text);
+    }
     if (level > log->level) {
         return;
     }

@@ -7,7 +7,8 @@
 typedef struct ht_app_log {
     const char *program;
     ht_log_level level;
-    bool bar; // a progress bar stands on the last line: clear it first
+    bool bar;         // a progress bar stands on the last line: clear it first
+    char error[2048]; // the last error's sentence; clear it to see whether there is another
 } ht_app_log;
 
 // For ht_context_desc.log; `user` is the ht_app_log.

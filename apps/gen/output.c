@@ -12,16 +12,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-// Ending of the name without the dot; "" when there is none.
-static const char *ending(const char *path) {
-    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
-    return dot ? dot + 1 : "";
-}
-
-static bool is_jpeg(const char *path) {
-    return strcasecmp(ending(path), "jpg") == 0 || strcasecmp(ending(path), "jpeg") == 0;
-}
-
 static bool is_device(const char *path) {
     struct stat info;
     return strcmp(path, "-") == 0 ||
@@ -66,7 +56,7 @@ static bool free_name(const char *head, const char *tail, bool overwrite, size_t
     return false;
 }
 
-static bool name_it(const gen_options *options, const gen_job *job, char path[PATH_MAX]) {
+static bool name_it(const gen_options *options, const gen_place *place, char path[PATH_MAX]) {
     const char *given = options->output;
     char head[PATH_MAX];
     int width;
@@ -74,28 +64,28 @@ static bool name_it(const gen_options *options, const gen_job *job, char path[PA
     if (!given || ht_is_folder(given)) {
         bool slash = given && *given && given[strlen(given) - 1] == '/';
         int n = snprintf(head, sizeof(head), "%s%sgen-%llu", given ? given : "",
-                         given && !slash ? "/" : "", (unsigned long long)job->seed);
+                         given && !slash ? "/" : "", (unsigned long long)place->seed);
         return fits(n) && free_name(head, ".png", options->overwrite, 1, path);
     }
     const char *hole = number_hole(given, &width, &length);
     if (hole) {
         return fits(snprintf(path, PATH_MAX, "%.*s%0*zu%s", (int)(hole - given), given, width,
-                             job->index + 1, hole + length));
+                             place->index + 1, hole + length));
     }
-    if (job->index == 0 || is_device(given)) {
+    if (place->index == 0 || is_device(given)) {
         return fits(snprintf(path, PATH_MAX, "%s", given));
     }
     // The next ones of several: name-2.png, name-3.png
-    const char *end = ending(given);
+    const char *end = ht_file_ending(given);
     size_t stem = *end ? (size_t)(end - 1 - given) : strlen(given);
     return fits(
-        snprintf(path, PATH_MAX, "%.*s-%zu%s", (int)stem, given, job->index + 1, given + stem));
+        snprintf(path, PATH_MAX, "%.*s-%zu%s", (int)stem, given, place->index + 1, given + stem));
 }
 
-bool gen_output_name(const gen_options *options, ht_app_log *log, const gen_job *job,
+bool gen_output_name(const gen_options *options, ht_app_log *log, const gen_place *place,
                      char path[PATH_MAX]) {
     char why[PATH_MAX + 256];
-    if (!name_it(options, job, path)) {
+    if (!name_it(options, place, path)) {
         ht_app_say(log, HT_LOG_ERROR, "no name for the output can be made");
         return false;
     }
@@ -106,8 +96,8 @@ bool gen_output_name(const gen_options *options, ht_app_log *log, const gen_job 
     return true;
 }
 
-static bool check_kind(ht_app_log *log, const gen_job *first, const char *path) {
-    if (!is_device(path) && strcasecmp(ending(path), "png") != 0 && !is_jpeg(path)) {
+static bool check_kind(ht_app_log *log, const gen_place *first, const char *path) {
+    if (!is_device(path) && strcasecmp(ht_file_ending(path), "png") != 0 && !ht_job_is_jpeg(path)) {
         ht_app_say(log, HT_LOG_ERROR, "'%s': pictures are written as .png or .jpg", path);
         return false;
     }
@@ -119,7 +109,7 @@ static bool check_kind(ht_app_log *log, const gen_job *first, const char *path) 
     return true;
 }
 
-bool gen_output_check(const gen_options *options, ht_app_log *log, const gen_job *first) {
+bool gen_output_check(const gen_options *options, ht_app_log *log, const gen_place *first) {
     char path[PATH_MAX], why[PATH_MAX + 256];
     if (!gen_output_name(options, log, first, path) || !check_kind(log, first, path)) {
         return false;
@@ -133,31 +123,6 @@ bool gen_output_check(const gen_options *options, ht_app_log *log, const gen_job
         }
     }
     return true;
-}
-
-bool gen_output_write(const gen_options *options, ht_app_log *log, const ht_image *image,
-                      const gen_picture *picture) {
-    char why[PATH_MAX + 256] = "out of memory";
-    ht_bytes bytes = {0};
-    bool good;
-    if (is_jpeg(picture->path)) {
-        good = ht_jpeg_encode(image, &bytes);
-    } else {
-        char *parameters = gen_metadata_parameters(options, picture);
-        char *json = gen_metadata_json(options, picture);
-        const ht_png_text texts[] = {{"parameters", parameters}, {"halftone", json}};
-        good =
-            parameters && json && ht_png_encode(image, texts, options->no_metadata ? 0 : 2, &bytes);
-        free(parameters);
-        free(json);
-    }
-    good = good && ht_file_write(picture->path, bytes.data, bytes.count, options->overwrite, why,
-                                 sizeof(why));
-    free(bytes.data);
-    if (!good) {
-        ht_app_say(log, HT_LOG_ERROR, "%s", why);
-    }
-    return good;
 }
 
 bool gen_preview_write(const gen_options *options, ht_app_log *log, const ht_image *image) {

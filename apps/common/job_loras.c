@@ -1,5 +1,5 @@
 // The LoRAs of a picture: those of --lora, and A1111's tags <lora:NAME:SCALE> in its prompt.
-#include "gen.h"
+#include "job_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,10 +22,10 @@ static bool read_scale(const char *text, size_t length, float *scale) {
     return !*end && isfinite(*scale) && fabsf(*scale) <= 1000;
 }
 
-static bool put(gen_loras *out, ht_app_log *log, const char *path, size_t length, float scale,
+static bool put(ht_job_loras *out, ht_app_log *log, const char *path, size_t length, float scale,
                 float text_scale) {
-    if (out->count == HT_COUNT_LORAS) {
-        ht_app_say(log, HT_LOG_ERROR, "more than %d LoRAs for one picture", HT_COUNT_LORAS);
+    if (out->count == HT_JOB_LORAS) {
+        ht_app_say(log, HT_LOG_ERROR, "more than %d LoRAs for one picture", HT_JOB_LORAS);
         return false;
     }
     char *own = strndup(path, length);
@@ -39,19 +39,19 @@ static bool put(gen_loras *out, ht_app_log *log, const char *path, size_t length
 }
 
 // FILE or FILE:SCALE. A file may have a colon in its name.
-static bool put_flag(gen_loras *out, ht_app_log *log, const char *text) {
+static bool put_flag(ht_job_loras *out, ht_app_log *log, const char *text) {
     const char *colon = strrchr(text, ':');
     float scale = 1;
-    const bool scaled = colon && colon > text && !exists(text) &&
-                        read_scale(colon + 1, strlen(colon + 1), &scale);
+    const bool scaled =
+        colon && colon > text && !exists(text) && read_scale(colon + 1, strlen(colon + 1), &scale);
     return put(out, log, text, scaled ? (size_t)(colon - text) : strlen(text), scale, scale);
 }
 
 // Tags name files of one folder, and none outside of it.
-static bool find_named(const gen_options *options, ht_app_log *log, const char *name, size_t length,
+static bool find_named(const ht_job *job, ht_app_log *log, const char *name, size_t length,
                        char path[PATH_MAX]) {
     static const char *const endings[] = {".safetensors", ""};
-    if (!options->lora_dir) {
+    if (!job->lora_dir) {
         ht_app_say(log, HT_LOG_ERROR,
                    "the prompt has <lora:%.*s>: --lora-dir says in which folder it is", (int)length,
                    name);
@@ -59,21 +59,21 @@ static bool find_named(const gen_options *options, ht_app_log *log, const char *
     }
     char plain[256];
     snprintf(plain, sizeof(plain), "%.*s", (int)length, name);
-    const bool inside = length > 0 && length < sizeof(plain) && *plain != '/' &&
-                        !strstr(plain, "..");
+    const bool inside =
+        length > 0 && length < sizeof(plain) && *plain != '/' && !strstr(plain, "..");
     for (size_t i = 0; inside && i < sizeof(endings) / sizeof(*endings); ++i) {
-        const int n = snprintf(path, PATH_MAX, "%s/%s%s", options->lora_dir, plain, endings[i]);
+        const int n = snprintf(path, PATH_MAX, "%s/%s%s", job->lora_dir, plain, endings[i]);
         if (n < PATH_MAX && exists(path)) {
             return true;
         }
     }
     ht_app_say(log, HT_LOG_ERROR, "there is no '%s.safetensors' in '%s' for <lora:%s>", plain,
-               options->lora_dir, plain);
+               job->lora_dir, plain);
     return false;
 }
 
 // NAME, NAME:SCALE, or NAME:SCALE of text encoders:SCALE of the denoiser.
-static bool put_tag(gen_loras *out, const gen_options *options, ht_app_log *log, const char *text,
+static bool put_tag(ht_job_loras *out, const ht_job *job, ht_app_log *log, const char *text,
                     size_t length) {
     char path[PATH_MAX];
     const char *end = text + length, *first = memchr(text, ':', length);
@@ -92,21 +92,20 @@ static bool put_tag(gen_loras *out, const gen_options *options, ht_app_log *log,
         ht_app_say(log, HT_LOG_ERROR, "<lora:%.*s>: expected <lora:NAME:SCALE>", (int)length, text);
         return false;
     }
-    return find_named(options, log, text, name, path) &&
+    return find_named(job, log, text, name, path) &&
            put(out, log, path, strlen(path), scale, text_scale);
 }
 
-bool gen_loras_read(const gen_options *options, ht_app_log *log, const char *prompt,
-                    gen_loras *out) {
+bool ht_job_loras_read(const ht_job *job, ht_app_log *log, const char *prompt, ht_job_loras *out) {
     static const char open[] = "<lora:";
-    *out = (gen_loras){.prompt = calloc(strlen(prompt) + 1, 1)};
+    *out = (ht_job_loras){.prompt = calloc(strlen(prompt) + 1, 1)};
     char *rest = out->prompt;
     bool good = rest != NULL;
     if (!good) {
         ht_app_say(log, HT_LOG_ERROR, "out of memory");
     }
-    for (uint32_t i = 0; good && i < options->loras.count; ++i) {
-        good = put_flag(out, log, options->loras.items[i]);
+    for (uint32_t i = 0; good && i < job->loras.count; ++i) {
+        good = put_flag(out, log, job->loras.items[i]);
     }
     while (good && *prompt) {
         const char *tag = strstr(prompt, open), *close = tag ? strchr(tag, '>') : NULL;
@@ -116,20 +115,20 @@ bool gen_loras_read(const gen_options *options, ht_app_log *log, const char *pro
         prompt += before;
         if (close) {
             tag += sizeof(open) - 1;
-            good = put_tag(out, options, log, tag, (size_t)(close - tag));
+            good = put_tag(out, job, log, tag, (size_t)(close - tag));
             prompt = close + 1;
         }
     }
     if (!good) {
-        gen_loras_free(out);
+        ht_job_loras_free(out);
     }
     return good;
 }
 
-void gen_loras_free(gen_loras *loras) {
+void ht_job_loras_free(ht_job_loras *loras) {
     for (uint32_t i = 0; i < loras->count; ++i) {
         free((char *)loras->files[i].path); // our copy
     }
     free(loras->prompt);
-    *loras = (gen_loras){0};
+    *loras = (ht_job_loras){0};
 }

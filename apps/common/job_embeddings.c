@@ -1,8 +1,7 @@
-// Which files of textual inversion a call needs.
-#include "gen.h"
-
-#include "common/files.h"
-#include "common/folder.h"
+// Which files of textual inversion a job needs.
+#include "files.h"
+#include "folder.h"
+#include "job_parts.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -11,7 +10,7 @@
 #include <strings.h>
 
 // Takes over `path` and `token`, which are of malloc; `path` may be NULL: out of memory.
-static bool add(gen_embeddings *out, char *path, char *token) {
+static bool add(ht_job_embeddings *out, char *path, char *token) {
     ht_embedding_file *larger =
         path ? realloc(out->files, (out->count + 1) * sizeof(*out->files)) : NULL;
     if (!larger) {
@@ -25,7 +24,7 @@ static bool add(gen_embeddings *out, char *path, char *token) {
 }
 
 // FILE:TOKEN, unless there is a file with all of that as its name.
-static bool add_given(const char *given, gen_embeddings *out) {
+static bool add_given(const char *given, ht_job_embeddings *out) {
     const char *colon = strrchr(given, ':');
     if (!colon || !colon[1] || strchr(colon, '/') || ht_file_exists(given)) {
         return add(out, strdup(given), NULL);
@@ -48,10 +47,11 @@ static size_t stem(const char *name) {
     return 0;
 }
 
-static bool is_used(const gen_options *options, const gen_prompts *prompts, const char *word) {
-    bool used = options->negative_prompt && ht_prompt_has_word(options->negative_prompt, word);
-    for (size_t i = 0; i < prompts->count && !used; ++i) {
-        used = ht_prompt_has_word(prompts->lines[i], word);
+static bool is_used(const ht_job *job, const char *const *prompts, size_t n_prompts,
+                    const char *word) {
+    bool used = job->negative_prompt && ht_prompt_has_word(job->negative_prompt, word);
+    for (size_t i = 0; i < n_prompts && !used; ++i) {
+        used = ht_prompt_has_word(prompts[i], word);
     }
     return used;
 }
@@ -69,17 +69,17 @@ static char *join(const char *folder, const char *name) {
     return path;
 }
 
-static bool add_folder(const gen_options *options, const gen_prompts *prompts,
-                       gen_embeddings *out) {
+static bool add_folder(const ht_job *job, const char *const *prompts, size_t n_prompts,
+                       ht_job_embeddings *out) {
     struct dirent **entries;
-    int count = scandir(options->embd_dir, &entries, NULL, by_name);
+    int count = scandir(job->embd_dir, &entries, NULL, by_name);
     bool good = count >= 0;
     for (int i = 0; i < count; ++i) {
         const char *name = entries[i]->d_name;
         char *word = strndup(name, stem(name));
         good = good && word;
-        if (good && *word && is_used(options, prompts, word)) {
-            good = add(out, join(options->embd_dir, name), word);
+        if (good && *word && is_used(job, prompts, n_prompts, word)) {
+            good = add(out, join(job->embd_dir, name), word);
         } else {
             free(word);
         }
@@ -91,19 +91,19 @@ static bool add_folder(const gen_options *options, const gen_prompts *prompts,
     return good;
 }
 
-bool gen_embeddings_read(const gen_options *options, const gen_prompts *prompts, ht_app_log *log,
-                         gen_embeddings *out) {
-    *out = (gen_embeddings){0};
-    if (options->embd_dir && !ht_is_folder(options->embd_dir)) {
-        ht_app_say(log, HT_LOG_ERROR, "--embd-dir: '%s' is not a folder", options->embd_dir);
+bool ht_job_embeddings_read(const ht_job *job, const char *const *prompts, size_t n_prompts,
+                            ht_app_log *log, ht_job_embeddings *out) {
+    *out = (ht_job_embeddings){0};
+    if (job->embd_dir && !ht_is_folder(job->embd_dir)) {
+        ht_app_say(log, HT_LOG_ERROR, "--embd-dir: '%s' is not a folder", job->embd_dir);
         return false;
     }
     bool good = true;
-    for (uint32_t i = 0; i < options->embeddings.count && good; ++i) {
-        good = add_given(options->embeddings.items[i], out);
+    for (uint32_t i = 0; i < job->embeddings.count && good; ++i) {
+        good = add_given(job->embeddings.items[i], out);
     }
-    if (good && options->embd_dir) {
-        good = add_folder(options, prompts, out);
+    if (good && job->embd_dir) {
+        good = add_folder(job, prompts, n_prompts, out);
     }
     if (!good) {
         ht_app_say(log, HT_LOG_ERROR, "out of memory");
@@ -111,11 +111,11 @@ bool gen_embeddings_read(const gen_options *options, const gen_prompts *prompts,
     return good;
 }
 
-void gen_embeddings_free(gen_embeddings *embeddings) {
+void ht_job_embeddings_free(ht_job_embeddings *embeddings) {
     for (size_t i = 0; i < embeddings->count; ++i) {
         free((char *)embeddings->files[i].path);
         free((char *)embeddings->files[i].token);
     }
     free(embeddings->files);
-    *embeddings = (gen_embeddings){0};
+    *embeddings = (ht_job_embeddings){0};
 }

@@ -1,0 +1,206 @@
+// What is kept inside a PNG: the text block other programs read, and our own exact JSON.
+#include "job_output.h"
+#include "job_parts.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Last part of a path: a model's name.
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+const char *ht_job_recipe_name(const ht_job *job, const ht_job_picture *picture) {
+    const char *name = picture->report.recipe;
+    return *name ? name : job->fp32 ? "fp32" : "fp16";
+}
+
+static const char *control_name(const ht_job *job) {
+    return job->control ? base_name(job->control) : "of the model";
+}
+
+// Values of the block that hold commas are quoted as in JSON.
+static void describe_control(const ht_job *job, char *out, size_t bytes) {
+    char plain[512];
+    snprintf(plain, sizeof(plain),
+             "Module: none, Model: %.255s, Weight: %g, Guidance Start: %g, Guidance End: %g",
+             control_name(job), job->control_strength, job->control_start, job->control_end);
+    json_t *text = json_string(plain);
+    char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+    if (quoted) {
+        snprintf(out, bytes, ", ControlNet 0: %s", quoted);
+    }
+    free(quoted);
+    json_decref(text);
+}
+
+// --lora as A1111 has it, in the prompt; a name holds neither : nor >.
+static char *prompt_with_loras(const ht_job *job, const char *prompt) {
+    size_t bytes = strlen(prompt) + 1;
+    ht_job_loras loras = {.prompt = NULL};
+    ht_app_log quiet = {.program = "gen", .level = HT_LOG_ERROR};
+    if (job->loras.count > 0 && ht_job_loras_read(job, &quiet, prompt, &loras)) {
+        for (uint32_t i = 0; i < job->loras.count; ++i) {
+            bytes += strlen(loras.files[i].path) + 40;
+        }
+    }
+    char *text = malloc(bytes);
+    size_t used = text ? (size_t)snprintf(text, bytes, "%s", prompt) : 0;
+    for (uint32_t i = 0; text && loras.prompt && i < job->loras.count; ++i) {
+        const char *name = base_name(loras.files[i].path);
+        const char *end = strstr(name, ".safetensors");
+        used += (size_t)snprintf(text + used, bytes - used, " <lora:%.*s:%g>",
+                                 (int)(end ? (size_t)(end - name) : strlen(name)), name,
+                                 (double)loras.files[i].scale);
+    }
+    ht_job_loras_free(&loras);
+    return text;
+}
+
+// The second pass in A1111's words; its "Hires steps" are those that were run.
+static void describe_hires(const ht_job *job, const ht_report *r, char *out, size_t bytes) {
+    char size[64];
+    ht_upscaler upscaler = HT_UPSCALE_LATENT;
+    if (job->hires_upscaler) {
+        ht_upscaler_find(job->hires_upscaler, &upscaler);
+    }
+    if (job->hires_scale > 0) {
+        snprintf(size, sizeof(size), "Hires upscale: %g", job->hires_scale);
+    } else {
+        snprintf(size, sizeof(size), "Hires resize: %ux%u", r->width, r->height);
+    }
+    snprintf(out, bytes, ", Denoising strength: %g, %s, Hires steps: %u, Hires upscaler: %s",
+             job->hires_strength, size, r->steps - r->first_steps, ht_upscaler_label(upscaler));
+}
+
+char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
+    const ht_report *r = &picture->report;
+    const char *negative = job->negative_prompt ? job->negative_prompt : "";
+    char more[1024] = "";
+    if (r->first_width > 0) {
+        describe_hires(job, r, more, sizeof(more));
+    } else if (job->init_image) {
+        snprintf(more, sizeof(more), ", Denoising strength: %g", job->strength);
+    }
+    if (job->mask) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Mask blur: %u", job->mask_blur);
+    }
+    if (job->cfg_rescale > 0) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", CFG rescale phi: %g", job->cfg_rescale);
+    }
+    if (job->eta >= 0) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Eta: %g", job->eta);
+    }
+    if (job->clip_skip > 1) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Clip skip: %u", job->clip_skip);
+    }
+    if (job->batch_size > 1) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Batch size: %u, Batch pos: %u",
+                 job->batch_size, picture->position - 1);
+    }
+    if (job->control_image) {
+        size_t used = strlen(more);
+        describe_control(job, more + used, sizeof(more) - used);
+    }
+    static const char format[] =
+        "%s%s%s\nSteps: %u, Sampler: %s, Schedule type: %s, CFG scale: %g, "
+        "Seed: %llu, Size: %ux%u, Model: %s%s, Recipe: %s, RNG: CPU, Version: "
+        "halftone %s";
+    uint32_t steps = r->schedule_steps;
+    uint32_t width = r->first_width > 0 ? r->first_width : r->width;
+    uint32_t height = r->first_width > 0 ? r->first_height : r->height;
+    char *prompt = prompt_with_loras(job, picture->prompt);
+    if (!prompt) {
+        return NULL;
+    }
+    size_t room = strlen(prompt) + strlen(negative) + strlen(job->model) + strlen(more) + 640;
+    char *text = malloc(room);
+    if (text) {
+        snprintf(text, room, format, prompt, *negative ? "\nNegative prompt: " : "", negative,
+                 steps, r->sampler_label, r->schedule, (double)r->cfg_scale,
+                 (unsigned long long)picture->seed, width, height, base_name(job->model), more,
+                 ht_job_recipe_name(job, picture), HT_VERSION);
+    }
+    free(prompt);
+    return text;
+}
+
+void ht_job_settings(const ht_job *job, json_t *json) {
+    if (job->batch_size > 1) {
+        json_object_set_new(json, "batch_size", json_integer(job->batch_size));
+    }
+    if (job->hires_scale > 0 || job->hires_width > 0 || job->hires_height > 0) {
+        const char *upscaler = job->hires_upscaler ? job->hires_upscaler : "latent";
+        json_object_set_new(json, "hires_strength", json_real(job->hires_strength));
+        json_object_set_new(json, "hires_steps", json_integer(job->hires_steps));
+        json_object_set_new(json, "hires_upscaler", json_string(upscaler));
+    }
+    for (uint32_t i = 0; i < job->embeddings.count; ++i) {
+        json_t *list = json_object_get(json, "embeddings");
+        if (!list) {
+            list = json_array();
+            json_object_set_new(json, "embeddings", list);
+        }
+        json_array_append_new(list, json_string(base_name(job->embeddings.items[i])));
+    }
+    if (job->cfg_rescale > 0) {
+        json_object_set_new(json, "cfg_rescale", json_real(job->cfg_rescale));
+    }
+    if (job->eta >= 0) {
+        json_object_set_new(json, "eta", json_real(job->eta));
+    }
+    if (job->clip_skip > 0) {
+        json_object_set_new(json, "clip_skip", json_integer(job->clip_skip));
+    }
+    if (job->negative_prompt) {
+        json_object_set_new(json, "negative_prompt", json_string(job->negative_prompt));
+    }
+    if (job->loras.count > 0) {
+        json_t *list = json_array();
+        for (uint32_t i = 0; i < job->loras.count; ++i) {
+            json_array_append_new(list, json_string(base_name(job->loras.items[i])));
+        }
+        json_object_set_new(json, "loras", list);
+    }
+    if (job->init_image) {
+        json_object_set_new(json, "strength", json_real(job->strength));
+        json_object_set_new(json, "init_image", json_string(base_name(job->init_image)));
+    }
+    if (job->mask) {
+        json_object_set_new(json, "mask", json_string(base_name(job->mask)));
+        json_object_set_new(json, "mask_blur", json_integer(job->mask_blur));
+        json_object_set_new(json, "paste", json_boolean(!job->no_paste));
+    }
+    if (job->control_image) {
+        json_object_set_new(json, "control", json_string(control_name(job)));
+        json_object_set_new(json, "control_image", json_string(base_name(job->control_image)));
+        json_object_set_new(json, "control_strength", json_real(job->control_strength));
+        json_object_set_new(json, "control_start", json_real(job->control_start));
+        json_object_set_new(json, "control_end", json_real(job->control_end));
+    }
+}
+
+char *ht_job_metadata(const ht_job *job, const ht_job_picture *picture) {
+    const ht_report *r = &picture->report;
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}", "version", HT_VERSION,
+        "prompt", picture->prompt, "model", base_name(job->model), "seed",
+        (json_int_t)picture->seed, "steps", (int)r->schedule_steps, "sampler", r->sampler,
+        "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "width", (int)r->width,
+        "height", (int)r->height, "recipe", ht_job_recipe_name(job, picture), "rng", "torch-cpu");
+    if (!json) {
+        return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
+    }
+    ht_job_settings(job, json);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+    json_decref(json);
+    return text;
+}

@@ -1,0 +1,44 @@
+// Pictures of jobs as files: encoding with what made them inside, and reports.
+#ifndef HT_APP_JOB_OUTPUT_H
+#define HT_APP_JOB_OUTPUT_H
+
+#include "job.h"
+#include "png.h"
+
+#include <limits.h>
+
+struct json_t;
+
+// One picture that was made.
+typedef struct ht_job_picture {
+    char path[PATH_MAX]; // .png, .jpg, .jpeg, or "-" and devices: PNG
+    const char *prompt;
+    uint64_t seed;
+    uint32_t position; // in its batch, from 1
+    ht_report report;
+} ht_job_picture;
+
+// job_metadata.c: A1111's "parameters" block, and our own exact JSON; free() both. NULL: out of
+// memory.
+char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture);
+char *ht_job_metadata(const ht_job *job, const ht_job_picture *picture);
+// Settings that not every job has, into an object.
+void ht_job_settings(const ht_job *job, struct json_t *json);
+// Name of the recipe that was used: "w4a8", "fp16", "fp32".
+const char *ht_job_recipe_name(const ht_job *job, const ht_job_picture *picture);
+
+// job_output.c: by the ending of picture->path; `metadata`: with both texts, in a PNG. False: out of
+// memory.
+bool ht_job_encode(const ht_job *job, const ht_job_picture *picture, const ht_image *image,
+                   bool metadata, ht_bytes *out);
+bool ht_job_is_jpeg(const char *path);
+// The same into the file picture->path, which appears when it is complete. False after a message.
+bool ht_job_write(const ht_job *job, const ht_job_picture *picture, const ht_image *image,
+                  bool metadata, bool overwrite, ht_app_log *log);
+
+// job_report.c: settings, sizes, times and memory of one picture; NULL: out of memory.
+struct json_t *ht_job_report_json(const ht_job *job, const ht_job_picture *picture);
+// One line for people on stderr.
+void ht_job_report_summary(const ht_job_picture *picture, ht_app_log *log);
+
+#endif
