@@ -54,6 +54,17 @@ ht_status ht_vk_commands_create(ht_context *context, uint32_t timestamps, ht_vk_
     return HT_OK;
 }
 
+// The validation layer of Debian 12 (1.3.239) keeps finished submissions for a moment on a thread of
+// its own. Were that thread the last to hold a command buffer, it would erase the labels of the next
+// buffer of the same handle while they are written, and corrupt the heap (mended upstream in February
+// 2023). The first wait returns while the layer drops its last submission, the second after it did.
+static void let_validation_finish(const ht_vk_device *device) {
+    if (device->messenger != VK_NULL_HANDLE) {
+        vkQueueWaitIdle(device->queue);
+        vkQueueWaitIdle(device->queue);
+    }
+}
+
 void ht_vk_commands_destroy(ht_vk_commands **commands) {
     if (commands == NULL || *commands == NULL) {
         return;
@@ -61,6 +72,7 @@ void ht_vk_commands_destroy(ht_vk_commands **commands) {
     ht_vk_commands *c = *commands;
     ht_vk_device *device = c->context->device;
     if (c->buffer != NULL) {
+        let_validation_finish(device);
         vkFreeCommandBuffers(device->device, device->pool, 1, &c->buffer);
     }
     vkDestroyFence(device->device, c->fence, NULL);
