@@ -32,6 +32,7 @@
 #define HT_NAME_INT4 "int4"
 #define HT_NAME_INT4_G32 "int4-g32"
 #define HT_NAME_INT4Z "int4z"
+#define HT_NAME_INT8_F16 "int8-f16"
 
 const ht_fmt_row ht_fmt_rows[] = {
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \

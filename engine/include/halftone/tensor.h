@@ -32,7 +32,8 @@ typedef enum ht_format {
     HT_FORMAT_INT8_G32 = 33, // groups of 32, f32 scales
     HT_FORMAT_INT4 = 34,     // -7..7, groups of 64, f16 scales
     HT_FORMAT_INT4_G32 = 35,
-    HT_FORMAT_INT4Z = 36, // 0..15 and a zero point of a byte, groups of 64, f16 scales
+    HT_FORMAT_INT4Z = 36,    // 0..15 and a zero point of a byte, groups of 64, f16 scales
+    HT_FORMAT_INT8_F16 = 37, // INT8 with one f16 scale a row
 } ht_format;
 
 // Shape and storage of one tensor. dims[rank - 1] is contiguous in memory.

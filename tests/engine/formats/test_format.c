@@ -34,6 +34,7 @@ static void test_table_is_stable(void **state) {
         {HT_FORMAT_INT4, 34, "int4", 4, HT_FMT_SYMMETRIC, 7, 64},
         {HT_FORMAT_INT4_G32, 35, "int4-g32", 4, HT_FMT_SYMMETRIC, 7, 32},
         {HT_FORMAT_INT4Z, 36, "int4z", 4, HT_FMT_ZERO_POINT, 15, 64},
+        {HT_FORMAT_INT8_F16, 37, "int8-f16", 8, HT_FMT_SYMMETRIC, 127, 0},
     };
     assert_int_equal(ht_fmt_row_count, HT_COUNT(want));
     for (size_t i = 0; i < HT_COUNT(want); i++) {
