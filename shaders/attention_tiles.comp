@@ -33,7 +33,7 @@ vec4 load_quad(uint64_t at, uint format, uint quad) {
 
 void fetch_q(uint image, uint head, uint query0, uint chunk) {
     for (uint n = gl_LocalInvocationID.x; n < QUERIES * WIDTH; n += HT_ATTENTION_INVOCATIONS) {
-        uint query = min(query0 + n / WIDTH, push.queries - 1u);
+        uint query = token_at(head, min(query0 + n / WIDTH, push.queries - 1u));
         vec4 q = load_quad(head_at(push.q, FORMAT_X, image * push.queries + query, head), FORMAT_X,
                            chunk * WIDTH + n % WIDTH);
         q_tile[n / WIDTH][n % WIDTH * 2u] = q.xy;
@@ -44,7 +44,7 @@ void fetch_q(uint image, uint head, uint query0, uint chunk) {
 void fetch_k(uint image, uint head, uint key0, uint chunk) {
     for (uint n = gl_LocalInvocationID.x; n < KEYS * WIDTH; n += HT_ATTENTION_INVOCATIONS) {
         uint line = n / WIDTH;
-        uint key = min(key0 + line, push.keys - 1u);
+        uint key = token_at(head, min(key0 + line, push.keys - 1u));
         vec4 k = load_quad(head_at(push.k, FORMAT_W, image * push.keys + key, head), FORMAT_W,
                            chunk * WIDTH + n % WIDTH);
         [[unroll]] for (uint i = 0u; i < 4u; i++) {
@@ -55,7 +55,7 @@ void fetch_k(uint image, uint head, uint key0, uint chunk) {
 
 void fetch_v(uint image, uint head, uint key0, uint chunk) {
     for (uint n = gl_LocalInvocationID.x; n < KEYS * WIDTH; n += HT_ATTENTION_INVOCATIONS) {
-        uint key = min(key0 + n / WIDTH, push.keys - 1u);
+        uint key = token_at(head, min(key0 + n / WIDTH, push.keys - 1u));
         kv_tile[n / WIDTH][n % WIDTH] =
             load_quad(head_at(push.v, FORMAT_V, image * push.keys + key, head), FORMAT_V,
                       chunk * WIDTH + n % WIDTH);
@@ -79,11 +79,14 @@ float highest[ROWS];
 float total[ROWS]; // of the weights of this invocation's keys
 
 // From scores to weights[], and everything summed so far shrunk to the new highest score.
-void softmax_step(uint image, uint head, uint query0, uint row0, uint first_key, uint column) {
+void softmax_step(uint image, uint head, uint query0, uint row0, uint first_key, uint end,
+                  uint column) {
     vec4 mask;
     [[unroll]] for (uint j = 0u; j < 4u; j++) {
-        mask[j] = first_key + j < push.keys ? mask_of(image, min(first_key + j, push.keys - 1u))
-                                            : LOWEST;
+        mask[j] = LOWEST;
+        if (first_key + j < end) {
+            mask[j] = ht_present(push.mask) ? mask_of(image, token_at(head, first_key + j)) : 0.0;
+        }
     }
     [[unroll]] for (uint i = 0u; i < ROWS; i++) {
         vec4 s = scores[i] * push.scale + mask;
@@ -106,7 +109,7 @@ void softmax_step(uint image, uint head, uint query0, uint row0, uint first_key,
         highest[i] = top;
         vec4 s = scores[i];
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
-            s[j] = first_key + j < push.keys ? exp2(s[j] - top) : 0.0;
+            s[j] = first_key + j < end ? exp2(s[j] - top) : 0.0;
         }
         weights[row0 + i][2u * column] = s.xy;
         weights[row0 + i][2u * column + 1u] = s.zw;
@@ -144,7 +147,7 @@ void store_packed(uint image, uint head, uint query0, uint row0, uint column) {
             }
             uint query = query0 + row0 + i;
             if (query < push.queries && 4u * quad < push.head_dim) {
-                store_head_packed(image * push.queries + query, head, quad,
+                store_head_packed(image * push.queries + token_at(head, query), head, quad,
                                   results[i * CHUNKS + c], size);
             }
         }
@@ -164,11 +167,12 @@ void store_results(uint image, uint head, uint query0, uint row0, uint column) {
         uint query = query0 + row0 + i;
         [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
             uint quad = c * WIDTH + column;
-            vec4 y = results[i * CHUNKS + c] / sum;
+            // No key at all: nothing, not NaN.
+            vec4 y = SPARSE && sum == 0.0 ? vec4(0.0) : results[i * CHUNKS + c] / sum;
             if (ht_is_packed(FORMAT_RESULT)) {
                 results[i * CHUNKS + c] = ht_limited4(y);
             } else if (query < push.queries && 4u * quad < push.head_dim) {
-                store_head(image * push.queries + query, head, quad, y);
+                store_head(image * push.queries + token_at(head, query), head, quad, y);
             }
         }
     }
@@ -196,7 +200,14 @@ void main() {
             results[i * CHUNKS + c] = vec4(0.0);
         }
     }
-    for (uint key0 = 0u; key0 < push.keys; key0 += KEYS) {
+    uvec2 kept = SPARSE ? kept_blocks(head, query0) : uvec2(0u);
+    uint steps = step_count(kept, KEYS);
+    for (uint step = 0u; step < steps; step++) {
+        uvec2 range = keys_of_step(kept, step, KEYS);
+        uint key0 = range.x;
+        if (key0 >= range.y) {
+            continue; // behind the last key, in its block
+        }
         [[unroll]] for (uint i = 0u; i < ROWS; i++) {
             scores[i] = vec4(0.0);
         }
@@ -207,7 +218,7 @@ void main() {
             barrier();
             MULTIPLY(scores, q_tile, row0, column)
         }
-        softmax_step(image, head, query0, row0, key0 + 4u * column, column);
+        softmax_step(image, head, query0, row0, key0 + 4u * column, range.y, column);
         [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
             barrier();
             fetch_v(image, head, key0, c);

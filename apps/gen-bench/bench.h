@@ -12,7 +12,7 @@
 typedef enum bench_op {
     BENCH_LINEAR,     // rows, N, K
     BENCH_CONV2D,     // H, W, I, O, kernel, stride, upsample
-    BENCH_ATTENTION,  // queries, keys, heads, head width
+    BENCH_ATTENTION,  // queries, keys, heads, head width, percent of the blocks kept (0: no lists)
     BENCH_LAYER_NORM, // rows, C
     BENCH_GROUP_NORM, // positions, C, groups
     BENCH_ADD,        // count
@@ -32,6 +32,9 @@ extern const size_t bench_case_count;
 const char *bench_op_name(bench_op op);
 // "1024 x 1024 x 1024" into text. Returns text.
 const char *bench_shape(const bench_case *c, char *text, size_t bytes);
+// Of an attention: blocks of keys that a block of queries keeps, and their share of all.
+uint32_t bench_kept_blocks(const bench_case *c);
+double bench_density(const bench_case *c);
 double bench_flops(const bench_case *c); // 2 per multiply and add; 0 where memory is the limit
 double bench_bytes(const bench_case *c, ht_format format); // every tensor read or written once
 

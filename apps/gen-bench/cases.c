@@ -1,6 +1,8 @@
 // What is measured: shapes of published networks at their usual picture sizes.
 #include "bench.h"
 
+#include <string.h>
+
 #define CASE(text, which, in_quick, ...)                                                           \
     { .name = text, .op = which, .n = {__VA_ARGS__}, .quick = in_quick }
 // Packed operands at the shape of target/gemm: activations, then weights.
@@ -49,6 +51,16 @@ const bench_case bench_cases[] = {
      .n = {64, 64, 320, 320, 3, 1, 1},
      .w = HT_FORMAT_FP4},
 
+    // Kept blocks of 64 x 64: the price of a list, and what skipping saves.
+    CASE("sparse/8k dense", BENCH_ATTENTION, false, 8192, 8192, 2, 64),
+    CASE("sparse/8k 100 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 100),
+    CASE("sparse/8k 50 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 50),
+    CASE("sparse/8k 25 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 25),
+    CASE("sparse/8k 12.5 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 12),
+    CASE("sparse/1k dense", BENCH_ATTENTION, true, 1024, 1024, 2, 64),
+    CASE("sparse/1k 25 %", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 25),
+    CASE("sparse/64k 2 %", BENCH_ATTENTION, false, 65536, 65536, 8, 64, 2),
+
     // Stable Diffusion 1.5, 512 x 512: latents of 64 x 64.
     CASE("sd15/conv_in", BENCH_CONV2D, false, 64, 64, 4, 320, 3, 1, 1),
     CASE("sd15/conv 32", BENCH_CONV2D, false, 32, 32, 640, 640, 3, 1, 1),
@@ -93,6 +105,16 @@ const char *bench_op_name(bench_op op) {
     return names[op];
 }
 
+uint32_t bench_kept_blocks(const bench_case *c) {
+    const uint32_t columns = ht_attention_block_count(c->n[1]);
+    const uint32_t kept = c->n[4] != 0 ? (columns * c->n[4] + 50) / 100 : columns;
+    return kept > 0 ? kept : 1;
+}
+
+double bench_density(const bench_case *c) {
+    return (double)bench_kept_blocks(c) / ht_attention_block_count(c->n[1]);
+}
+
 const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
     const uint32_t *n = c->n;
     switch (c->op) {
@@ -101,7 +123,13 @@ const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
         snprintf(text, bytes, "%u x %u, %u -> %u, %u x %u%s%s", n[0], n[1], n[2], n[3], n[4], n[4],
                  n[5] == 2 ? ", /2" : "", n[6] == 2 ? ", x2" : "");
         break;
-    case BENCH_ATTENTION: snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]); break;
+    case BENCH_ATTENTION:
+        snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]);
+        if (n[4] != 0) {
+            const size_t length = strlen(text);
+            snprintf(text + length, bytes - length, ", %.3g %%", 100.0 * bench_density(c));
+        }
+        break;
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: snprintf(text, bytes, "%u x %u", n[0], n[1]); break;
     case BENCH_ADD: snprintf(text, bytes, "%u", n[0]); break;
@@ -120,7 +148,7 @@ double bench_flops(const bench_case *c) {
     switch (c->op) {
     case BENCH_LINEAR: return 2.0 * n[0] * n[1] * n[2];
     case BENCH_CONV2D: return 2.0 * conv_rows(n) * n[2] * n[3] * n[4] * n[4];
-    case BENCH_ATTENTION: return 4.0 * n[0] * n[1] * n[2] * n[3];
+    case BENCH_ATTENTION: return 4.0 * n[0] * n[1] * n[2] * n[3] * bench_density(c);
     default: return 0.0;
     }
 }

@@ -61,11 +61,43 @@ static ht_value add_conv2d(fixture *f, const bench_case *c, ht_format a) {
     return ht_op_conv2d(f->graph, x, w, &args);
 }
 
-static ht_value add_attention(fixture *f, const uint32_t *n, ht_format a) {
-    const ht_attention_args args = {.heads = n[2], .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
+// Lists of as many blocks for every block of queries, evenly spread, another for each.
+static ht_value block_lists(fixture *f, const bench_case *c) {
+    const uint32_t lists = c->n[2] * ht_attention_block_count(c->n[0]);
+    const uint32_t columns = ht_attention_block_count(c->n[1]);
+    const uint32_t kept = bench_kept_blocks(c);
+    const ht_tensor_desc desc = {
+        .format = HT_FORMAT_I32, .rank = 1, .dims = {lists * (2 + kept)}, .label = "bench blocks"};
+    ht_tensor **tensor = &f->tensors[f->n_tensors++];
+    int32_t *blocks = malloc(ht_desc_bytes(&desc));
+    f->status = blocks == NULL ? ht_fail(f->context, HT_ERR_NO_MEMORY, "bench: no memory left")
+                               : ht_tensor_create(f->context, &desc, tensor);
+    if (f->status == HT_OK) {
+        for (uint32_t i = 0; i < lists; i++) {
+            const uint32_t start = 2 * lists + i * kept;
+            blocks[2 * i] = (int32_t)start;
+            blocks[2 * i + 1] = (int32_t)kept;
+            for (uint32_t n = 0; n < kept; n++) {
+                blocks[start + n] = (int32_t)((n * columns / kept + i) % columns);
+            }
+        }
+        f->status = ht_tensor_write(*tensor, blocks, ht_desc_bytes(&desc));
+    }
+    free(blocks);
+    return f->status == HT_OK ? ht_graph_tensor(f->graph, *tensor) : (ht_value){0};
+}
+
+static ht_value add_attention(fixture *f, const bench_case *c, ht_format a) {
+    const uint32_t *n = c->n;
+    ht_attention_plan plan = HT_ATTENTION_PLAN_NONE;
+    const ht_attention_args args = {
+        .heads = n[2], .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
     const ht_value q = input(f, a, 3, 1, n[0], n[2] * n[3], 0);
     const ht_value k = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
     const ht_value v = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
+    if (n[4] != 0 && f->status == HT_OK) {
+        plan.blocks = block_lists(f, c);
+    }
     return ht_op_attention(f->graph, q, k, v, &args);
 }
 
@@ -97,7 +129,7 @@ static ht_value add_op(fixture *f, const bench_case *c) {
         epilogue.bias = vector(f, n[1]);
         return ht_op_linear(f->graph, x, w, &epilogue);
     case BENCH_CONV2D: return add_conv2d(f, c, a);
-    case BENCH_ATTENTION: return add_attention(f, n, a);
+    case BENCH_ATTENTION: return add_attention(f, c, a);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return add_norm(f, c, a);
     case BENCH_ADD:

@@ -11,7 +11,17 @@ typedef struct params {
     float scale;
 } params;
 
-enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_REL_BIAS, ATTN_MASK, ATTN_INPUTS };
+enum {
+    ATTN_Q,
+    ATTN_K,
+    ATTN_V,
+    ATTN_REL_BIAS,
+    ATTN_MASK,
+    ATTN_BLOCKS,
+    ATTN_ORDERS,
+    ATTN_HEAD_ORDERS,
+    ATTN_INPUTS
+};
 enum { MAX_HEAD_DIM = 512 };
 
 static const ht_op_def ATTENTION;
@@ -19,7 +29,9 @@ static const ht_op_def ATTENTION;
 ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                          const ht_attention_args *args) {
     const params p = {args->heads, args->scale};
-    const ht_value inputs[ATTN_INPUTS] = {q, k, v, args->rel_bias, args->mask};
+    const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
+    const ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
+                                          args->mask, plan.blocks, plan.orders, plan.head_orders};
     return ht_op_add_node(g, &ATTENTION, inputs, ATTN_INPUTS, &p, sizeof p);
 }
 
@@ -60,6 +72,43 @@ static ht_status check_addition(const ht_op_call *call, uint32_t input, uint32_t
     return HT_OK;
 }
 
+static uint32_t block_count(uint32_t tokens) {
+    return (tokens + HT_ATTENTION_BLOCK - 1) / HT_ATTENTION_BLOCK;
+}
+
+static bool is_i32(const ht_tensor_desc *desc, uint32_t rank) {
+    return desc->format == HT_FORMAT_I32 && desc->rank == rank;
+}
+
+static ht_status check_plan(const ht_op_call *call, uint32_t queries, uint32_t keys,
+                            uint32_t heads) {
+    const ht_tensor_desc *blocks = &call->in[ATTN_BLOCKS];
+    const ht_tensor_desc *orders = &call->in[ATTN_ORDERS];
+    const ht_tensor_desc *head_orders = &call->in[ATTN_HEAD_ORDERS];
+    const bool ordered = ht_op_has(call, ATTN_ORDERS);
+    const uint64_t lists = 2 * (uint64_t)heads * block_count(queries);
+    char text[128];
+    if (ht_op_has(call, ATTN_BLOCKS) && (!is_i32(blocks, 1) || blocks->dims[0] < lists)) {
+        return ht_op_fail(call, &ATTENTION, "blocks must be i32 [at least %llu], not %s",
+                          (unsigned long long)lists, ht_desc_text(blocks, text, sizeof text));
+    }
+    if (ordered != ht_op_has(call, ATTN_HEAD_ORDERS)) {
+        return ht_op_fail(call, &ATTENTION, "orders and head_orders need each other");
+    }
+    if (ordered && (queries != keys || !is_i32(orders, 2) || orders->dims[1] != keys)) {
+        return ht_op_fail(call, &ATTENTION, "orders must be i32 [n, %u] for %u queries, not %s",
+                          keys, queries, ht_desc_text(orders, text, sizeof text));
+    }
+    if (ordered && (!is_i32(head_orders, 1) || head_orders->dims[0] != heads)) {
+        return ht_op_fail(call, &ATTENTION, "head_orders must be i32 [%u], not %s", heads,
+                          ht_desc_text(head_orders, text, sizeof text));
+    }
+    if (ht_op_has(call, ATTN_REL_BIAS) && (ordered || ht_op_has(call, ATTN_BLOCKS))) {
+        return ht_op_fail(call, &ATTENTION, "rel_bias and a plan exclude each other");
+    }
+    return HT_OK;
+}
+
 static ht_status infer(ht_op_call *call) {
     const params *p = call->params;
     const ht_tensor_desc *q = &call->in[ATTN_Q];
@@ -81,6 +130,7 @@ static ht_status infer(ht_op_call *call) {
     }
     HT_TRY(check_addition(call, ATTN_REL_BIAS, q->dims[1] + keys - 1, p->heads, "rel_bias"));
     HT_TRY(check_addition(call, ATTN_MASK, q->dims[0], keys, "mask"));
+    HT_TRY(check_plan(call, q->dims[1], keys, p->heads));
     ht_op_same_shape(call);
 fail:
     return status;
@@ -90,10 +140,37 @@ static float scale_of(const params *p, uint32_t head_dim) {
     return p->scale != 0.0f ? p->scale : 1.0f / sqrtf((float)head_dim);
 }
 
-// Tile of attention_cpu: queries whose results fit the registers and the code of a kernel. A lane
-// holds four channels in each of `chunks` parts of the head.
-static uint32_t cpu_tile(uint32_t chunks) {
-    return chunks <= 3 ? 16 : chunks <= 8 ? 8 : 4;
+// How a kernel divides the work: constants 7, 8 and 11, and queries of a workgroup.
+typedef struct division {
+    uint32_t own;    // queries of an invocation (attention_tiles) or workgroup (attention_cpu)
+    uint32_t chunks; // parts of the head of which an invocation holds four channels each
+    uint32_t tail;   // channels in the part behind them (ht_lane_channels.glsl)
+    uint32_t tile;
+} division;
+
+static division divide_tiles(uint32_t head_dim) {
+    const uint32_t chunks = (head_dim + HT_ATTENTION_CHUNK - 1) / HT_ATTENTION_CHUNK;
+    const uint32_t rows = chunks <= HT_ATTENTION_FEW_CHUNKS ? 4 : 1;
+    return (division){.own = rows, .chunks = chunks, .tile = HT_ATTENTION_LINES * rows};
+}
+
+// As many queries as leave their results in the registers and the code of a kernel.
+static division divide_cpu(uint32_t head_dim, uint32_t lanes, bool packed_result) {
+    const uint32_t chunk = 4 * lanes;
+    const uint32_t rest = head_dim % chunk;
+    division d = {.chunks = head_dim / chunk};
+    if (d.chunks > 0 && rest <= 2 * lanes && !packed_result) {
+        d.tail = rest > lanes ? 2 : rest > 0 ? 1 : 0;
+    } else if (rest > 0) {
+        d.chunks++;
+    }
+    const uint32_t width = 4 * d.chunks + d.tail;
+    d.tile = d.own = width <= 12 ? 16 : width <= 32 ? 8 : 4;
+    return d;
+}
+
+static uint64_t address_of(const ht_op_call *call, uint32_t input) {
+    return ht_op_has(call, input) ? call->in_address[input] : 0;
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
@@ -101,27 +178,24 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const bool cpu = ht_op_use_cpu_kernel(call);
     const uint32_t head_dim = call->out.dims[2] / p->heads;
-    const uint32_t chunk = cpu ? 4 * lanes : HT_ATTENTION_CHUNK;
-    const uint32_t chunks = (head_dim + chunk - 1) / chunk;
-    // Queries per invocation, or per workgroup.
-    const uint32_t rows = chunks <= HT_ATTENTION_FEW_CHUNKS ? 4 : 1;
-    const uint32_t own = cpu ? cpu_tile(chunks) : rows;
-    const uint32_t tile = cpu ? own : HT_ATTENTION_LINES * rows;
-    const bool masked = ht_op_has(call, ATTN_MASK);
-    const bool biased = ht_op_has(call, ATTN_REL_BIAS);
+    const division d = cpu ? divide_cpu(head_dim, lanes, ht_format_is_packed(call->out.format))
+                           : divide_tiles(head_dim);
     ht_push_attention push = {
         .q = call->in_address[ATTN_Q],
         .k = call->in_address[ATTN_K],
         .v = call->in_address[ATTN_V],
         .result = call->out_address,
-        .rel_bias = biased ? call->in_address[ATTN_REL_BIAS] : 0,
-        .mask = masked ? call->in_address[ATTN_MASK] : 0,
+        .rel_bias = address_of(call, ATTN_REL_BIAS),
+        .mask = address_of(call, ATTN_MASK),
+        .blocks = address_of(call, ATTN_BLOCKS),
+        .orders = address_of(call, ATTN_ORDERS),
+        .head_orders = address_of(call, ATTN_HEAD_ORDERS),
         .batch = call->out.dims[0],
         .queries = call->out.dims[1],
         .keys = call->in[ATTN_K].dims[1],
         .heads = p->heads,
         .head_dim = head_dim,
-        .tiles = (call->out.dims[1] + tile - 1) / tile,
+        .tiles = (call->out.dims[1] + d.tile - 1) / d.tile,
         .scale = scale_of(p, head_dim) * 1.44269504f,
     };
     if (ht_format_is_packed(call->out.format)) {
@@ -134,8 +208,9 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
         .kernel = cpu ? HT_KERNEL_attention_cpu : HT_KERNEL_attention_tiles,
         .constants = {cpu ? lanes : HT_ATTENTION_INVOCATIONS, call->in[ATTN_Q].format,
                       call->in[ATTN_K].format, call->in[ATTN_V].format, call->out.format, packed,
-                      biased, own, chunks},
-        .n_constants = 9,
+                      push.rel_bias != 0, d.own, d.chunks, push.blocks != 0, push.orders != 0,
+                      d.tail},
+        .n_constants = cpu ? 12 : 11,
         .push = &push,
         .push_bytes = sizeof push,
         .label = call->label,
@@ -165,6 +240,9 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
         .scale = scale_of(p, head_dim),
         .rel_bias = inputs[ATTN_REL_BIAS],
         .mask = inputs[ATTN_MASK],
+        .blocks = inputs[ATTN_BLOCKS],
+        .orders = inputs[ATTN_ORDERS],
+        .head_orders = inputs[ATTN_HEAD_ORDERS],
     };
     double *scratch = ht_alloc(call->context, args.keys * sizeof *scratch);
     if (scratch == NULL) {

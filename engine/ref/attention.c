@@ -1,7 +1,33 @@
-// Reference of attention: softmax over all keys of one query at a time.
+// Reference of attention: softmax over all keys of one query at a time, or over those of kept
+// blocks.
 #include "ref_gemm.h"
 
 #include <math.h>
+
+enum { BLOCK = 64 }; // tokens, HT_ATTENTION_BLOCK_TOKENS
+
+// The token at a position of a head's order.
+static uint32_t token_at(const ht_ref_attention_args *a, uint32_t head, uint32_t position) {
+    if (a->orders == NULL) {
+        return position;
+    }
+    return (uint32_t)a->orders[(uint64_t)a->head_orders[head] * a->keys + position];
+}
+
+static bool is_kept(const ht_ref_attention_args *a, uint32_t head, uint32_t query, uint32_t key) {
+    if (a->blocks == NULL) {
+        return true;
+    }
+    const uint64_t rows = (a->queries + BLOCK - 1) / BLOCK;
+    const float *list = &a->blocks[2 * (head * rows + query / BLOCK)];
+    const float *entries = &a->blocks[(uint64_t)list[0]];
+    for (uint32_t i = 0; i < (uint32_t)list[1]; i++) {
+        if ((uint32_t)entries[i] == key / BLOCK) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static double score(const float *q, const float *k, const ht_ref_attention_args *a, uint32_t image,
                     uint32_t query, uint32_t key, uint32_t head) {
@@ -19,26 +45,29 @@ static double score(const float *q, const float *k, const ht_ref_attention_args 
     return sum;
 }
 
-// One query of one head: q, out [head_dim]; k, v are the head's values of the first key.
+// One query of one head, at position `at` of its order: q, out [head_dim]; k, v are the head's
+// values of the first key.
 static void attend(const float *q, const float *k, const float *v, const ht_ref_attention_args *a,
-                   uint32_t image, uint32_t query, uint32_t head, double *weights, float *out) {
+                   uint32_t image, uint32_t at, uint32_t head, double *weights, float *out) {
     const uint64_t width = (uint64_t)a->heads * a->head_dim;
     double highest = -INFINITY;
     double total = 0.0;
-    for (uint32_t key = 0; key < a->keys; key++) {
-        weights[key] = score(q, k + key * width, a, image, query, key, head);
-        highest = fmax(highest, weights[key]);
+    for (uint32_t n = 0; n < a->keys; n++) {
+        const uint32_t key = token_at(a, head, n);
+        weights[n] = is_kept(a, head, at, n) ? score(q, k + key * width, a, image, at, key, head)
+                                             : -INFINITY;
+        highest = fmax(highest, weights[n]);
     }
-    for (uint32_t key = 0; key < a->keys; key++) {
-        weights[key] = exp(weights[key] - highest);
-        total += weights[key];
+    for (uint32_t n = 0; n < a->keys; n++) {
+        weights[n] = weights[n] > -INFINITY ? exp(weights[n] - highest) : 0.0;
+        total += weights[n];
     }
     for (uint32_t d = 0; d < a->head_dim; d++) {
         double sum = 0.0;
-        for (uint32_t key = 0; key < a->keys; key++) {
-            sum += weights[key] * v[key * width + d];
+        for (uint32_t n = 0; n < a->keys; n++) {
+            sum += weights[n] * v[token_at(a, head, n) * width + d];
         }
-        out[d] = (float)(sum / total);
+        out[d] = total > 0.0 ? (float)(sum / total) : 0.0f;
     }
 }
 
@@ -48,7 +77,8 @@ void ht_ref_attention(const float *q, const float *k, const float *v,
     for (uint32_t b = 0; b < a->batch; b++) {
         for (uint32_t i = 0; i < a->queries; i++) {
             for (uint32_t h = 0; h < a->heads; h++) {
-                const uint64_t at = ((uint64_t)b * a->queries + i) * width + h * a->head_dim;
+                const uint64_t query = (uint64_t)b * a->queries + token_at(a, h, i);
+                const uint64_t at = query * width + h * a->head_dim;
                 const uint64_t keys = (uint64_t)b * a->keys * width + h * a->head_dim;
                 attend(q + at, k + keys, v + keys, a, b, i, h, scratch, out + at);
             }

@@ -49,6 +49,8 @@ typedef struct ht_ref_attention_args {
     float scale;
     const float *rel_bias; // [queries + keys - 1, heads] or NULL
     const float *mask;     // [batch, keys] or NULL; -inf counts as a large finite number
+    // As in ht_attention_plan, or NULL. No rel_bias with orders.
+    const float *blocks, *orders, *head_orders;
 } ht_ref_attention_args;
 // scratch: `keys` values.
 void ht_ref_attention(const float *q, const float *k, const float *v,

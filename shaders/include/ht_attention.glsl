@@ -13,6 +13,9 @@ layout(constant_id = 4) const uint FORMAT_RESULT = 2;
 layout(constant_id = 5) const bool PACKED_K = true; // rows can be loaded four values at a time
 layout(constant_id = 6) const bool REL_BIAS = false;
 
+layout(constant_id = 9) const bool SPARSE = false;
+layout(constant_id = 10) const bool ORDERED = false;
+
 const float LOG2E = 1.44269504;
 // Below every score and every mask. Finite, so that a row of nothing but -inf masks has equal
 // scores instead of NaN.
@@ -30,6 +33,39 @@ float mask_of(uint image, uint key) {
 
 float rel_bias_of(uint query, uint key, uint head) {
     return HtF32(push.rel_bias).v[(key + push.queries - 1u - query) * push.heads + head] * LOG2E;
+}
+
+// The token at a position of a head's order. Orders come from files: never outside.
+uint token_at(uint head, uint position) {
+    if (!ORDERED) {
+        return position;
+    }
+    uint row = uint(HtI32(push.head_orders).v[head]);
+    return min(uint(HtI32(push.orders).v[row * push.keys + position]), push.keys - 1u);
+}
+
+// The kept blocks of keys of a block of queries: where its list starts, and its length.
+uvec2 kept_blocks(uint head, uint query) {
+    uint rows = (push.queries + HT_ATTENTION_BLOCK - 1u) / HT_ATTENTION_BLOCK;
+    uint at = 2u * (head * rows + query / HT_ATTENTION_BLOCK);
+    return uvec2(HtI32(push.blocks).v[at], HtI32(push.blocks).v[at + 1u]);
+}
+
+// A loop over the keys in steps of `keys`, those of one kept block after the other.
+uint steps_in_block(uint keys) { return max(HT_ATTENTION_BLOCK / keys, 1u); }
+
+uint step_count(uvec2 kept, uint keys) {
+    return SPARSE ? kept.y * steps_in_block(keys) : (push.keys + keys - 1u) / keys;
+}
+
+// First key of a step, and the end of those that count.
+uvec2 keys_of_step(uvec2 kept, uint step, uint keys) {
+    if (!SPARSE) {
+        return uvec2(step * keys, push.keys);
+    }
+    uint in_block = steps_in_block(keys);
+    uint begin = uint(HtI32(push.blocks).v[kept.x + step / in_block]) * HT_ATTENTION_BLOCK;
+    return uvec2(begin + step % in_block * keys, min(begin + HT_ATTENTION_BLOCK, push.keys));
 }
 
 // Address of the first value of a head in row `row` of q, k or v.

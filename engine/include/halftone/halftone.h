@@ -2,6 +2,7 @@
 #ifndef HALFTONE_H
 #define HALFTONE_H
 
+#include <halftone/attention.h>
 #include <halftone/bench.h>
 #include <halftone/calibrate.h>
 #include <halftone/context.h>

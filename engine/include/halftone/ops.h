@@ -45,6 +45,21 @@ typedef struct ht_conv2d_args {
 // x [B, H, W, I], w [O, kh, kw, I] (HT_WEIGHT_CONV) -> [B, H', W', O]
 HT_API ht_value ht_op_conv2d(ht_graph *g, ht_value x, ht_value w, const ht_conv2d_args *args);
 
+// Attention of some blocks of HT_ATTENTION_BLOCK queries x HT_ATTENTION_BLOCK keys only, and of
+// tokens in another order than they are stored in. All I32; halftone/attention.h makes them.
+typedef struct ht_attention_plan {
+    // Which blocks are kept, or HT_NO_VALUE for all. [n]: for each head and block of queries two
+    // numbers, where in this tensor its list starts and how many entries that has; the entries are
+    // numbers of blocks of keys. Dropped keys have no part in the softmax; a list without entries
+    // gives 0. Nothing of a dropped block is read or computed.
+    ht_value blocks;
+    // [orders, T] the token at each position, and [heads] which of the orders each head has; both or
+    // HT_NO_VALUE. Blocks are of positions then. Results stay where their tokens are. Tq = Tk.
+    ht_value orders, head_orders;
+} ht_attention_plan;
+#define HT_ATTENTION_PLAN_NONE                                                                     \
+    ((ht_attention_plan){.blocks = HT_NO_VALUE, .orders = HT_NO_VALUE, .head_orders = HT_NO_VALUE})
+
 // Scaled dot-product attention with online softmax; never an S x S tensor.
 typedef struct ht_attention_args {
     uint32_t heads; // C = heads * D; the head is the slow part of C
@@ -52,6 +67,7 @@ typedef struct ht_attention_args {
     ht_value
         rel_bias;  // [Tq + Tk - 1, heads] f32: added to the score of (q, k) is row k - q + Tq - 1
     ht_value mask; // [B, Tk] f32, added to the scores of every query
+    const ht_attention_plan *plan; // NULL: all blocks, in the order of the tokens. No rel_bias then
 } ht_attention_args;
 // q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] -> [B, Tq, C]
 HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
