@@ -28,6 +28,10 @@ void ht_ref_layer_norm(const float *x, uint64_t rows, uint32_t width,
 void ht_ref_rms_norm(const float *x, uint64_t rows, uint32_t width, const float *weight, float eps,
                      float *out);
 
+// x [rows, width], of which `tokens` share the table [tokens, head] with cosine and sine of each pair
+void ht_ref_rope(const float *x, uint64_t rows, uint32_t width, const float *table, uint32_t tokens,
+                 uint32_t head, float *out);
+
 // x [batch, positions, channels]; weight, bias [channels]
 typedef struct ht_ref_group_norm_args {
     uint32_t groups;

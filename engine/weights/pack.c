@@ -12,9 +12,9 @@ typedef struct packing {
     ht_weights *weights;
     const ht_weights_entry *entry;
     ht_packed_layout whole;
-    uint64_t channels, taps;  // of the file, when taps > 1
+    ht_weight_order order;    // of the file
     uint64_t rows;            // of a chunk
-    float *values, *permuted; // of a chunk; the same memory when taps is 1
+    float *values, *permuted; // of a chunk; the same memory when nothing moves
     float *decoded;           // of a chunk, when the error is asked for
     void *packed;
     const ht_pack_sink *sink;
@@ -23,7 +23,7 @@ typedef struct packing {
 
 // Values of rows as the device has them. NaN and infinity have no code and are refused.
 static ht_status read_rows(const packing *p, uint64_t row, uint64_t rows) {
-    const uint64_t width = p->whole.width, count = rows * width;
+    const uint64_t width = p->whole.width * p->order.times, count = rows * width;
     ht_weights_unpack(p->entry, row * width, p->values, count);
     for (uint64_t i = 0; i < count; i++) {
         if (!isfinite(p->values[i])) {
@@ -34,8 +34,8 @@ static ht_status read_rows(const packing *p, uint64_t row, uint64_t rows) {
                            (unsigned long long)(row * width + i));
         }
     }
-    if (p->taps > 1) {
-        ht_weights_permute(p->values, p->permuted, rows / p->taps, p->channels, p->taps);
+    if (ht_weight_order_moves(&p->order)) {
+        ht_weights_permute(p->values, p->permuted, rows / p->order.taps, &p->order);
     }
     return HT_OK;
 }
@@ -52,7 +52,7 @@ static ht_status find_tensor_scale(const packing *p, const ht_fmt_row *format, f
         const uint64_t rows = p->whole.rows - row < p->rows ? p->whole.rows - row : p->rows;
         HT_TRY(read_rows(p, row, rows));
         for (uint64_t i = 0; i < rows * p->whole.width; i++) {
-            largest = fmaxf(largest, fabsf(p->values[i]));
+            largest = fmaxf(largest, fabsf(p->permuted[i]));
         }
     }
     *scale = ht_fmt_tensor_scale(format, largest);
@@ -116,21 +116,21 @@ fail:
 static ht_status take_memory(packing *p, const ht_tensor_desc *part) {
     ht_context *context = p->weights->context;
     const size_t bytes = p->rows * p->whole.width * sizeof *p->values;
-    p->values = ht_alloc(context, bytes);
-    p->permuted = p->values && p->taps > 1 ? ht_alloc(context, bytes) : p->values;
+    const bool moves = ht_weight_order_moves(&p->order);
+    p->values = ht_alloc(context, bytes * p->order.times);
+    p->permuted = p->values && moves ? ht_alloc(context, bytes) : p->values;
     p->packed = p->permuted ? ht_alloc(context, ht_desc_bytes(part)) : NULL;
     p->decoded = p->packed && p->error ? ht_alloc(context, bytes) : NULL;
     return p->packed && (p->decoded || !p->error) ? HT_OK : HT_ERR_NO_MEMORY;
 }
 
 ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
-                          const ht_tensor_desc *desc, uint64_t taps, const ht_pack_sink *sink,
-                          ht_pack_error *error) {
+                          const ht_tensor_desc *desc, const ht_weight_order *order,
+                          const ht_pack_sink *sink, ht_pack_error *error) {
     ht_context *context = weights->context;
     packing p = {.weights = weights,
                  .entry = entry,
-                 .channels = desc->dims[desc->rank - 1],
-                 .taps = taps,
+                 .order = *order,
                  .sink = sink,
                  .error = error};
     ht_packed_layout_of(desc, &p.whole);
@@ -138,8 +138,8 @@ ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
         return HT_OK;
     }
     // Whole output channels: their taps are beside each other in the file.
-    const uint64_t unit = taps * p.whole.width;
-    p.rows = taps * (unit < CHUNK_VALUES ? CHUNK_VALUES / unit : 1);
+    const uint64_t unit = order->taps * order->times * p.whole.width;
+    p.rows = order->taps * (unit < CHUNK_VALUES ? CHUNK_VALUES / unit : 1);
     p.rows = p.rows < p.whole.rows ? p.rows : p.whole.rows;
     const ht_tensor_desc part = {
         .format = desc->format, .rank = 2, .dims = {(uint32_t)p.rows, p.whole.width}};

@@ -15,10 +15,10 @@ typedef struct ht_pack_error {
     double signal, noise;
 } ht_pack_error;
 
-// Pack a float tensor, rows at a time (HT_SCALE_SEARCH). `taps` above 1: the file has [O, I, taps].
-// `error` may be NULL; the sums are added to it.
+// Pack a float tensor, rows at a time (HT_SCALE_SEARCH). `error` may be NULL; the sums are added to
+// it.
 ht_status ht_weights_pack(ht_weights *weights, const ht_weights_entry *entry,
-                          const ht_tensor_desc *desc, uint64_t taps, const ht_pack_sink *sink,
-                          ht_pack_error *error);
+                          const ht_tensor_desc *desc, const ht_weight_order *order,
+                          const ht_pack_sink *sink, ht_pack_error *error);
 
 #endif

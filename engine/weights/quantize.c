@@ -24,6 +24,7 @@ static ht_status write_nowhere(void *user, uint64_t offset, const void *data, ui
 static ht_status search_format(const ht_quantizer *q, ht_quantize_plan *p) {
     const ht_fmt_row *asked = ht_fmt_find(p->format);
     const ht_pack_sink nowhere = {write_nowhere, NULL};
+    const ht_weight_order order = ht_quantize_order(p);
     double least = INFINITY;
     ht_status status = HT_OK;
     for (size_t i = 0; i < ht_fmt_row_count && status == HT_OK; i++) {
@@ -35,7 +36,7 @@ static ht_status search_format(const ht_quantizer *q, ht_quantize_plan *p) {
             continue;
         }
         desc.format = row->format;
-        status = ht_weights_pack(q->weights, p->entry, &desc, p->taps, &nowhere, &error);
+        status = ht_weights_pack(q->weights, p->entry, &desc, &order, &nowhere, &error);
         if (status == HT_OK && error.noise < least) {
             least = error.noise;
             p->format = row->format;
@@ -182,6 +183,7 @@ static ht_status write_tensor(ht_quantizer *q, const ht_quantize_plan *p, ht_pac
     const ht_pack_sink sink = {ht_quantize_write_part, q};
     ht_status status = HT_OK;
     bool whole = false;
+    const ht_weight_order order = ht_quantize_order(p);
     q->now = p;
     if (q->desc->pack || q->desc->factors) {
         HT_TRY(ht_quantize_whole(q, p, &whole, error));
@@ -189,7 +191,7 @@ static ht_status write_tensor(ht_quantizer *q, const ht_quantize_plan *p, ht_pac
     if (whole) {
         status = HT_OK;
     } else if (p->format != HT_FORMAT_NONE) {
-        status = ht_weights_pack(q->weights, p->entry, &p->device, p->taps, &sink, error);
+        status = ht_weights_pack(q->weights, p->entry, &p->device, &order, &sink, error);
     } else if (ht_gguf_block_of(p->entry->dtype)) {
         status = write_halves(q, p);
     } else {

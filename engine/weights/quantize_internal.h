@@ -18,6 +18,15 @@ typedef struct ht_quantize_plan {
     uint32_t rank, down, up;         // of its low-rank branch, and that one's numbers
 } ht_quantize_plan;
 
+// How its values lie in the file.
+static inline ht_weight_order ht_quantize_order(const ht_quantize_plan *p) {
+    return (ht_weight_order){
+        .channels = p->device.rank > 0 ? p->device.dims[p->device.rank - 1] : 1,
+        .times = 1,
+        .taps = p->taps,
+    };
+}
+
 typedef struct ht_quantizer {
     ht_weights *weights;
     const ht_quantize_desc *desc;

@@ -107,7 +107,8 @@ static ht_status write_branch(const whole *w) {
         return HT_ERR_NO_MEMORY;
     }
     // The same exchange with the two sides' names swapped.
-    ht_weights_permute(w->down, file, rank, taps, w->inputs / taps);
+    const ht_weight_order order = {.channels = taps, .times = 1, .taps = w->inputs / taps};
+    ht_weights_permute(w->down, file, rank, &order);
     HT_TRY(write_halves(w, w->p->down, file, rank * w->inputs));
     HT_TRY(write_halves(w, w->p->up, w->up, rank * (w->count / w->inputs)));
 fail:
@@ -152,8 +153,8 @@ static ht_status pack_layer(const whole *w, ht_pack_error *error) {
     ht_weight_layer(w->p->entry->info.name, name, sizeof name);
     if (w->p->taps > 1) {
         memcpy(w->scratch, w->values, w->count * sizeof *w->values);
-        ht_weights_permute(w->scratch, w->values, w->count / w->inputs, w->inputs / w->p->taps,
-                           w->p->taps);
+        const ht_weight_order order = ht_quantize_order(w->p);
+        ht_weights_permute(w->scratch, w->values, w->count / w->inputs, &order);
     }
     const ht_quantize_layer layer = {.name = name,
                                      .desc = w->p->device,

@@ -18,17 +18,25 @@ static ht_upload_kind kind_of(ht_weight_layout layout) {
     switch (layout) {
     case HT_WEIGHT_CONV: return HT_UPLOAD_CONV;
     case HT_WEIGHT_VECTOR: return HT_UPLOAD_VECTOR;
+    case HT_WEIGHT_TIME_0:
+    case HT_WEIGHT_TIME_1:
+    case HT_WEIGHT_TIME_2:
+        return (ht_upload_kind)(HT_UPLOAD_TIME + (layout - HT_WEIGHT_TIME_0));
     case HT_WEIGHT_MATRIX:
     case HT_WEIGHT_TABLE: break;
     }
     return HT_UPLOAD_MATRIX;
 }
 
+static bool is_time(ht_weight_layout layout) {
+    return layout >= HT_WEIGHT_TIME_0 && layout <= HT_WEIGHT_TIME_2;
+}
+
 // Trailing dimensions of 1 may be missing on either side of matrices and convolutions: checkpoints
 // keep 1x1 convolutions in both ways.
 static bool dims_match(const ht_tensor_desc *found, ht_weight_layout layout, uint32_t rank,
                        const uint32_t *dims) {
-    const bool loose = layout == HT_WEIGHT_MATRIX || layout == HT_WEIGHT_CONV;
+    const bool loose = layout != HT_WEIGHT_TABLE && layout != HT_WEIGHT_VECTOR;
     if (!loose && found->rank != rank) {
         return false;
     }
@@ -77,7 +85,9 @@ static ht_status fail_dtype(const ht_weights *weights, const ht_weights_entry *e
 static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_layout layout,
                               uint32_t rank, const uint32_t *dims, ht_weights_entry **out) {
     ht_context *context = weights->context;
-    if (rank > HT_MAX_RANK || (layout == HT_WEIGHT_CONV && rank != 4)) {
+    const bool in_time = is_time(layout);
+    if (rank > HT_MAX_RANK || (layout == HT_WEIGHT_CONV && rank != 4) ||
+        (in_time && (rank != 5 || dims[2] <= (uint32_t)(layout - HT_WEIGHT_TIME_0)))) {
         return ht_fail(context, HT_ERR_INVALID, "weights: tensor '%s' asked for with rank %u", name,
                        rank);
     }
@@ -138,26 +148,30 @@ void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *val
     }
 }
 
-void ht_weights_permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps) {
+void ht_weights_permute(const float *in, float *out, size_t n_out, const ht_weight_order *order) {
+    const size_t channels = order->channels, taps = order->taps;
     for (size_t o = 0; o < n_out; o++) {
         for (size_t c = 0; c < channels; c++) {
+            const float *from = in + ((o * channels + c) * order->times + order->time) * taps;
             for (size_t t = 0; t < taps; t++) {
-                out[(o * taps + t) * channels + c] = in[(o * channels + c) * taps + t];
+                out[(o * taps + t) * channels + c] = from[t];
             }
         }
     }
 }
 
-// Convert into `range`. The shape matters only when taps > 1: then the tensor is [.., channels,
-// taps] and its last two dimensions trade places.
+// Convert into `range`, in another order where that moves anything.
 static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_format format,
-                         uint64_t channels, uint64_t taps, const ht_vk_range *range) {
+                         const ht_weight_order *order, const ht_vk_range *range) {
     ht_context *context = weights->context;
     const uint64_t count = ht_desc_count(&entry->info.desc);
     if (count == 0) {
         return HT_OK;
     }
-    const uint64_t unit = taps > 1 ? channels * taps : 1; // converted as a whole
+    const bool moves = ht_weight_order_moves(order);
+    const uint64_t times = order->times;
+    // converted as a whole
+    const uint64_t unit = moves ? order->channels * order->taps * times : 1;
     uint64_t step = unit >= CHUNK_VALUES ? unit : CHUNK_VALUES / unit * unit;
     step = step < count ? step : count;
     if (step > SIZE_MAX / sizeof(float)) {
@@ -168,19 +182,19 @@ static ht_status convert(ht_weights *weights, const ht_weights_entry *entry, ht_
     const size_t width = ht_format_bits(format) / 8;
     ht_status status = HT_ERR_NO_MEMORY;
     float *values = ht_alloc(context, step * sizeof *values);
-    float *permuted = values && taps > 1 ? ht_alloc(context, step * sizeof *permuted) : values;
-    void *packed = permuted ? ht_alloc(context, step * width) : NULL;
+    float *permuted = values && moves ? ht_alloc(context, step / times * sizeof *values) : values;
+    void *packed = permuted ? ht_alloc(context, step / times * width) : NULL;
     if (packed) {
         status = HT_OK;
     }
     for (uint64_t done = 0; done < count && status == HT_OK; done += step) {
         const uint64_t now = count - done < step ? count - done : step;
         ht_weights_unpack(entry, done, values, now);
-        if (taps > 1) {
-            ht_weights_permute(values, permuted, now / unit, channels, taps);
+        if (moves) {
+            ht_weights_permute(values, permuted, now / unit, order);
         }
-        ht_format_pack(format, permuted, packed, now);
-        status = ht_vk_write(context, range, done * width, packed, now * width);
+        ht_format_pack(format, permuted, packed, now / times);
+        status = ht_vk_write(context, range, done / times * width, packed, now / times * width);
     }
     ht_free(context, packed);
     if (permuted != values) {
@@ -252,6 +266,10 @@ static ht_tensor_desc device_desc(ht_weight_layout layout, ht_format format, uin
     if (layout == HT_WEIGHT_CONV) {
         const uint32_t channels_last[] = {dims[0], dims[2], dims[3], dims[1]};
         memcpy(desc.dims, channels_last, sizeof channels_last);
+    } else if (is_time(layout)) {
+        const uint32_t channels_last[] = {dims[0], dims[3], dims[4], dims[1]};
+        memcpy(desc.dims, channels_last, sizeof channels_last);
+        desc.rank = 4;
     }
     return desc;
 }
@@ -303,26 +321,40 @@ static ht_status copy_packed(ht_weights *weights, const ht_weights_entry *entry,
 
 // Copy or convert into `upload->range`.
 static ht_status fill(ht_weights *weights, const ht_weights_entry *entry,
-                      const ht_tensor_desc *desc, uint64_t taps, bool same, ht_upload *upload) {
-    const uint64_t channels = taps > 1 ? desc->dims[3] : 1;
+                      const ht_tensor_desc *desc, const ht_weight_order *order, bool same,
+                      ht_upload *upload) {
     if (entry->parts[HT_PART_CODES]) {
         return copy_packed(weights, entry, desc, &upload->range);
     }
     if (ht_format_is_packed(desc->format)) {
         device_sink to = {weights->context, &upload->range};
         const ht_pack_sink sink = {write_device, &to};
-        return ht_weights_pack(weights, entry, desc, taps, &sink, NULL);
+        return ht_weights_pack(weights, entry, desc, order, &sink, NULL);
     }
     return same ? ht_vk_write(weights->context, &upload->range, 0, entry->info.data, upload->bytes)
-                : convert(weights, entry, desc->format, channels, taps, &upload->range);
+                : convert(weights, entry, desc->format, order, &upload->range);
+}
+
+static ht_weight_order order_of(const ht_weights_entry *entry, ht_weight_layout layout,
+                                const ht_tensor_desc *desc) {
+    ht_weight_order order = {.channels = 1, .times = 1, .taps = 1};
+    if (layout == HT_WEIGHT_CONV || is_time(layout)) {
+        order.channels = desc->dims[3];
+        order.taps = (uint64_t)desc->dims[1] * desc->dims[2];
+    }
+    if (is_time(layout)) {
+        order.times = entry->info.desc.rank > 2 ? entry->info.desc.dims[2] : 1;
+        order.time = (uint64_t)(layout - HT_WEIGHT_TIME_0);
+    }
+    return order;
 }
 
 static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_weight_layout layout,
                               const ht_tensor_desc *desc, ht_upload *upload) {
     ht_shard *shard = &weights->shards[entry->shard];
-    const uint64_t taps = layout == HT_WEIGHT_CONV ? (uint64_t)desc->dims[1] * desc->dims[2] : 1;
-    const bool same =
-        !entry->parts[HT_PART_CODES] && entry->info.desc.format == desc->format && taps == 1;
+    const ht_weight_order order = order_of(entry, layout, desc);
+    const bool same = !entry->parts[HT_PART_CODES] && entry->info.desc.format == desc->format &&
+                      !ht_weight_order_moves(&order);
     const uint64_t bytes = ht_desc_bytes(desc);
     *upload = (ht_upload){.format = desc->format, .bytes = bytes};
     const bool in_file = same && bytes > 0 && !entry->copied;
@@ -337,7 +369,7 @@ static ht_status upload_entry(ht_weights *weights, ht_weights_entry *entry, ht_w
     }
     ht_status status = take_range(weights, bytes, upload);
     if (status == HT_OK) {
-        status = fill(weights, entry, desc, taps, same, upload);
+        status = fill(weights, entry, desc, &order, same, upload);
         if (!entry->copied) {
             ht_file_map_forget(&shard->map, entry->offset, entry->info.bytes);
         }

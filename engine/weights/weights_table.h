@@ -52,7 +52,8 @@ typedef enum ht_upload_kind {
     HT_UPLOAD_MATRIX,
     HT_UPLOAD_CONV,
     HT_UPLOAD_VECTOR,
-    HT_UPLOAD_KINDS,
+    HT_UPLOAD_TIME, // and one for each time behind the first
+    HT_UPLOAD_KINDS = HT_UPLOAD_TIME + 3,
 } ht_upload_kind;
 
 // What a packed tensor consists of.
@@ -149,8 +150,15 @@ ht_status ht_sharded_open(ht_weights *weights, const char *index_path);
 ht_weights_entry *ht_weights_lookup(ht_weights_entry *entries, uint32_t count, const char *name);
 // Values of a computable tensor from its mapped bytes (upload.c).
 void ht_weights_unpack(const ht_weights_entry *entry, uint64_t first, float *values, size_t count);
-// [O, I, taps] -> [O, taps, I]
-void ht_weights_permute(const float *in, float *out, size_t n_out, size_t channels, size_t taps);
+// How the values of a weight lie in the file: [O, I, times, taps], of which the device gets
+// [O, taps, I] at one time. All but `time` are 1 when nothing has to be moved.
+typedef struct ht_weight_order {
+    uint64_t channels, times, time, taps;
+} ht_weight_order;
+static inline bool ht_weight_order_moves(const ht_weight_order *order) {
+    return order->taps > 1 || order->times > 1;
+}
+void ht_weights_permute(const float *in, float *out, size_t n_out, const ht_weight_order *order);
 // Turn the tensors that the file's metadata calls packed into one entry each (packed_file.c).
 ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard);
 // Scales of a packed entry must be positive numbers (packed_file.c).

@@ -41,8 +41,7 @@ ht_value ht_nn_vector(const ht_nn *nn, const char *prefix, const char *leaf, uin
     return ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_VECTOR, 1, &n);
 }
 
-// prefix.bias when there is one.
-static ht_value optional_bias(const ht_nn *nn, const char *prefix, uint32_t n) {
+ht_value ht_nn_bias(const ht_nn *nn, const char *prefix, uint32_t n) {
     char name[HT_NAME_BYTES];
     ht_nn_name(name, "%s.bias", prefix);
     if (!ht_weights_find(nn->weights, name)) {
@@ -141,7 +140,7 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
         linear_branch(nn, x, &b, &epilogue);
     }
     ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
-    epilogue.bias = optional_bias(nn, prefix, outputs);
+    epilogue.bias = ht_nn_bias(nn, prefix, outputs);
     return finish_branch(nn, &b, ht_op_linear(nn->graph, x, w, &epilogue));
 }
 
@@ -165,9 +164,19 @@ ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint3
 ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                     uint32_t kernel, ht_conv2d_args args) {
     if (args.epilogue.bias.id == HT_NO_VALUE.id) {
-        args.epilogue.bias = optional_bias(nn, prefix, outputs);
+        args.epilogue.bias = ht_nn_bias(nn, prefix, outputs);
     }
     return ht_nn_conv_plain(nn, prefix, x, outputs, kernel, args);
+}
+
+ht_value ht_nn_conv_moment(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                           uint32_t times, uint32_t time, uint32_t kernel, ht_conv2d_args args) {
+    uint32_t dims[5] = {outputs, ht_nn_width(nn, x), times, kernel, kernel};
+    if (dims[1] == 0) {
+        return (ht_value){0};
+    }
+    ht_value w = layer_inputs(nn, prefix, (ht_weight_layout)(HT_WEIGHT_TIME_0 + time), 5, dims, &x);
+    return ht_op_conv2d(nn->graph, x, w, &args);
 }
 
 ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,

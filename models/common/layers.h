@@ -45,6 +45,14 @@ ht_value ht_nn_conv(const ht_nn *nn, const char *prefix, ht_value x, uint32_t ou
 ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                           uint32_t kernel, ht_conv2d_args args);
 
+// One moment of prefix.weight [outputs, I, times, kernel, kernel] over pictures, with the bias of
+// `args` or none: the sum over all moments, each over the pictures at its time, is a convolution
+// over time.
+ht_value ht_nn_conv_moment(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
+                           uint32_t times, uint32_t time, uint32_t kernel, ht_conv2d_args args);
+// prefix.bias when there is one.
+ht_value ht_nn_bias(const ht_nn *nn, const char *prefix, uint32_t n);
+
 // prefix.weight and prefix.bias over the last dimension of x.
 ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
                           float eps, ht_activation act);

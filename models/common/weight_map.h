@@ -11,14 +11,14 @@ typedef struct ht_weight_row {
     const char *old_name; // what older files call it, or NULL
     uint8_t need;         // the row counts when sizes[need] is not 0
     uint8_t rank;
-    uint8_t dims[4]; // indices into sizes
+    uint8_t dims[5]; // indices into sizes
 } ht_weight_row;
 
 typedef struct ht_weight_entry {
     char *name;
     char *old_name; // or NULL
     uint32_t rank;
-    uint32_t dims[4];
+    uint32_t dims[5];
 } ht_weight_entry;
 
 // Zeroed before use.

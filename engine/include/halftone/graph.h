@@ -34,7 +34,7 @@ HT_API void ht_graph_destroy(ht_graph **graph);
 // Use a tensor as input. It must outlive the graph.
 HT_API ht_value ht_graph_tensor(ht_graph *graph, ht_tensor *tensor);
 // Use a weight; uploads it (or imports its mapping) on first use and shares it between graphs.
-// The file's shape must be `dims` (for HT_WEIGHT_CONV: O, I, kh, kw); anything else fails with
+// The file's shape must be `dims` (for HT_WEIGHT_CONV: O, I, kh, kw; for HT_WEIGHT_TIME_..: O, I, kt, kh, kw); anything else fails with
 // the tensor's name, the shape expected and the shape found.
 HT_API ht_value ht_graph_weight(ht_graph *graph, ht_weights *weights, const char *name,
                                 ht_weight_layout layout, uint32_t rank, const uint32_t *dims);

@@ -73,6 +73,11 @@ typedef struct ht_attention_args {
 HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                                 const ht_attention_args *args);
 
+// Rotary positions (Su et al. 2021): each pair of neighbours (a, b) of a head becomes
+// (a cos - b sin, a sin + b cos).  x [B, T, heads * D], table [T, D] f32 with the cosine and the sine
+// of each pair; D a multiple of 4
+HT_API ht_value ht_op_rope(ht_graph *g, ht_value x, ht_value table);
+
 typedef struct ht_layer_norm_args {
     float eps;
     ht_value weight, bias; // [C] f32 each, or HT_NO_VALUE

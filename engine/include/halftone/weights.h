@@ -78,6 +78,11 @@ typedef enum ht_weight_layout {
     HT_WEIGHT_CONV,   // file [O, I, kh, kw] -> device [O, kh, kw, I], desc.format
     HT_WEIGHT_TABLE,  // rows to be gathered, [rows, width], desc.format
     HT_WEIGHT_VECTOR, // any shape, always f32
+    // One moment of a convolution over time: file [O, I, kt, kh, kw] -> device [O, kh, kw, I] of
+    // time 0, 1 or 2 (below kt), desc.format
+    HT_WEIGHT_TIME_0,
+    HT_WEIGHT_TIME_1,
+    HT_WEIGHT_TIME_2,
 } ht_weight_layout;
 
 // Read a small tensor to the host as f32 (count values must match its size).

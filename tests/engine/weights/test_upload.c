@@ -534,6 +534,66 @@ static void test_packed(void **state) {
     ht_context_destroy(&context);
 }
 
+// A convolution over time: each of its moments is the plain convolution of those values, in floats
+// and packed.
+static void test_moments(void **state) {
+    fixture *f = *state;
+    enum { O = 5, I = 40, TIMES = 3, TAPS = 4, COUNT = O * I * TAPS };
+    static float values[COUNT * TIMES], plain[TIMES][COUNT];
+    static uint8_t got[4 * COUNT], want[4 * COUNT];
+    const uint32_t dims[] = {O, I, TIMES, 2, 2}, flat[] = {O, I, 2, 2};
+    const char header[] =
+        "{\"c\":{\"dtype\":\"F32\",\"shape\":[5,40,3,2,2],\"data_offsets\":[0,9600]},"
+        "\"t0\":{\"dtype\":\"F32\",\"shape\":[5,40,2,2],\"data_offsets\":[9600,12800]},"
+        "\"t1\":{\"dtype\":\"F32\",\"shape\":[5,40,2,2],\"data_offsets\":[12800,16000]},"
+        "\"t2\":{\"dtype\":\"F32\",\"shape\":[5,40,2,2],\"data_offsets\":[16000,19200]}}";
+    static float file[2 * COUNT * TIMES];
+    ht_test_fill_normal(77, values, COUNT * TIMES);
+    for (size_t i = 0; i < (size_t)COUNT * TIMES; i++) {
+        plain[i / TAPS % TIMES][i / (TAPS * TIMES) * TAPS + i % TAPS] = values[i];
+    }
+    memcpy(file, values, sizeof values);
+    memcpy(file + COUNT * TIMES, plain, sizeof plain);
+    const char *path =
+        ht_test_write_safetensors(&f->folder, "time.safetensors", header, file, sizeof file);
+    ht_context *context = open_context(WAY_DEFAULT);
+    static const ht_format formats[] = {HT_FORMAT_F32, HT_FORMAT_F16, HT_FORMAT_INT8, HT_FORMAT_FP4,
+                                        HT_FORMAT_NVFP4};
+    static const char *const names[] = {"t0", "t1", "t2"};
+    for (size_t i = 0; i < HT_COUNT(formats); i++) {
+        ht_weights *weights = open_weights(context, path, HT_FORMAT_NONE);
+        for (int t = 0; t < TIMES; t++) {
+            const ht_weight_layout layout = (ht_weight_layout)(HT_WEIGHT_TIME_0 + t);
+            ht_tensor_desc desc, same;
+            uint64_t address;
+            assert_int_equal(
+                ht_weights_device(weights, "c", layout, formats[i], 5, dims, &desc, &address),
+                HT_OK);
+            assert_int_equal(ht_weights_device(weights, names[t], HT_WEIGHT_CONV, formats[i], 4,
+                                               flat, &same, &address),
+                             HT_OK);
+            assert_int_equal(desc.rank, 4);
+            assert_memory_equal(desc.dims, same.dims, 4 * sizeof *desc.dims);
+            const uint64_t bytes = ht_desc_bytes(&desc);
+            assert_true(bytes <= sizeof got);
+            assert_int_equal(ht_weights_device_read(weights, "c", layout, formats[i], got, bytes),
+                             HT_OK);
+            assert_int_equal(
+                ht_weights_device_read(weights, names[t], HT_WEIGHT_CONV, formats[i], want, bytes),
+                HT_OK);
+            // Not the bytes: between codes and scales there may be some that nobody writes.
+            static float a[COUNT], b[COUNT];
+            ht_desc_unpack(&desc, got, a);
+            ht_desc_unpack(&same, want, b);
+            assert_memory_equal(a, b, sizeof a);
+        }
+        refuse(weights, "c", HT_WEIGHT_TIME_0, 4, flat, HT_ERR_INVALID, "rank 4");
+        refuse(weights, "t0", HT_WEIGHT_TIME_0, 5, dims, HT_ERR_IO, "expected [5, 40, 3, 2, 2]");
+        ht_weights_destroy(&weights);
+    }
+    ht_context_destroy(&context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_layout_and_format, set_up, tear_down),
@@ -542,6 +602,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_by_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_tensors_in_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_moments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_far_into_a_large_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
     };
