@@ -7,7 +7,7 @@
 
 #include <halftone/ops.h>
 
-enum { HT_VAE_MAX_LEVELS = 8 };
+enum { HT_VAE_MAX_LEVELS = 8, HT_VAE_MAX_LATENT = 64 };
 
 typedef struct ht_vae_config {
     uint32_t in_channels, out_channels;
@@ -23,6 +23,11 @@ typedef struct ht_vae_config {
     // AutoencoderTiny: all levels have channels[0] channels; residual blocks of each, in its order.
     bool tiny;
     uint32_t encoder_blocks[HT_VAE_MAX_LEVELS], decoder_blocks[HT_VAE_MAX_LEVELS];
+    // AutoencoderKLWan (autoencoder_wan.h): of clips. Latents are (z - mean) / deviation by channel.
+    bool video;
+    uint32_t base_channels;              // that the encoder begins with
+    bool halves_time[HT_VAE_MAX_LEVELS]; // behind this level, counted from the picture
+    float mean[HT_VAE_MAX_LATENT], deviation[HT_VAE_MAX_LATENT];
     uint32_t missing; // halves (ht_vae_part) that the checkpoint has not
 } ht_vae_config;
 

@@ -2,6 +2,7 @@
 #include "autoencoder_kl.h"
 
 #include "autoencoder_tiny.h"
+#include "autoencoder_wan.h"
 #include "common/config.h"
 #include "common/layers.h"
 
@@ -86,12 +87,14 @@ ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_con
         status = json.status;
     } else if (strcmp(name, "AutoencoderTiny") == 0) {
         status = ht_tiny_config_parse(folder, &json, out);
+    } else if (strcmp(name, "AutoencoderKLWan") == 0) {
+        status = ht_wan_vae_config_parse(folder, &json, out);
     } else if (strcmp(name, "AutoencoderKL") == 0) {
         status = read_kl(context, folder, &json, out);
     } else {
         status = ht_fail(context, HT_ERR_UNSUPPORTED,
                          "'%s/config.json' describes a %s; supported: AutoencoderKL, "
-                         "AutoencoderTiny",
+                         "AutoencoderKLWan, AutoencoderTiny",
                          folder, name);
     }
     ht_config_close(&json);
@@ -190,6 +193,10 @@ ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config, ht
     uint32_t z = config->latent_channels, outer = config->channels[0];
     uint32_t inner = config->channels[config->levels - 1];
     *out = (ht_weight_map){.context = context};
+    if (config->video) {
+        ht_wan_vae_weight_map(config, parts, out);
+        return out->status;
+    }
     if (config->tiny) {
         ht_tiny_weight_map(config, parts & ~config->missing, out);
         return out->status;

@@ -187,14 +187,12 @@ ht_tensor_desc ht_graph_value_desc(const ht_graph *g, ht_value value) {
     return g->values[value.id].desc;
 }
 
-void ht_graph_output(ht_graph *g, ht_value value, ht_tensor *tensor) {
-    if (!building(g)) {
-        return;
-    }
+// Has the value the tensor's shape?
+static bool fits_tensor(ht_graph *g, ht_value value, const ht_tensor *tensor) {
     if (value.id == 0 || value.id >= g->n_values) {
         ht_graph_fail(
             g, ht_fail(g->context, HT_ERR_INVALID, "graph '%s': output of no value", g->label));
-        return;
+        return false;
     }
     const ht_tensor_desc *have = &g->values[value.id].desc;
     const ht_tensor_desc *want = ht_tensor_get_desc(tensor);
@@ -206,6 +204,24 @@ void ht_graph_output(ht_graph *g, ht_value value, ht_tensor *tensor) {
                                  "graph '%s': output '%s' is %s, the value is %s", g->label,
                                  want->label, ht_desc_text(want, a, sizeof a),
                                  ht_desc_text(have, b, sizeof b)));
+    }
+    return same;
+}
+
+void ht_graph_update(ht_graph *g, ht_value value, ht_tensor *tensor) {
+    if (!building(g) || !fits_tensor(g, value, tensor)) {
+        return;
+    }
+    ht_value copy = ht_op_cast(g, value, ht_tensor_get_desc(tensor)->format);
+    if (copy.id != 0) {
+        g->values[copy.id].tensor = tensor;
+        g->values[copy.id].address = ht_tensor_range(tensor)->address;
+        g->values[copy.id].updates = true;
+    }
+}
+
+void ht_graph_output(ht_graph *g, ht_value value, ht_tensor *tensor) {
+    if (!building(g) || !fits_tensor(g, value, tensor)) {
         return;
     }
     ht_graph_output_request *grown =

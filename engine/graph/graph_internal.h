@@ -21,7 +21,8 @@ typedef struct ht_graph_value {
     uint64_t address;
     uint64_t offset;      // in the planned memory, for NODE values that are not bound
     uint64_t view_offset; // ALIAS: bytes from the start of the root's memory
-    ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output
+    ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output or ht_graph_update
+    bool updates;         // bound by the latter
     ht_vk_range range;    // CONSTANT
     ht_weights *weights;  // WEIGHT: where to read it back from
     char *weight_name;

@@ -258,6 +258,20 @@ uint32_t ht_config_real_list(ht_config *json, const char *key, float *values, ui
     return (uint32_t)count;
 }
 
+uint32_t ht_config_bool_list(ht_config *json, const char *key, bool *values, uint32_t capacity) {
+    const json_t *list = find(json, key);
+    size_t count = list_length(json, key, list, capacity);
+    for (size_t i = 0; i < count; ++i) {
+        const json_t *item = json_array_get(list, i);
+        if (!json_is_boolean(item)) {
+            wrong(json, key, list, "a list of true and false");
+            return 0;
+        }
+        values[i] = json_is_true(item);
+    }
+    return (uint32_t)count;
+}
+
 bool ht_config_object(ht_config *json, const char *key, ht_config *child) {
     const json_t *value = find(json, key);
     *child = (ht_config){.context = json->context, .path = json->path};

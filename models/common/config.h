@@ -40,6 +40,7 @@ const char *ht_config_text_item(ht_config *json, const char *key, uint32_t index
 uint32_t ht_config_u32_list(ht_config *json, const char *key, uint32_t *values, uint32_t capacity,
                             uint32_t min, uint32_t max);
 uint32_t ht_config_real_list(ht_config *json, const char *key, float *values, uint32_t capacity);
+uint32_t ht_config_bool_list(ht_config *json, const char *key, bool *values, uint32_t capacity);
 // The object under a key; false when absent. The child needs no close, but its status a look.
 bool ht_config_object(ht_config *json, const char *key, ht_config *child);
 

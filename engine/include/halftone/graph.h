@@ -58,6 +58,11 @@ HT_API ht_context *ht_graph_context(const ht_graph *graph);
 // Have `value` written to `tensor` (same shape; formats may differ).
 HT_API void ht_graph_output(ht_graph *graph, ht_value value, ht_tensor *tensor);
 
+// Write `value` to `tensor` at this place: nodes added before may read what the tensor had, none may
+// be added that reads it behind. So a graph can carry something from one run to the next. Nodes that
+// read such a tensor cannot be checked by ht_graph_check: their input is gone by then.
+HT_API void ht_graph_update(ht_graph *graph, ht_value value, ht_tensor *tensor);
+
 // Report the first failure of any builder call since creation, else plan memory and record.
 HT_API ht_status ht_graph_finish(ht_graph *graph);
 

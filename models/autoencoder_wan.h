@@ -1,0 +1,40 @@
+// AutoencoderKLWan: the causal video VAE of Wan 2.1 (also of Wan 2.2 14B and Qwen-Image). A clip goes
+// through it in pieces, of one latent frame each: its convolutions over time look back only, at what
+// they remember of the pieces before, so that memory does not grow with the clip.
+#ifndef HALFTONE_MODELS_AUTOENCODER_WAN_H
+#define HALFTONE_MODELS_AUTOENCODER_WAN_H
+
+#include "autoencoder_kl.h"
+
+enum {
+    HT_WAN_VAE_TIMES = 4, // frames per latent frame, but for the first, which is one
+    HT_WAN_VAE_MAX_SLOTS = 256,
+};
+
+struct ht_config;
+// Of an open config.json.
+ht_status ht_wan_vae_config_parse(const char *folder, struct ht_config *json, ht_vae_config *out);
+void ht_wan_vae_weight_map(const ht_vae_config *config, ht_vae_part parts, ht_weight_map *out);
+
+// What the convolutions of one half remember, for one size of picture: the last two frames that each
+// was given (one, where frames are taken together).
+typedef struct ht_wan_memory {
+    ht_context *context;
+    uint32_t count;
+    ht_tensor *slots[HT_WAN_VAE_MAX_SLOTS];
+} ht_wan_memory;
+// Before the first piece of a clip.
+HT_API ht_status ht_wan_memory_restart(ht_wan_memory *memory);
+HT_API void ht_wan_memory_release(ht_wan_memory *memory);
+
+// z [1, h, w, latent_channels] (of the VAE's own scale) -> frames [1 or 4, h * 8, w * 8, 3], about
+// -1..1. `first`: the graph is for the first piece of clips, which gives one frame. The graphs of
+// both kinds share *memory (zeroed before the first of them is built), and run in turn.
+HT_API ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                                  ht_value z, ht_wan_memory *memory, bool first);
+// frames [1 (of the first piece) or 4, H, W, 3] in -1..1 -> [1, h, w, 2 latent_channels]: the mean,
+// then the logarithm of the variance.
+HT_API ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                                  ht_value frames, ht_wan_memory *memory, bool first);
+
+#endif
