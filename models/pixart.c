@@ -1,8 +1,8 @@
 // PixArt transformers: the step graph, its configuration and its weights.
 #include "pixart.h"
 
+#include "common/adaln.h"
 #include "common/config.h"
-#include "common/layers.h"
 
 #include <math.h>
 #include <string.h>
@@ -235,45 +235,12 @@ static ht_value embed_patches(const ht_nn *nn, const ht_pixart_config *c, ht_val
     return ht_nn_view(nn, x, (uint32_t[6]){in.dims[0], rows * columns, width});
 }
 
-// The modulation rows of this step, and how to cut them.
-typedef struct modulation {
-    ht_value rows; // [M, C] when one row of steps serves the batch, else [B, M, C]
-    bool shared;
-} modulation;
-
-static modulation pick_modulation(const ht_nn *nn, const ht_pixart_inputs *in) {
-    ht_value rows = ht_op_embedding(nn->graph, in->modulation, in->step); // [n, M, C]
-    ht_tensor_desc desc = ht_graph_value_desc(nn->graph, rows);
-    modulation m = {.rows = rows, .shared = desc.rank == 3 && desc.dims[0] == 1};
-    if (m.shared) {
-        m.rows = ht_nn_view(nn, rows, (uint32_t[6]){desc.dims[1], desc.dims[2]});
-    }
-    return m;
-}
-
-// Row `index`: [1, C] or [B, 1, C]
-static ht_value cut(const ht_nn *nn, const modulation *m, uint32_t index) {
-    ht_value row = ht_op_slice(nn->graph, m->rows, m->shared ? 0 : 1, index, 1);
-    return m->shared ? ht_nn_view(nn, row, (uint32_t[6]){ht_nn_width(nn, row)}) : row;
-}
-
-// Norm without own weights, then x * (1 + scale) + shift.
-static ht_value modulated_norm(const ht_nn *nn, ht_value x, float eps, ht_value shift,
-                               ht_value scale) {
-    return ht_op_layer_norm(nn->graph, x,
-                            &(ht_layer_norm_args){.eps = eps,
-                                                  .weight = HT_NO_VALUE,
-                                                  .bias = HT_NO_VALUE,
-                                                  .scale = scale,
-                                                  .shift = shift});
-}
-
 // x [B, T, C] -> [B, T, C]; `first` is the block's first modulation row.
 static ht_value self_attention(const ht_nn *nn, const ht_pixart_config *c, const char *block,
-                               ht_value x, const modulation *m, uint32_t first) {
+                               ht_value x, const ht_adaln *m, uint32_t first) {
     char name[HT_NAME_BYTES];
     uint32_t width = c->heads * c->head_dim;
-    ht_value n = modulated_norm(nn, x, c->eps, cut(nn, m, first), cut(nn, m, first + 1));
+    ht_value n = ht_adaln_norm(nn, m, first, x, c->eps);
     ht_value q =
         ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_q", block), n, width, NULL); // [B, T, C]
     ht_value k = ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_k", block), n, width, NULL);
@@ -281,7 +248,7 @@ static ht_value self_attention(const ht_nn *nn, const ht_pixart_config *c, const
     ht_attention_args args = {.heads = c->heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
     ht_value mixed = ht_op_attention(nn->graph, q, k, v, &args);
     ht_epilogue rest = HT_EPILOGUE_NONE;
-    rest.gate = cut(nn, m, first + 2);
+    rest.gate = ht_adaln_row(nn, m, first + 2);
     rest.residual = x;
     return ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_out.0", block), mixed, width, &rest);
 }
@@ -301,16 +268,16 @@ static ht_value cross_attention(const ht_nn *nn, const ht_pixart_config *c, cons
 
 // x [B, T, C] -> [B, T, C]
 static ht_value feed_forward(const ht_nn *nn, const ht_pixart_config *c, const char *block,
-                             ht_value x, const modulation *m, uint32_t first) {
+                             ht_value x, const ht_adaln *m, uint32_t first) {
     char name[HT_NAME_BYTES];
     uint32_t width = c->heads * c->head_dim;
-    ht_value n = modulated_norm(nn, x, c->eps, cut(nn, m, first), cut(nn, m, first + 1));
+    ht_value n = ht_adaln_norm(nn, m, first, x, c->eps);
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.act = c->act;
     ht_value inner =
         ht_nn_linear(nn, ht_nn_name(name, "%s.ff.net.0.proj", block), n, 4 * width, &rest);
     rest = HT_EPILOGUE_NONE;
-    rest.gate = cut(nn, m, first + 2);
+    rest.gate = ht_adaln_row(nn, m, first + 2);
     rest.residual = x;
     return ht_nn_linear(nn, ht_nn_name(name, "%s.ff.net.2", block), inner, width, &rest);
 }
@@ -334,7 +301,7 @@ ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weig
                       .scales = in->scales};
     const ht_tensor_desc latent = ht_graph_value_desc(graph, in->latent);
     ht_value x = embed_patches(&nn, config, in->latent);
-    modulation m = pick_modulation(&nn, in);
+    ht_adaln m = ht_adaln_pick(&nn, in->modulation, in->step);
     for (uint32_t i = 0; i < config->layers; ++i) {
         char block[HT_NAME_BYTES], scope[HT_NAME_BYTES];
         ht_nn_name(block, "transformer_blocks.%u", i);
@@ -345,7 +312,7 @@ ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weig
     }
     ht_graph_scope(graph, "");
     uint32_t last = 6 * config->layers;
-    x = modulated_norm(&nn, x, 1e-6f, cut(&nn, &m, last), cut(&nn, &m, last + 1));
+    x = ht_adaln_norm(&nn, &m, last, x, 1e-6f);
     x = ht_nn_linear(&nn, "proj_out", x, config->patch * config->patch * config->out_channels,
                      NULL);
     return latent.rank == 4 ? unpatchify(&nn, config, x, &latent) : (ht_value){0};

@@ -4,6 +4,7 @@
 #include "t5.h"
 
 #define TINY "tests/data/models/tiny-pixart/text_encoder"
+#define UMT5 "tests/data/models/tiny-wan/text_encoder"
 #define NARROW "tests/data/models/tiny-t5-narrow/text_encoder"
 
 static ht_t5_config config_of(ht_context *context, const char *folder) {
@@ -34,6 +35,7 @@ static void test_outputs(void **state) {
         for (int masked = 0; masked < 2; ++masked) {
             compare(ht_test_tiers[i], TINY, "t5_tiny", masked);
             compare(ht_test_tiers[i], NARROW, "t5_narrow", masked);
+            compare(ht_test_tiers[i], UMT5, "umt5_tiny", masked);
         }
     }
 }

@@ -1,0 +1,170 @@
+// Wan's transformer against diffusers: clips and pictures, positions, every node, weights.
+#include "model_test.h"
+
+#include "wan.h"
+
+#include <math.h>
+
+#define FOLDER "tests/data/models/tiny-wan/transformer"
+
+static ht_wan_config config_of(ht_context *context) {
+    ht_wan_config config;
+    ht_test_must(context, ht_wan_config_read(context, FOLDER, &config));
+    return config;
+}
+
+static ht_value rows_of(ht_test_net *net, const int32_t *rows, uint32_t count) {
+    ht_tensor *tensor = ht_test_net_tensor(
+        net, (ht_tensor_desc){.format = HT_FORMAT_I32, .rank = 1, .dims = {count}});
+    ht_test_must(net->context, ht_tensor_write(tensor, rows, count * sizeof(*rows)));
+    return ht_graph_tensor(net->graph, tensor);
+}
+
+static ht_tensor *build(ht_test_net *net, const char *latent, uint32_t frames) {
+    ht_wan_config config = config_of(net->context);
+    ht_value keys[HT_WAN_MAX_LAYERS], values[HT_WAN_MAX_LAYERS];
+    ht_graph *g = net->graph;
+    ht_wan_context(g, &config, net->weights, ht_test_net_input(net, "text", false), keys, values);
+    ht_wan_inputs inputs = {
+        .latent = ht_test_net_input(net, latent, true),
+        .frames = frames,
+        .modulation =
+            ht_wan_time(g, &config, net->weights, ht_test_net_input(net, "timestep", false)),
+        .step = rows_of(net, (int32_t[]){0, 1}, 2),
+        .keys = keys,
+        .values = values,
+    };
+    return ht_test_net_output(net, ht_wan_step(g, &config, net->weights, &inputs));
+}
+
+static void test_outputs(void **state) {
+    (void)state;
+    static const struct {
+        const char *latent, *output;
+        uint32_t frames;
+    } rows[] = {{"latent.clip", "output.clip", 3}, {"latent.picture", "output.picture", 1}};
+    for (size_t t = 0; t < HT_COUNT(ht_test_tiers); ++t) {
+        for (size_t i = 0; i < HT_COUNT(rows) && ht_test_context(ht_test_tiers[t]); ++i) {
+            ht_test_net net;
+            ht_test_net_open(&net, ht_test_tiers[t], FOLDER, "wan_tiny", false);
+            ht_tensor *out = build(&net, rows[i].latent, rows[i].frames);
+            ht_test_net_run(&net);
+            ht_test_net_expect(&net, out, rows[i].output, true);
+            ht_test_net_close(&net);
+        }
+    }
+}
+
+static void test_every_node(void **state) {
+    (void)state;
+    ht_test_net net;
+    uint32_t nodes = 0;
+    ht_test_net_open(&net, HT_TIER_AUTO, FOLDER, "wan_tiny", true);
+    build(&net, "latent.clip", 3);
+    ht_test_must(net.context, ht_graph_finish(net.graph));
+    ht_test_must(net.context, ht_graph_check(net.graph, ht_test_expect_node, &nodes));
+    assert_true(nodes > 40);
+    ht_test_net_close(&net);
+}
+
+static void test_positions(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_test_golden_open(&golden, "wan_tiny");
+    ht_wan_config config = config_of(golden.context);
+    ht_tensor_desc desc;
+    float *want = ht_test_golden_read(&golden, "positions", &desc);
+    size_t count = ht_desc_count(&desc);
+    float *got = malloc(count * sizeof(*got));
+    ht_wan_positions(&config, 3, 2, 3, got);
+    ht_test_assert_close("positions", got, want, count, 1e-7);
+    free(got);
+    free(want);
+    ht_test_golden_close(&golden);
+    // Heads of 128, frame 2, row 3, column 5: 22 pairs turn with the frame, 21 with the row.
+    ht_wan_config big = {.head_dim = 128};
+    float *table = malloc((size_t)3 * 4 * 6 * 128 * sizeof(*table));
+    ht_wan_positions(&big, 3, 4, 6, table);
+    const float *row = table + (size_t)((2 * 4 + 3) * 6 + 5) * 128;
+    static const struct {
+        uint32_t pair;
+        double angle;
+    } angles[] = {{0, 2},         {1, 1.315866}, {2, 0.865752}, {22, 3},
+                  {23, 1.934840}, {43, 5},       {44, 3.224733}};
+    for (size_t i = 0; i < HT_COUNT(angles); ++i) {
+        assert_true(fabs(row[2 * angles[i].pair] - cos(angles[i].angle)) < 1e-5);
+        assert_true(fabs(row[2 * angles[i].pair + 1] - sin(angles[i].angle)) < 1e-5);
+    }
+    free(table);
+}
+
+static uint64_t parameters_of(ht_context *context, const ht_wan_config *config, uint32_t *tensors) {
+    ht_weight_map map;
+    uint64_t sum = 0;
+    ht_test_must(context, ht_wan_weight_map(context, config, &map));
+    for (uint32_t i = 0; i < map.count; ++i) {
+        uint64_t count = 1;
+        for (uint32_t d = 0; d < map.entries[i].rank; ++d) {
+            count *= map.entries[i].dims[d];
+        }
+        sum += count;
+    }
+    *tensors = map.count;
+    ht_weight_map_clear(&map);
+    return sum;
+}
+
+static void test_weights(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_wan_config config = config_of(context);
+    ht_weight_map map;
+    uint32_t tensors;
+    ht_test_must(context, ht_wan_weight_map(context, &config, &map));
+    ht_test_full_map(context, &map, FOLDER, 69);
+    // The published sizes, 1.3B and 14B.
+    ht_wan_config small = {.heads = 12,
+                           .head_dim = 128,
+                           .in_channels = 16,
+                           .out_channels = 16,
+                           .layers = 30,
+                           .text_channels = 4096,
+                           .frequencies = 256,
+                           .ffn = 8960,
+                           .patch = 2,
+                           .cross_norm = true};
+    assert_true(parameters_of(context, &small, &tensors) == 1418996800);
+    assert_int_equal(tensors, 825);
+    small.heads = 40;
+    small.layers = 40;
+    small.ffn = 13824;
+    assert_true(parameters_of(context, &small, &tensors) == 14288491584);
+    assert_int_equal(tensors, 1095);
+}
+
+static void test_sizes(void **state) {
+    (void)state;
+    static const uint32_t wrong[] = {5, 8}; // frames of the latent of 12 rows
+    for (size_t i = 0; i < HT_COUNT(wrong); ++i) {
+        ht_test_net net;
+        ht_value none[HT_WAN_MAX_LAYERS] = {{0}};
+        ht_test_net_open(&net, HT_TIER_AUTO, FOLDER, "wan_tiny", false);
+        ht_wan_config config = config_of(net.context);
+        ht_wan_inputs inputs = {.latent = ht_test_net_input(&net, "latent.clip", true),
+                                .frames = wrong[i],
+                                .keys = none,
+                                .values = none};
+        assert_int_equal(ht_wan_step(net.graph, &config, net.weights, &inputs).id, 0);
+        assert_non_null(strstr(ht_context_message(net.context), "multiples of 2"));
+        ht_test_net_close(&net);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outputs),   cmocka_unit_test(test_every_node),
+        cmocka_unit_test(test_positions), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_sizes),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
