@@ -12,14 +12,15 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/halftone.pc
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 file(RELATIVE_PATH bin_to_lib /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
-foreach(program gen gen-bench gen-eval gen-quantize)
+foreach(program gen gen-batch gen-bench gen-eval gen-quantize)
     if(TARGET ${program})
         set_target_properties(${program} PROPERTIES INSTALL_RPATH $ORIGIN/${bin_to_lib})
         install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     endif()
 endforeach()
 
-install(FILES docs/man/gen.1 docs/man/gen-bench.1 docs/man/gen-quantize.1
+install(FILES docs/man/gen.1 docs/man/gen-batch.1 docs/man/gen-bench.1 docs/man/gen-quantize.1
         DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(PROGRAMS apps/gen-batch/halftone.sbatch DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)
 install(DIRECTORY assets/judge assets/models assets/prompts assets/recipes
         DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)

@@ -153,9 +153,36 @@ bool ht_file_write(const char *path, const void *data, size_t bytes, bool overwr
     return false;
 }
 
+// The rest of a stream, at most `limit` bytes and one that says that there are more. NULL: out of
+// memory.
+static char *read_rest(FILE *stream, size_t limit, size_t *bytes) {
+    size_t room = limit < 1 << 16 ? limit + 2 : 1 << 16, count;
+    char *text = malloc(room);
+    *bytes = 0;
+    while (text && (count = fread(text + *bytes, 1, room - 1 - *bytes, stream)) > 0) {
+        *bytes += count;
+        if (*bytes > limit) {
+            break;
+        }
+        if (*bytes + 1 == room) {
+            room = room < limit / 2 ? 2 * room : limit + 2;
+            char *larger = realloc(text, room);
+            if (!larger) {
+                free(text);
+            }
+            text = larger;
+        }
+    }
+    if (text) {
+        text[*bytes] = 0;
+    }
+    return text;
+}
+
 char *ht_file_read_text(const char *path, size_t limit, char *why, size_t why_bytes) {
     FILE *stream = fopen(path, "rb");
-    char *text = stream ? malloc(limit + 1) : NULL;
+    size_t bytes = 0;
+    char *text = stream ? read_rest(stream, limit, &bytes) : NULL;
     if (!text) {
         give_up(why, why_bytes, "cannot read", path);
         if (stream) {
@@ -163,11 +190,9 @@ char *ht_file_read_text(const char *path, size_t limit, char *why, size_t why_by
         }
         return NULL;
     }
-    size_t bytes = fread(text, 1, limit, stream);
-    bool good = !ferror(stream), whole = fgetc(stream) == EOF;
-    text[bytes] = 0;
+    const bool good = !ferror(stream);
     fclose(stream);
-    if (!good || !whole) {
+    if (!good || bytes > limit) {
         snprintf(why, why_bytes, good ? "'%s' is longer than %zu bytes" : "cannot read '%s'", path,
                  limit);
         free(text);

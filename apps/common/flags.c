@@ -235,8 +235,11 @@ bool ht_flags_parse(const ht_flag_set *set, int argc, char **argv, void *options
     for (int next = 1; next < argc;) {
         const char *argument = argv[next++];
         if (argument[0] != '-' || !argument[1]) {
-            fprintf(stderr, "%s: '%s' is not a flag; a prompt goes behind --prompt\n", set->program,
-                    argument);
+            if (set->word && set->word(options, argument)) {
+                continue;
+            }
+            fprintf(stderr, "%s: '%s' is not a flag; %s\n", set->program, argument,
+                    set->word ? "see --help" : "a prompt goes behind --prompt");
             return false;
         }
         if (argument[1] != '-') {

@@ -43,6 +43,8 @@ typedef struct ht_flag_set {
     const char *usage; // first line of the help
     const ht_flag *flags;
     size_t count;
+    // An argument that is no flag; false: there is no room for another. NULL: all are refused.
+    bool (*word)(void *options, const char *text);
 } ht_flag_set;
 
 // Fill the options struct from argv. False after a message on stderr: exit with 2.

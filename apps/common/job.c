@@ -117,9 +117,8 @@ bool ht_job_finish(ht_job *job, bool need_prompt, char *why, size_t why_bytes) {
         return refuse(why, why_bytes, "there is no --prompt; see --help");
     }
     if (job->mask && !job->init_image) {
-        return refuse(
-            why, why_bytes,
-            "--mask needs --init-image, the picture of which it says what is repainted");
+        return refuse(why, why_bytes,
+                      "--mask needs --init-image, the picture of which it says what is repainted");
     }
     if (job->control && !job->control_image) {
         return refuse(why, why_bytes,

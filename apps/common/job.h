@@ -63,9 +63,15 @@ bool ht_job_set_json(ht_job *job, const char *key, const struct json_t *value, c
 // All members of an object; unknown ones are refused. What the object says about the recipe (or the
 // second pass) replaces all that `job` had said about it.
 bool ht_job_read_json(ht_job *job, const struct json_t *object, char *why, size_t why_bytes);
+// What `said` has other than the defaults replaces what `job` has, alternatives included: first all
+// forms of what is said, then `said` is to be read into it again.
+void ht_job_make_room(ht_job *job, const ht_job *said);
 // An object with the fields that are not as in ht_job_defaults; NULL: out of memory, or a text is not
 // UTF-8. ht_job_read_json reads it back.
 struct json_t *ht_job_json(const ht_job *job);
+
+// The value of one field; NULL: out of memory, or a text is not UTF-8.
+struct json_t *ht_job_field_json(const ht_job *job, const ht_flag *field);
 
 // A job with texts of its own, to be released with ht_job_clear. False: out of memory.
 bool ht_job_copy(const ht_job *job, ht_job *out);

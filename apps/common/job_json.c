@@ -96,7 +96,8 @@ bool ht_job_set_json(ht_job *job, const char *key, const json_t *value, char *wh
         const ht_flag *nearest = ht_flag_nearest(ht_job_fields, ht_job_field_count, name);
         if (nearest) {
             ht_job_field_key(nearest, near);
-            snprintf(why, why_bytes, "there is no field \"%.80s\"; did you mean \"%s\"?", key, near);
+            snprintf(why, why_bytes, "there is no field \"%.80s\"; did you mean \"%s\"?", key,
+                     near);
         } else {
             snprintf(why, why_bytes, "there is no field \"%.80s\"", key);
         }
@@ -132,6 +133,12 @@ static void forget_alternatives(ht_job *job, const json_t *object) {
     }
 }
 
+void ht_job_make_room(ht_job *job, const ht_job *said) {
+    json_t *object = ht_job_json(said);
+    forget_alternatives(job, object);
+    json_decref(object);
+}
+
 bool ht_job_read_json(ht_job *job, const json_t *object, char *why, size_t why_bytes) {
     const char *key;
     json_t *value;
@@ -148,7 +155,8 @@ bool ht_job_read_json(ht_job *job, const json_t *object, char *why, size_t why_b
     return true;
 }
 
-static json_t *value_of(const ht_flag *field, const void *where) {
+json_t *ht_job_field_json(const ht_job *job, const ht_flag *field) {
+    const void *where = (const char *)job + field->offset;
     switch (field->kind) {
     case HT_FLAG_BOOL: return json_boolean(*(const bool *)where);
     case HT_FLAG_TEXT: {
@@ -156,7 +164,7 @@ static json_t *value_of(const ht_flag *field, const void *where) {
         return text ? json_string(text) : json_null();
     }
     case HT_FLAG_U32: return json_integer(*(const uint32_t *)where);
-    case HT_FLAG_I64: return json_integer((json_int_t)*(const int64_t *)where);
+    case HT_FLAG_I64: return json_integer((json_int_t) * (const int64_t *)where);
     case HT_FLAG_REAL: return json_real(*(const double *)where);
     default: break;
     }
@@ -180,8 +188,7 @@ json_t *ht_job_json(const ht_job *job) {
             continue;
         }
         ht_job_field_key(field, key);
-        if (json_object_set_new(object, key, value_of(field, (const char *)job + field->offset)) !=
-            0) {
+        if (json_object_set_new(object, key, ht_job_field_json(job, field)) != 0) {
             json_decref(object);
             object = NULL;
         }

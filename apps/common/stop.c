@@ -47,4 +47,5 @@ void ht_app_guard_signals(const char *program) {
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGBUS, &on_bus, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }

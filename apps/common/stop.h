@@ -7,7 +7,7 @@
 const volatile int *ht_app_stop_on_signals(int exit_code);
 
 // A mapped file that shrinks ends the program with a sentence, and a pipe that was closed is an error
-// of writing, not a signal. `program` is kept.
+// of writing, not a signal; so is a limit of files' size. `program` is kept.
 void ht_app_guard_signals(const char *program);
 
 #endif

@@ -1,15 +1,14 @@
 // Prompts: JSON lines with what each picture must show, or plain lines.
 #include "eval.h"
 
-#include "common/files.h"
+#include "common/prompts.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { MAX_FILE_BYTES = 64 << 20, WHY = 192 };
+enum { WHY = 192 };
 
 static bool demand(const ht_judge_config *judge, const char *head_name, const char *class_name,
                    eval_prompt *out, char why[WHY]) {
@@ -75,87 +74,52 @@ static bool read_want(const ht_judge_config *judge, const json_t *want, eval_pro
     return demand_objects(judge, json_object_get(want, "objects"), out, why);
 }
 
-static bool read_json(const ht_judge_config *judge, const char *line, eval_prompt *out,
-                      char why[WHY]) {
-    json_error_t error;
-    json_t *json = json_loads(line, JSON_REJECT_DUPLICATES, &error);
-    const json_t *prompt = json_object_get(json, "prompt");
-    const json_t *want = json_object_get(json, "want");
-    bool good = false;
-    if (!json) {
-        snprintf(why, WHY, "%.*s", WHY - 1, error.text);
-    } else if (!json_is_string(prompt)) {
-        snprintf(why, WHY, "expected an object with a text \"prompt\"");
-    } else {
-        out->text = strdup(json_string_value(prompt));
-        good = out->text != NULL;
-        snprintf(why, WHY, "out of memory");
-        if (good && judge && want && !json_is_null(want)) {
-            good = read_want(judge, want, out, why);
-        }
-    }
-    json_decref(json);
-    return good;
-}
+typedef struct reader {
+    const ht_judge_config *judge;
+    eval_prompts *out;
+    size_t limit, room;
+} reader;
 
-// False with the sentence in `why`; a line without a prompt is passed over.
-static bool read_line(eval_prompts *p, const ht_judge_config *judge, bool json, const char *line,
-                      char why[WHY]) {
-    line += strspn(line, " \t\r");
-    if (!*line || (!json && *line == '#')) {
+static bool add(void *user, const char *text, const json_t *object, size_t line, char *why,
+                size_t why_bytes) {
+    reader *r = user;
+    eval_prompts *p = r->out;
+    const json_t *want = json_object_get(object, "want");
+    char reason[WHY] = "out of memory";
+    (void)line;
+    if (p->count == r->limit) {
         return true;
     }
-    eval_prompt *out = &p->items[p->count];
-    for (size_t i = 0; i < HT_JUDGE_MAX_HEADS; ++i) {
-        out->want[i] = -1;
+    if (p->count == r->room) {
+        const size_t room = r->room ? 2 * r->room : 64;
+        eval_prompt *larger = realloc(p->items, room * sizeof(*larger));
+        p->items = larger ? larger : p->items;
+        r->room = larger ? room : r->room;
     }
-    ++p->count;
-    if (json) {
-        bool good = read_json(judge, line, out, why);
+    char *own = p->count < r->room ? strdup(text) : NULL;
+    bool good = own != NULL;
+    if (good) {
+        eval_prompt *out = &p->items[p->count++];
+        *out = (eval_prompt){.text = own};
+        for (size_t i = 0; i < HT_JUDGE_MAX_HEADS; ++i) {
+            out->want[i] = -1;
+        }
+        good = !r->judge || !want || json_is_null(want) || read_want(r->judge, want, out, reason);
         p->wanting += good && out->wants;
-        return good;
     }
-    out->text = strndup(line, strcspn(line, "\r"));
-    snprintf(why, WHY, "out of memory");
-    return out->text != NULL;
-}
-
-static size_t count_lines(const char *text) {
-    size_t count = 1;
-    for (; *text; ++text) {
-        count += *text == '\n';
+    if (!good) {
+        snprintf(why, why_bytes, "%s", reason);
     }
-    return count;
+    return good;
 }
 
 bool eval_prompts_read(const eval_options *options, const ht_judge_config *judge, ht_app_log *log,
                        eval_prompts *out) {
     char why[PATH_MAX + WHY];
-    const char *dot = strrchr(out->path, '.');
-    bool json = dot && (strcasecmp(dot, ".jsonl") == 0 || strcasecmp(dot, ".json") == 0);
-    char *text = ht_file_read_text(out->path, MAX_FILE_BYTES, why, sizeof(why));
-    if (!text) {
+    reader r = {.judge = judge, .out = out, .limit = options->limit ? options->limit : SIZE_MAX};
+    const bool good = ht_prompts_each(out->path, add, &r, why, sizeof(why));
+    if (!good) {
         ht_app_say(log, HT_LOG_ERROR, "%s", why);
-        return false;
-    }
-    out->items = calloc(count_lines(text), sizeof(*out->items));
-    bool good = out->items != NULL;
-    size_t number = 1, limit = options->limit ? options->limit : SIZE_MAX;
-    for (char *line = text; good && line && out->count < limit; ++number) {
-        char reason[WHY] = "", *end = strchr(line, '\n');
-        if (end) {
-            *end = 0;
-        }
-        if (!read_line(out, judge, json, line, reason)) {
-            ht_app_say(log, HT_LOG_ERROR, "'%s' line %zu: %s", out->path, number, reason);
-            good = false;
-        }
-        line = end ? end + 1 : NULL;
-    }
-    free(text);
-    if (good && out->count == 0) {
-        ht_app_say(log, HT_LOG_ERROR, "'%s' holds no prompt", out->path);
-        good = false;
     }
     return good;
 }

@@ -131,9 +131,12 @@ rule_docs() {
         grep -qE -- "--$flag([^a-z-]|\$)" docs/cli.md || offend "docs/cli.md: no --$flag"
         sed 's/\\-/-/g' "docs/man/$program.1" | grep -E -- "--$flag([^a-z-]|\$)" > /dev/null ||
             offend "docs/man/$program.1: no --$flag"
-    done < <(for program in gen/options gen-bench/main gen-quantize/options; do
+    done < <(for program in gen/options gen-batch/options gen-bench/main gen-quantize/options; do
         sed -nE "s|^ *\{\"([a-z0-9-]+)\",.*HT_FLAG_.*|${program%/*} \1|p" "apps/$program.c"
-    done)
+    done
+    tr '\n' ' ' <apps/common/job_fields.def |
+        grep -oE 'HT_JOB_FIELD\([A-Z]+, [a-z0-9_]+, [A-Z0-9]+, [^,]+, +"[a-z0-9-]+"' |
+        sed -E 's/.*"([a-z0-9-]+)"$/gen \1/')
 }
 
 # Rows of kernels.def are unique, and every shader has one.
