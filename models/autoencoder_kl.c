@@ -166,7 +166,9 @@ uint64_t ht_vae_decode_bytes(const ht_vae_config *config, uint32_t height, uint3
         uint64_t wide = config->channels[level + 1 < config->levels ? level + 1 : level];
         uint64_t channels = config->tiny ? config->channels[0] : wide;
         uint64_t positions = ((uint64_t)height << i) * ((uint64_t)width << i);
-        uint64_t bytes = 3 * positions * channels * ht_format_bits(activations) / 8;
+        // Of a clip, four frames and the two before them.
+        uint64_t frames = config->video ? 6 : 1;
+        uint64_t bytes = 3 * frames * positions * channels * ht_format_bits(activations) / 8;
         most = bytes > most ? bytes : most;
     }
     return most;

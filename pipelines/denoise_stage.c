@@ -256,6 +256,7 @@ static ht_status build_step(ht_pipeline *p) {
     ht_denoise_inputs(g, p->control.residuals, p->control.count, control);
     ht_step_values in = {
         .latent = ht_graph_tensor(g, s->latent),
+        .frames = s->frames,
         .table = ht_graph_tensor(g, s->table),
         .step = ht_graph_tensor(g, s->step),
         .keys = keys,
@@ -295,7 +296,8 @@ static ht_status make_tensors(ht_run *run, uint32_t count) {
     s->batch = p->text.batch * run->count;
     s->length = p->text.length;
     s->rows = count;
-    s->height = run->latent_height;
+    s->frames = run->latent_frames;
+    s->height = run->latent_frames * run->latent_height;
     s->width = run->latent_width;
     ht_status status = make_text_tensors(p);
     if (status == HT_OK) {
@@ -314,7 +316,9 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
     run->timesteps = timesteps;
     bool same = s->pictures == run->count && s->batch == p->text.batch * run->count &&
                 s->length == p->text.length && s->rows == count &&
-                s->height == run->latent_height && s->width == run->latent_width &&
+                s->frames == run->latent_frames &&
+                s->height == run->latent_frames * run->latent_height &&
+                s->width == run->latent_width &&
                 ht_control_same(run);
     if (status == HT_OK && !same) {
         ht_denoise_release(p);

@@ -29,6 +29,20 @@ static const ht_family pixart = {
     .cfg_scale = 4.5f,
 };
 
+static const ht_family wan = {
+    .classes = {"WanPipeline"},
+    .components = {{"transformer", {"WanTransformer3DModel"}},
+                   {"text_encoder", {"UMT5EncoderModel"}},
+                   {"vae", {"AutoencoderKLWan"}},
+                   {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}}},
+    .absent = "transformer_2", // Wan 2.2 has two transformers for two parts of the schedule
+    .parts = {[PART_TEXT] = "text_encoder", [PART_DENOISER] = "transformer", [PART_VAE] = "vae"},
+    .text = &ht_text_umt5,
+    .denoiser = &ht_denoiser_wan,
+    .steps = 50,
+    .cfg_scale = 5.0f,
+};
+
 static const ht_family stable_diffusion = {
     .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
                 "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline",
@@ -66,7 +80,7 @@ static const ht_family stable_diffusion_xl = {
     .cfg_scale = 5.0f,
 };
 
-const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl, NULL};
+const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl, &wan, NULL};
 
 const ht_family *ht_family_find(const char *class_name) {
     for (uint32_t i = 0; ht_families[i]; ++i) {

@@ -58,7 +58,13 @@ typedef struct ht_pipeline_options {
     void *progress_user;
 } ht_pipeline_options;
 
-enum { HT_MAX_STEPS = 1000, HT_MAX_EDGE = 16384, HT_MAX_MASK_BLUR = 256, HT_MAX_BATCH = 16 };
+enum {
+    HT_MAX_STEPS = 1000,
+    HT_MAX_EDGE = 16384,
+    HT_MAX_MASK_BLUR = 256,
+    HT_MAX_BATCH = 16,
+    HT_MAX_FRAMES = 1025,
+};
 
 // How the second pass gets its larger start: from the latent, or from the decoded picture.
 typedef enum ht_upscaler {
@@ -91,6 +97,8 @@ typedef struct ht_pipeline_info {
     uint32_t steps;
     float cfg_scale;
     uint32_t grid; // sizes are multiples of this
+    uint32_t frames; // usual, of a model that makes clips; else 0
+    double fps;      // that these are meant for
     uint32_t max_tokens;
     char sampler[32], schedule[32];
     uint64_t file_bytes;
@@ -104,6 +112,7 @@ typedef struct ht_generate_params {
     float cfg_scale;             // negative: the model's; at most 1: no guidance
     uint64_t seed;
     uint32_t batch; // pictures at once, of seed, seed + 1, ..; 0: one
+    uint32_t frames; // of a clip, of a model that makes such; 0: one picture
     ht_hires hires;
     float cfg_rescale;                // share of the guided prediction that gets the deviation of
                                       // the unguided one, 0..1 (Lin et al. 2023)
@@ -186,6 +195,7 @@ typedef struct ht_report {
     uint32_t width, height;
     uint32_t first_width, first_height, first_steps; // of the first pass, when there are two, else 0
     uint32_t batch;                                  // pictures that the times are of
+    uint32_t frames;                                 // of each; 1: a picture
     float cfg_scale;
     uint32_t prompt_tokens;
     char sampler[32], sampler_label[32], schedule[32];
@@ -223,7 +233,12 @@ HT_API ht_status ht_pipeline_set_loras(ht_pipeline *pipeline, const ht_lora_file
 // cannot work, with the memory they would need.
 HT_API ht_status ht_pipeline_size(ht_pipeline *pipeline, uint32_t *width, uint32_t *height);
 
-// One picture, or params->batch of them: `images` has as many elements. On success they are the
+// Frames as they would be used: rounded down to the model's rule (4k + 1), with a notice. 0 and 1 are
+// a picture; more are refused by models that make none.
+HT_API ht_status ht_pipeline_frames(ht_pipeline *pipeline, uint32_t *frames);
+
+// One picture, or params->batch of them: `images` has as many elements, times the frames of a clip
+// (as ht_pipeline_frames gives them), which follow one another. On success they are the
 // caller's to clear, and *report (may be NULL) is filled.
 HT_API ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *params,
                                       const ht_callbacks *callbacks, ht_image *images,

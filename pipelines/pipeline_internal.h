@@ -6,7 +6,7 @@
 #include "pipeline.h"
 #include "samplers/sampler.h"
 
-#include "autoencoder_kl.h"
+#include "autoencoder_wan.h"
 #include "clip.h"
 #include "controlnet.h"
 #include "pixart.h"
@@ -14,6 +14,7 @@
 #include "text/clip_bpe.h"
 #include "text/unigram.h"
 #include "unet.h"
+#include "wan.h"
 
 // A network's files, open while it is needed.
 typedef struct ht_part {
@@ -53,7 +54,8 @@ typedef struct ht_text_stage {
 
 // Everything of the denoising loop, per shape.
 typedef struct ht_denoise_stage {
-    uint32_t pictures, batch, length, rows, height, width; // length: of the text; rows: timesteps
+    // length: of the text; rows: timesteps; height: of all frames of a latent together
+    uint32_t pictures, batch, length, rows, frames, height, width;
     ht_graph *time_graph, *context_graph, *step_graph;
     ht_tensor *timesteps, *extras[HT_TIME_EXTRAS], *table;
     ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
@@ -81,6 +83,9 @@ typedef struct ht_denoiser_shape {
     uint32_t in_channels; // the latent's, and of inpainting those of mask and masked latent
     uint32_t out_channels;
     uint32_t sample_size;  // usual latent edge
+    uint32_t sample_width; // 0: the same
+    uint32_t frames;       // usual, of models that make clips; else 0
+    double fps;
     uint32_t multiple;     // latent edges are multiples of it
     uint32_t token_area;   // latent positions per token
     uint32_t text_width;   // D
@@ -88,6 +93,7 @@ typedef struct ht_denoiser_shape {
     uint32_t text_layers;  // that have keys and values of the text
     uint32_t table[2];     // dims of a timestep's row of the table; the second may be 0
     bool masked;           // the text's padding is hidden
+    bool wide_range;       // activations leave the range of f16
     bool table_per_item;   // each item of the batch has rows of its own
     bool embeds_guidance;  // the guidance scale is an input: no second prediction
 } ht_denoiser_shape;
@@ -101,7 +107,8 @@ typedef struct ht_time_values {
 
 // Values of the step's graph.
 typedef struct ht_step_values {
-    ht_value latent; // [B, h, w, in_channels]
+    ht_value latent; // [B, frames * h, w, in_channels]
+    uint32_t frames;
     ht_value table, step;
     const ht_value *keys, *values;
     ht_value mask;           // or HT_NO_VALUE
@@ -150,6 +157,7 @@ typedef struct ht_component {
 typedef struct ht_family {
     const char *classes[10]; // of model_index.json
     ht_component components[8];
+    const char *absent; // a key of model_index.json whose models cannot be run; or NULL
     const char *parts[HT_REPORT_PARTS]; // folders by PART_..; NULL: there is none
     const ht_text_encoding *text;
     const ht_denoiser *denoiser;
@@ -158,8 +166,8 @@ typedef struct ht_family {
 } ht_family;
 extern const ht_family *const ht_families[];             // ends with NULL
 const ht_family *ht_family_find(const char *class_name); // or NULL
-extern const ht_text_encoding ht_text_t5, ht_text_clip;
-extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet;
+extern const ht_text_encoding ht_text_t5, ht_text_umt5, ht_text_clip;
+extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet, ht_denoiser_wan;
 
 // One VAE graph per tile shape.
 enum { VAE_GRAPHS = 4 };
@@ -170,6 +178,13 @@ typedef struct ht_vae_graph {
     ht_tensor *in, *out;
 } ht_vae_graph;
 
+// A video autoencoder at work: its graph for the first latent frame of clips, and for all others.
+typedef struct ht_clip_stage {
+    uint32_t height, width; // of the latents
+    ht_wan_memory memory;
+    ht_vae_graph pieces[2];
+} ht_clip_stage;
+
 // An autoencoder at work.
 typedef struct ht_vae_stage {
     uint32_t part; // PART_VAE or PART_PREVIEW
@@ -177,6 +192,7 @@ typedef struct ht_vae_stage {
     ht_format activations;
     ht_vae_graph graphs[VAE_GRAPHS];
     uint32_t next_graph;
+    ht_clip_stage clip;
 } ht_vae_stage;
 
 struct ht_pipeline {
@@ -188,6 +204,7 @@ struct ht_pipeline {
     ht_t5_config t5;
     ht_clip_config clip[HT_MAX_TEXT_ENCODERS];
     ht_pixart_config dit;
+    ht_wan_config wan;
     ht_unet_config unet;
     ht_unet_plan *unet_plan;
     ht_vae_stage vae, preview; // the latter when parts[PART_PREVIEW] has a name
@@ -244,7 +261,8 @@ typedef struct ht_run {
     ht_phase phase;
     double start, phase_start;
     uint32_t width, height; // pixels
-    uint32_t latent_height, latent_width;
+    uint32_t frames;        // 1: a picture
+    uint32_t latent_frames, latent_height, latent_width;
     size_t latent_count;   // values of one latent
     uint32_t steps, first; // of the pass's schedule; where it is entered
     float cfg_scale;
@@ -364,6 +382,17 @@ ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixel
 // Can the VAE encode pictures?
 ht_status ht_vae_stage_check(ht_pipeline *p);
 void ht_vae_stage_release(ht_vae_stage *stage);
+
+// clip.c: latent [C, frames, h, w] -> the frames as pictures, which are the caller's to clear on
+// success. `count` of them: all, or 1 for the first alone.
+ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
+                         ht_image *images);
+void ht_clip_release(ht_clip_stage *clip);
+// Frames of a clip by the rule, from what was asked for; latent frames of a clip; and is the run what
+// a video model can do?
+uint32_t ht_clip_frames(uint32_t asked);
+uint32_t ht_clip_latent_frames(uint32_t frames);
+ht_status ht_clip_check(ht_run *run);
 
 // vae_tiles.c: the same by overlapping tiles. `z` [h, w, C] -> pixels; `picture` -> moments
 ht_status ht_vae_tiled(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,

@@ -66,6 +66,11 @@ static ht_status read_index(ht_pipeline *p, const char *folder) {
          status == HT_OK && c->key; ++c) {
         status = check_component(p, &json, c);
     }
+    const char *absent = p->family ? p->family->absent : NULL;
+    if (status == HT_OK && absent && ht_config_text_item(&json, absent, 1)) {
+        status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
+                         "'%s' has a %s; models of this kind are not supported", folder, absent);
+    }
     if (status == HT_OK && ht_config_has(&json, CONTROL.key) && !p->options.control) {
         status = check_component(p, &json, &CONTROL);
         p->parts[PART_CONTROL].name = CONTROL.key;
@@ -238,6 +243,11 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
     uint32_t edge = p->shape.sample_size * ht_vae_factor(&p->vae.config);
     info->grid = ht_vae_factor(&p->vae.config) * p->shape.multiple;
     info->width = info->height = edge;
+    if (p->shape.sample_width > 0) {
+        info->width = p->shape.sample_width * ht_vae_factor(&p->vae.config);
+    }
+    info->frames = p->shape.frames;
+    info->fps = p->shape.fps;
     info->steps = p->single_steps > 0 ? p->single_steps : p->family->steps;
     info->cfg_scale = p->family->cfg_scale;
     if (!folder || !ht_config_exists(folder, "halftone.json")) {
@@ -256,6 +266,10 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
         info->cfg_scale = (float)ht_config_real(&defaults, "cfg_scale", info->cfg_scale, 0, 1000);
         info->width = ht_config_u32(&defaults, "width", info->width, 1, HT_MAX_EDGE);
         info->height = ht_config_u32(&defaults, "height", info->height, 1, HT_MAX_EDGE);
+        if (info->frames > 0) {
+            info->frames = ht_config_u32(&defaults, "frames", info->frames, 1, HT_MAX_FRAMES);
+            info->fps = ht_config_real(&defaults, "fps", info->fps, 1, 240);
+        }
         const char *sampler = ht_config_text(&defaults, "sampler", NULL);
         const char *schedule = ht_config_text(&defaults, "schedule", NULL);
         status = json.status == HT_OK ? defaults.status : json.status;
@@ -274,7 +288,7 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
 static void choose_activations(ht_pipeline *p) {
     ht_format asked = p->options.activations;
     bool on_cpu = ht_context_device(p->context)->type == HT_DEVICE_CPU;
-    ht_format denoiser = on_cpu ? HT_FORMAT_F32 : HT_FORMAT_F16;
+    ht_format denoiser = on_cpu || p->shape.wide_range ? HT_FORMAT_F32 : HT_FORMAT_F16;
     p->activations = asked != HT_FORMAT_NONE ? asked : denoiser;
     ht_vae_stage *const stages[] = {&p->vae, &p->preview};
     for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); ++i) {

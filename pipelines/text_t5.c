@@ -42,12 +42,32 @@ static char *clean_prompt(ht_context *context, const char *prompt) {
     return text;
 }
 
+// Wan was trained on captions whose white space is single spaces.
+static char *single_spaces(ht_context *context, const char *prompt) {
+    char *text = ht_alloc(context, strlen(prompt) + 1), *out = text;
+    for (const char *p = prompt; text && *p; ++p) {
+        if (!isspace((unsigned char)*p)) {
+            *out++ = *p;
+        } else if (out > text && out[-1] != ' ') {
+            *out++ = ' ';
+        }
+    }
+    if (text && out > text && out[-1] == ' ') {
+        --out;
+    }
+    if (text) {
+        *out = 0;
+    }
+    return text;
+}
+
 // Ids and mask of one prompt into row `row` of the batch.
 static ht_status tokenize(ht_run *run, const char *prompt, uint32_t row, int32_t *ids, float *mask,
                           uint32_t *count) {
     ht_pipeline *p = run->pipeline;
     uint32_t length = p->info.max_tokens;
-    char *text = clean_prompt(p->context, prompt);
+    char *text = p->family->text == &ht_text_umt5 ? single_spaces(p->context, prompt)
+                                                  : clean_prompt(p->context, prompt);
     if (!text) {
         return HT_ERR_NO_MEMORY;
     }
@@ -141,6 +161,27 @@ static ht_status encode(ht_run *run, const char *const *texts, uint32_t batch) {
     return status;
 }
 
+// The same, and what stands for padding becomes zeros: such models are not told where the text ends.
+static ht_status encode_with_zeros(ht_run *run, const char *const *texts, uint32_t batch) {
+    ht_pipeline *p = run->pipeline;
+    ht_text_stage *s = &p->text;
+    ht_status status = encode(run, texts, batch);
+    size_t item = (size_t)p->info.max_tokens * p->shape.text_width, count = batch * item;
+    float *values = status == HT_OK ? ht_alloc(p->context, count * sizeof(*values)) : NULL;
+    if (status == HT_OK) {
+        status = values ? ht_tensor_read_f32(s->embeds, values, count) : HT_ERR_NO_MEMORY;
+    }
+    for (uint32_t b = 0; b < batch && status == HT_OK; ++b) {
+        size_t used = (size_t)s->tokens[b] * p->shape.text_width;
+        memset(values + b * item + used, 0, (item - used) * sizeof(*values));
+    }
+    if (status == HT_OK) {
+        status = ht_tensor_write_f32(s->embeds, values, count);
+    }
+    ht_free(p->context, values);
+    return status;
+}
+
 static ht_status read(ht_pipeline *p) {
     return ht_t5_config_read(p->context, p->parts[PART_TEXT].path, &p->t5);
 }
@@ -160,7 +201,10 @@ static ht_status open_tokenizer(ht_pipeline *p, const char *folder) {
                        "the tokenizer has %u entries, the text encoder only %u", vocab,
                        p->t5.vocab_size);
     }
-    p->info.max_tokens = strcmp(p->info.class_name, "PixArtAlphaPipeline") == 0 ? 120 : 300;
+    bool umt5 = p->family->text == &ht_text_umt5;
+    p->info.max_tokens = umt5                                                     ? 512
+                         : strcmp(p->info.class_name, "PixArtAlphaPipeline") == 0 ? 120
+                                                                                  : 300;
     return status;
 }
 
@@ -175,3 +219,8 @@ static ht_status map(const ht_pipeline *p, uint32_t part, ht_weight_map *out) {
 
 const ht_text_encoding ht_text_t5 = {
     .read = read, .open = open_tokenizer, .close = close_tokenizer, .map = map, .encode = encode};
+const ht_text_encoding ht_text_umt5 = {.read = read,
+                                       .open = open_tokenizer,
+                                       .close = close_tokenizer,
+                                       .map = map,
+                                       .encode = encode_with_zeros};

@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t height) {
+static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t height,
+                             uint32_t frames) {
     uint64_t factor = ht_vae_factor(&p->vae.config), tile = p->vae.config.sample_size / factor;
     uint64_t h = height / factor, w = width / factor;
-    uint64_t denoise = p->family->denoiser->bytes(p, h, w);
+    uint64_t denoise = p->family->denoiser->bytes(p, h * ht_clip_latent_frames(frames), w);
     uint64_t decode = ht_vae_decode_bytes(&p->vae.config, (uint32_t)(h < tile ? h : tile),
                                           (uint32_t)(w < tile ? w : tile), HT_FORMAT_F32);
     return denoise + decode + width * height * 3 * sizeof(float);
@@ -20,7 +21,7 @@ ht_status ht_pipeline_size(ht_pipeline *p, uint32_t *width, uint32_t *height) {
     uint32_t h = *height ? *height : p->info.height;
     uint64_t limit = p->options.max_device_bytes;
     limit = limit ? limit : ht_context_device(p->context)->memory_bytes;
-    double mib = (double)bytes_needed(p, w, h) / (1 << 20);
+    double mib = (double)bytes_needed(p, w, h, 1) / (1 << 20);
     if (w < grid || h < grid) {
         return ht_fail(p->context, HT_ERR_INVALID, "%u x %u pixels: each edge needs at least %u", w,
                        h, grid);
@@ -45,7 +46,15 @@ static ht_status check_batch(ht_run *run, uint32_t width, uint32_t height) {
     ht_pipeline *p = run->pipeline;
     uint64_t limit = p->options.max_device_bytes, factor = ht_vae_factor(&p->vae.config);
     limit = limit ? limit : ht_context_device(p->context)->memory_bytes;
-    uint64_t one = p->family->denoiser->bytes(p, height / factor, width / factor);
+    uint64_t tall = height / factor * ht_clip_latent_frames(run->frames);
+    uint64_t one = p->family->denoiser->bytes(p, tall, width / factor);
+    if (run->frames > 1 && one > limit) {
+        return ht_fail(p->context, HT_ERR_INVALID,
+                       "%u frames of %u x %u pixels would need about %.0f MiB of device memory, of "
+                       "%.0f MiB; fewer frames or smaller ones need less",
+                       run->frames, width, height, (double)one / (1 << 20),
+                       (double)limit / (1 << 20));
+    }
     if (run->count > 1 && one * run->count > limit) {
         return ht_fail(p->context, HT_ERR_INVALID,
                        "%u pictures of %u x %u pixels at once would need about %.0f MiB of device "
@@ -87,7 +96,14 @@ static ht_status check(ht_run *run) {
         return ht_fail(p->context, HT_ERR_INVALID, "%u pictures at once, expected 1 to %d",
                        params->batch, HT_MAX_BATCH);
     }
-    ht_status status = params->init ? ht_vae_stage_check(p) : HT_OK;
+    run->frames = params->frames;
+    ht_status status = ht_pipeline_frames(p, &run->frames);
+    if (status == HT_OK && p->info.frames > 0) {
+        status = ht_clip_check(run);
+    }
+    if (status == HT_OK && params->init) {
+        status = ht_vae_stage_check(p);
+    }
     if (status == HT_OK) {
         status = ht_inpaint_check(run);
     }
@@ -105,10 +121,11 @@ ht_status ht_run_resize(ht_run *run, uint32_t width, uint32_t height) {
     uint32_t factor = ht_vae_factor(&p->vae.config);
     run->width = width;
     run->height = height;
+    run->latent_frames = ht_clip_latent_frames(run->frames);
     run->latent_height = height / factor;
     run->latent_width = width / factor;
-    run->latent_count =
-        (size_t)p->vae.config.latent_channels * run->latent_height * run->latent_width;
+    run->latent_count = (size_t)p->vae.config.latent_channels * run->latent_frames *
+                        run->latent_height * run->latent_width;
     ht_free(p->context, run->latents);
     run->latents =
         ht_alloc(p->context, (3 * run->count + 1) * run->latent_count * sizeof(*run->latents));
@@ -144,7 +161,8 @@ static ht_status make_samplers(ht_run *run, uint32_t steps) {
                                 .steps = steps,
                                 .count = run->latent_count,
                                 .image_tokens =
-                                    run->latent_height * run->latent_width / p->shape.token_area,
+                                    run->latent_frames * run->latent_height * run->latent_width /
+                                    p->shape.token_area,
                                 .random = &run->items[i].random};
         ht_sampler_destroy(&run->items[i].sampler);
         status = ht_sampler_create(p->context, &desc, &run->items[i].sampler);
@@ -281,6 +299,9 @@ static ht_status decode_pixels(ht_run *run, ht_vae_stage *vae, const float *late
 ht_status ht_run_decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_image *image) {
     ht_context *context = run->pipeline->context;
     size_t count = (size_t)run->width * run->height * 3;
+    if (vae->config.video) {
+        return ht_clip_decode(run, vae, latent, 1, image);
+    }
     float *pixels = ht_alloc(context, count * sizeof(*pixels));
     ht_status status = pixels ? decode_pixels(run, vae, latent, pixels, count) : HT_ERR_NO_MEMORY;
     if (status == HT_OK) {
@@ -458,6 +479,7 @@ void ht_run_end(ht_run *run) {
     report->width = run->width;
     report->height = run->height;
     report->batch = run->count;
+    report->frames = run->frames;
     report->cfg_scale = run->cfg_scale;
     ht_context_memory(context, &use);
     report->peak_device_bytes = use.allocated_peak;
@@ -479,9 +501,12 @@ static ht_status decode_all(ht_run *run, ht_image *images) {
         if (run->params->latent_only) {
             continue;
         }
-        status = ht_run_decode(run, &p->vae, item->latent, &images[i]);
-        if (status == HT_OK) {
-            ht_inpaint_paste(run, item, &images[i]);
+        ht_image *first = &images[(size_t)i * run->frames];
+        status = p->vae.config.video
+                     ? ht_clip_decode(run, &p->vae, item->latent, run->frames, first)
+                     : ht_run_decode(run, &p->vae, item->latent, first);
+        if (status == HT_OK && !p->vae.config.video) {
+            ht_inpaint_paste(run, item, first);
         }
     }
     return status;
@@ -491,7 +516,11 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
                                const ht_callbacks *callbacks, ht_image *images, ht_report *report) {
     ht_context *context = pipeline->context;
     ht_report *filled = report;
-    memset(images, 0, (params->batch > 1 ? params->batch : 1) * sizeof(*images));
+    const bool clip = pipeline->info.frames > 0 && params->frames > 0 &&
+                      params->frames <= HT_MAX_FRAMES; // other numbers are refused
+    const size_t pictures = (size_t)(params->batch > 1 ? params->batch : 1) *
+                            (clip ? ht_clip_frames(params->frames) : 1);
+    memset(images, 0, pictures * sizeof(*images));
     if (!filled && !(filled = ht_alloc(context, sizeof(*filled)))) {
         return HT_ERR_NO_MEMORY;
     }
@@ -507,7 +536,7 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
             ht_vae_stage_release(&pipeline->vae);
             ht_part_close(pipeline, PART_VAE);
         }
-        for (uint32_t i = 0; i < run->count && status != HT_OK; ++i) {
+        for (size_t i = 0; i < pictures && status != HT_OK; ++i) {
             ht_image_clear(context, &images[i]);
         }
         ht_run_end(run);

@@ -16,6 +16,7 @@ void ht_vae_stage_release(ht_vae_stage *stage) {
     for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
         clear_graph(&stage->graphs[i]);
     }
+    ht_clip_release(&stage->clip);
 }
 
 uint32_t ht_vae_moments(const ht_vae_config *config) {

@@ -1,0 +1,268 @@
+// Clips of WanPipeline against diffusers: text, guidance, both solvers, decoding, and what is refused.
+#include "support.h"
+
+#include "pipeline_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FOLDER "tests/data/models/tiny-wan"
+#define PROMPT "A red shiny sphere  rolls left past a blue cube."
+#define NEGATIVE "blurry, low quality"
+
+enum { FRAMES = 9 };
+
+// A network in f32 is within 1e-5 (its own tests); guidance of 5 takes 5 + 4 times its error, over
+// four steps.
+static const double NETWORK_BOUND = 1e-5;
+static const double BOUND = 4 * 9 * 1e-5;
+
+static const ht_pipeline_options exact = {
+    .weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32, .keep_loaded = true};
+
+static void must(ht_context *context, ht_status status) {
+    if (status != HT_OK) {
+        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
+    }
+}
+
+static ht_pipeline *open_model(const ht_pipeline_options *options) {
+    ht_pipeline *pipeline;
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    must(context, ht_pipeline_open(context, FOLDER, options, &pipeline));
+    return pipeline;
+}
+
+static ht_generate_params params_of(float cfg_scale, uint32_t frames) {
+    ht_generate_params params = HT_GENERATE_DEFAULTS;
+    params.prompt = PROMPT;
+    params.negative_prompt = NEGATIVE;
+    params.cfg_scale = cfg_scale;
+    params.seed = 42;
+    params.steps = 4;
+    params.width = 32;
+    params.height = 16;
+    params.frames = frames;
+    return params;
+}
+
+static void compare(const ht_test_golden *golden, const char *name, const float *got,
+                    double bound) {
+    ht_tensor_desc desc;
+    float *want = ht_test_golden_read(golden, name, &desc);
+    ht_test_error error = ht_test_compare(got, want, ht_desc_count(&desc));
+    print_message("%s: rel L2 %.2e\n", name, error.rel_l2);
+    ht_test_assert_close(name, got, want, ht_desc_count(&desc), bound);
+    free(want);
+}
+
+static void expect_latents(ht_pipeline *p, const ht_test_golden *golden, const char *name,
+                           const ht_generate_params *params) {
+    ht_run *run = calloc(1, sizeof(*run));
+    ht_report *report = calloc(1, sizeof(*report));
+    ht_run_begin(run, p, params, NULL, report);
+    must(p->context, ht_run_sample(run));
+    compare(golden, name, run->items[0].latent, BOUND);
+    ht_run_end(run);
+    assert_int_equal(report->frames, params->frames);
+    free(report);
+    free(run);
+}
+
+// What the encoder gives: negative, then positive, of the first 24 tokens.
+static void expect_text(ht_pipeline *p, const ht_test_golden *golden) {
+    enum { KEPT = 24, WIDTH = 32 };
+    size_t count = ht_desc_count(ht_tensor_get_desc(p->text.embeds));
+    float *all = malloc(count * sizeof(*all)), *got = malloc(2 * KEPT * WIDTH * sizeof(*got));
+    must(p->context, ht_tensor_read_f32(p->text.embeds, all, count));
+    for (int b = 0; b < 2; ++b) {
+        memcpy(got + b * KEPT * WIDTH, all + b * (count / 2), KEPT * WIDTH * sizeof(*got));
+        for (size_t i = KEPT * WIDTH; i < count / 2; ++i) {
+            assert_true(all[b * (count / 2) + i] == 0);
+        }
+    }
+    compare(golden, "embeds", got, NETWORK_BOUND);
+    free(all);
+    free(got);
+}
+
+// One pipeline after another: nothing of the run before may stay.
+static void test_latents(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_pipeline *p = open_model(&exact);
+    ht_test_golden_open(&golden, "pipeline_wan");
+    ht_generate_params params = params_of(5, FRAMES);
+    expect_latents(p, &golden, "latents", &params);
+    expect_text(p, &golden);
+    params = params_of(5, 1);
+    expect_latents(p, &golden, "latents.picture", &params);
+    params = params_of(1, FRAMES);
+    expect_latents(p, &golden, "latents.cfg1", &params);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+static void test_euler(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_pipeline *p = open_model(&exact);
+    ht_test_golden_open(&golden, "pipeline_wan");
+    p->sampler = (ht_sampler_config){.kind = HT_SAMPLER_FLOW_EULER,
+                                     .prediction = HT_PREDICT_FLOW,
+                                     .train_steps = 1000,
+                                     .shift = 5};
+    ht_generate_params params = params_of(5, FRAMES);
+    expect_latents(p, &golden, "latents.euler", &params);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+static uint32_t decoded; // frames that the progress has told of
+
+static bool watch(void *user, const ht_progress *now) {
+    ht_image *preview = user;
+    if (now->preview && !preview->rgb) {
+        must(ht_test_context(HT_TIER_AUTO),
+             ht_image_create(ht_test_context(HT_TIER_AUTO), now->preview->width,
+                             now->preview->height, preview));
+    }
+    if (now->phase == HT_PHASE_DECODE) {
+        decoded = now->step;
+    }
+    return true;
+}
+
+static double square_error(const ht_image *frames, const float *want, size_t values) {
+    double square = 0;
+    for (size_t f = 0; f < FRAMES; ++f) {
+        for (size_t i = 0; i < values; ++i) {
+            double apart = frames[f].rgb[i] / 255.0 - want[f * values + i];
+            square += apart * apart;
+        }
+    }
+    return square / (double)(FRAMES * values);
+}
+
+static void test_frames(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_image frames[2 * FRAMES], preview = {0};
+    ht_report *report = calloc(1, sizeof(*report));
+    ht_pipeline *p = open_model(&exact);
+    ht_test_golden_open(&golden, "pipeline_wan");
+    ht_generate_params params = params_of(5, FRAMES);
+    params.preview_every = 2;
+    const ht_callbacks callbacks = {.progress = watch, .user = &preview};
+    must(p->context, ht_pipeline_generate(p, &params, &callbacks, frames, report));
+    float *want = ht_test_golden_read(&golden, "frames", NULL);
+    // Rounding to 8 bits alone is 1 / (255^2 12) of mean square: 58.9 dB.
+    assert_true(square_error(frames, want, 16 * 32 * 3) < 1.0 / (255.0 * 255.0 * 10));
+    assert_int_equal(preview.width, 32);
+    assert_int_equal(decoded, FRAMES);
+    assert_int_equal(report->frames, FRAMES);
+    for (int i = 0; i < FRAMES; ++i) {
+        ht_image_clear(p->context, &frames[i]);
+    }
+    ht_image_clear(p->context, &preview);
+    // Two at once, the second with the next seed; the first is as before but for the order of sums.
+    params.batch = 2;
+    params.preview_every = 0;
+    must(p->context, ht_pipeline_generate(p, &params, NULL, frames, report));
+    assert_true(square_error(frames, want, 16 * 32 * 3) < 1.0 / (255.0 * 255.0 * 10));
+    assert_true(square_error(frames + FRAMES, want, 16 * 32 * 3) > 1e-3);
+    for (int i = 0; i < 2 * FRAMES; ++i) {
+        ht_image_clear(p->context, &frames[i]);
+    }
+    free(want);
+    free(report);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+static void refuse(ht_pipeline *p, const ht_generate_params *params, const char *part) {
+    ht_image *images = calloc(HT_MAX_FRAMES + 4, sizeof(*images));
+    assert_int_equal(ht_pipeline_generate(p, params, NULL, images, NULL), HT_ERR_INVALID);
+    if (!strstr(ht_context_message(p->context), part)) {
+        fail_msg("'%s', expected '%s'", ht_context_message(p->context), part);
+    }
+    free(images);
+}
+
+static void test_rules(void **state) {
+    (void)state;
+    ht_pipeline *p = open_model(&exact);
+    const ht_pipeline_info *info = ht_pipeline_get_info(p);
+    static const uint32_t rows[][2] = {{0, 1}, {1, 1}, {4, 1}, {5, 5}, {8, 5}, {16, 13}, {81, 81}};
+    assert_true(info->frames == 81 && info->fps == 16 && info->width == 832 && info->height == 480);
+    assert_true(info->grid == 16 && info->steps == 50 && info->max_tokens == 512);
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        uint32_t frames = rows[i][0];
+        must(p->context, ht_pipeline_frames(p, &frames));
+        assert_int_equal(frames, rows[i][1]);
+    }
+    ht_generate_params params = params_of(5, 2000);
+    refuse(p, &params, "2000 frames, at most 1025");
+    params = params_of(5, 5);
+    params.hires.scale = 2;
+    refuse(p, &params, "a second pass is not possible with this model (WanPipeline)");
+    uint8_t pixel[3] = {0};
+    const ht_image init = {.width = 1, .height = 1, .rgb = pixel};
+    params = params_of(5, 5);
+    params.init = &init;
+    refuse(p, &params, "an initial picture is not possible");
+    ht_pipeline_destroy(&p);
+    // A model of pictures
+    must(ht_test_context(HT_TIER_AUTO),
+         ht_pipeline_open(ht_test_context(HT_TIER_AUTO), "tests/data/models/tiny-pixart", &exact,
+                          &p));
+    params = params_of(5, 5);
+    refuse(p, &params, "makes pictures, not clips of 5 frames");
+    ht_pipeline_destroy(&p);
+}
+
+// Low bits in the linear layers of the blocks: they run, and stay near.
+static void test_recipes(void **state) {
+    (void)state;
+    static const char *const recipes[] = {"assets/recipes/w8a8.json", "assets/recipes/w4a8.json"};
+    ht_test_golden golden;
+    ht_test_golden_open(&golden, "pipeline_wan");
+    double before = 0;
+    for (size_t i = 0; i < HT_COUNT(recipes); ++i) {
+        ht_pipeline_options options = exact;
+        ht_image frames[FRAMES];
+        options.recipe = recipes[i];
+        ht_pipeline *p = open_model(&options);
+        ht_generate_params params = params_of(1, FRAMES);
+        ht_run *run = calloc(1, sizeof(*run));
+        ht_report *report = calloc(1, sizeof(*report));
+        ht_run_begin(run, p, &params, NULL, report);
+        must(p->context, ht_run_sample(run));
+        ht_tensor_desc desc;
+        float *want = ht_test_golden_read(&golden, "latents.cfg1", &desc);
+        ht_test_error error = ht_test_compare(run->items[0].latent, want, ht_desc_count(&desc));
+        print_message("%s: rel L2 %.3f\n", recipes[i], error.rel_l2);
+        // More than nothing, less for 8 bits than for 4.
+        assert_true(error.rel_l2 > before && error.rel_l2 < 1);
+        before = error.rel_l2;
+        ht_run_end(run);
+        must(p->context, ht_pipeline_generate(p, &params, NULL, frames, report));
+        for (int f = 0; f < FRAMES; ++f) {
+            ht_image_clear(p->context, &frames[f]);
+        }
+        free(want);
+        free(run);
+        free(report);
+        ht_pipeline_destroy(&p);
+    }
+    ht_test_golden_close(&golden);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_latents), cmocka_unit_test(test_euler),
+        cmocka_unit_test(test_frames),  cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_recipes),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
