@@ -218,7 +218,7 @@ typedef struct ht_lora_file {
 } ht_lora_file;
 
 // Read and check everything but the weights' values. `path` is a folder in the diffusers layout or a
-// model in one file.
+// model in one file. A context without a device (host_only) is enough to see what a model is.
 HT_API ht_status ht_pipeline_open(ht_context *context, const char *path,
                                   const ht_pipeline_options *options, ht_pipeline **out);
 HT_API void ht_pipeline_destroy(ht_pipeline **pipeline);

@@ -287,7 +287,8 @@ static ht_status read_defaults(ht_pipeline *p, const char *folder) {
 // 0.106 s with f16) and every format is another set of kernels to compile.
 static void choose_activations(ht_pipeline *p) {
     ht_format asked = p->options.activations;
-    bool on_cpu = ht_context_device(p->context)->type == HT_DEVICE_CPU;
+    const ht_device_info *device = ht_context_device(p->context);
+    bool on_cpu = !device || device->type == HT_DEVICE_CPU;
     ht_format denoiser = on_cpu || p->shape.wide_range ? HT_FORMAT_F32 : HT_FORMAT_F16;
     p->activations = asked != HT_FORMAT_NONE ? asked : denoiser;
     ht_vae_stage *const stages[] = {&p->vae, &p->preview};
@@ -300,8 +301,9 @@ static void choose_activations(ht_pipeline *p) {
 
 // Keeping every part loaded must leave room for what they compute.
 static void check_keeping(ht_pipeline *p) {
+    const ht_device_info *device = ht_context_device(p->context);
     uint64_t limit = p->options.max_device_bytes;
-    limit = limit > 0 ? limit : ht_context_device(p->context)->memory_bytes;
+    limit = limit > 0 ? limit : device ? device->memory_bytes : UINT64_MAX;
     if (p->options.keep_loaded && p->info.file_bytes > limit / 2) {
         ht_log(p->context, HT_LOG_INFO,
                "the model has %.0f MiB: its parts are loaded in turn, not kept",

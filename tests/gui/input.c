@@ -1,0 +1,156 @@
+// Keys and the mouse by xdotool, and the screen by X.
+#include "drive.h"
+
+#include "support.h"
+
+#include <X11/Xlib.h>
+#include <X11/Xutil.h>
+#include <common/files.h>
+#include <common/png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static Display *display(void) {
+    static Display *open;
+    open = open ? open : XOpenDisplay(NULL);
+    assert_non_null(open);
+    return open;
+}
+
+// The window on top; there is no window manager that would give it the keys.
+static Window top_window(XWindowAttributes *out) {
+    Window root = DefaultRootWindow(display()), ignored, *windows, found = None;
+    unsigned count;
+    assert_true(XQueryTree(display(), root, &ignored, &ignored, &windows, &count));
+    for (unsigned i = count; i-- > 0 && found == None;) {
+        XWindowAttributes info;
+        if (XGetWindowAttributes(display(), windows[i], &info) && info.map_state == IsViewable &&
+            info.width > 200 && info.height > 100 && !info.override_redirect) {
+            found = windows[i];
+            *out = info;
+        }
+    }
+    XFree(windows);
+    return found;
+}
+
+static void focus(void) {
+    XWindowAttributes info;
+    Window window = top_window(&info);
+    if (window != None) {
+        XSetInputFocus(display(), window, RevertToParent, CurrentTime);
+        XSync(display(), False);
+    }
+}
+
+static void xdotool(const char *arguments) {
+    char command[4096];
+    snprintf(command, sizeof(command), "xdotool %s", arguments);
+    assert_int_equal(system(command), 0);
+    gui_sleep(0.1);
+}
+
+void gui_keys(const char *keys) {
+    char arguments[256];
+    snprintf(arguments, sizeof(arguments), "key %s", keys);
+    focus();
+    xdotool(arguments);
+}
+
+void gui_type(const char *text) {
+    char arguments[2048];
+    snprintf(arguments, sizeof(arguments), "type --delay 4 '%s'", text);
+    focus();
+    xdotool(arguments);
+}
+
+void gui_click_at(int x, int y) {
+    char arguments[128];
+    snprintf(arguments, sizeof(arguments), "mousemove %d %d click 1", x, y);
+    focus();
+    xdotool(arguments);
+}
+
+void gui_drag(int from_x, int from_y, int to_x, int to_y) {
+    char arguments[128];
+    focus();
+    snprintf(arguments, sizeof(arguments), "mousemove %d %d mousedown 1", from_x, from_y);
+    xdotool(arguments);
+    for (int i = 1; i <= 12; ++i) {
+        snprintf(arguments, sizeof(arguments), "mousemove %d %d", from_x + (to_x - from_x) * i / 12,
+                 from_y + (to_y - from_y) * i / 12);
+        xdotool(arguments);
+    }
+    xdotool("mouseup 1");
+}
+
+void gui_fill(AtspiRole role, const char *name, const char *text) {
+    int area[4];
+    gui_area(role, name, area);
+    gui_click_at(area[0] + 20, area[1] + area[3] / 2);
+    gui_keys("ctrl+a");
+    gui_keys("Delete");
+    gui_type(text);
+}
+
+static XImage *grab(const int area[4]) {
+    const int right = DisplayWidth(display(), DefaultScreen(display())),
+              bottom = DisplayHeight(display(), DefaultScreen(display()));
+    assert_true(area[0] >= 0 && area[1] >= 0 && area[2] > 0 && area[3] > 0);
+    assert_true(area[0] + area[2] <= right && area[1] + area[3] <= bottom);
+    XImage *image = XGetImage(display(), DefaultRootWindow(display()), area[0], area[1],
+                              (unsigned)area[2], (unsigned)area[3], AllPlanes, ZPixmap);
+    assert_non_null(image);
+    return image;
+}
+
+uint64_t gui_look(const int area[4]) {
+    XImage *image = grab(area);
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int y = 0; y < image->height; ++y) {
+        for (int x = 0; x < image->width; ++x) {
+            hash = (hash ^ XGetPixel(image, x, y)) * 0x100000001b3u;
+        }
+    }
+    XDestroyImage(image);
+    return hash;
+}
+
+static void write_png(const char *path, XImage *shot) {
+    ht_image image = {(uint32_t)shot->width, (uint32_t)shot->height, NULL};
+    image.rgb = malloc((size_t)image.width * image.height * 3);
+    assert_non_null(image.rgb);
+    for (int y = 0; y < shot->height; ++y) {
+        for (int x = 0; x < shot->width; ++x) {
+            const unsigned long pixel = XGetPixel(shot, x, y);
+            uint8_t *out = image.rgb + 3 * ((size_t)y * image.width + (size_t)x);
+            out[0] = (uint8_t)(pixel >> 16);
+            out[1] = (uint8_t)(pixel >> 8);
+            out[2] = (uint8_t)pixel;
+        }
+    }
+    ht_bytes bytes;
+    char why[512];
+    assert_true(ht_png_encode(&image, NULL, 0, &bytes));
+    if (!ht_file_write(path, bytes.data, bytes.count, true, why, sizeof(why))) {
+        fail_msg("%s", why);
+    }
+    free(bytes.data);
+    free(image.rgb);
+}
+
+void gui_shot(const char *name) {
+    const char *folder = getenv("HT_GUI_SHOTS");
+    XWindowAttributes info;
+    if (!folder || top_window(&info) == None) {
+        return;
+    }
+    gui_sleep(0.4);
+    char path[1024];
+    const int area[4] = {info.x, info.y, info.width, info.height};
+    XImage *shot = grab(area);
+    snprintf(path, sizeof(path), "%s/%s.png", folder, name);
+    write_png(path, shot);
+    XDestroyImage(shot);
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The window's test on a display, a message bus and a home folder of its own.
+# run.sh BUILD [FILTER]; HT_GUI_SHOTS=DIR keeps pictures of the window.
+set -euo pipefail
+build=$1
+temp=$(mktemp -d)
+display=''
+finish() {
+    [[ -z $display ]] || kill "$display" 2>/dev/null || true
+    rm -rf -- "$temp"
+}
+trap finish EXIT
+
+exec 3>"$temp/number"
+Xvfb -displayfd 3 -screen 0 1280x860x24 -nolisten tcp -noreset >"$temp/xvfb.log" 2>&1 &
+display=$!
+exec 3>&-
+for _ in $(seq 100); do
+    [[ -s $temp/number ]] && break
+    sleep 0.1
+done
+[[ -s $temp/number ]] || { cat "$temp/xvfb.log"; echo 'Xvfb did not start'; exit 1; }
+
+DISPLAY=:$(<"$temp/number")
+export DISPLAY GDK_BACKEND=x11 GSK_RENDERER=cairo LC_ALL=C.UTF-8 GTK_THEME=
+unset GTK_THEME WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS
+export HOME=$temp/home XDG_RUNTIME_DIR=$temp/run
+export XDG_CONFIG_HOME=$HOME/.config XDG_CACHE_HOME=$HOME/.cache XDG_DATA_HOME=$HOME/.local/share
+mkdir -p -m 700 "$HOME" "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME/gtk-4.0" "$XDG_DATA_HOME"
+# Kernels stay compiled between runs.
+export MESA_SHADER_CACHE_DIR=$build/gui-shaders HALFTONE_CACHE=$build/test-cache
+printf '[Settings]\ngtk-enable-animations=0\ngtk-font-name=Cantarell 11\n' \
+    >"$XDG_CONFIG_HOME/gtk-4.0/settings.ini"
+dbus-run-session -- "$build/tests/gui/test_gui" "${@:2}"

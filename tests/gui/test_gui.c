@@ -1,0 +1,45 @@
+// The window under test, from outside: test_gui [FILTER].
+#include "test_gui.h"
+
+#include "drive.h"
+#include "support.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+static int stop_program(void **state) {
+    (void)state;
+    if (gui_pid() > 0 && waitpid(gui_pid(), NULL, WNOHANG) == 0) { // a test has failed
+        kill(gui_pid(), SIGKILL);
+        waitpid(gui_pid(), NULL, 0);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_generate, stop_program),
+        cmocka_unit_test_teardown(test_names, stop_program),
+        cmocka_unit_test_teardown(test_cancel, stop_program),
+        cmocka_unit_test_teardown(test_queue, stop_program),
+        cmocka_unit_test_teardown(test_sentence, stop_program),
+        cmocka_unit_test_teardown(test_settings_of_pictures, stop_program),
+        cmocka_unit_test_teardown(test_gallery, stop_program),
+        cmocka_unit_test_teardown(test_drop, stop_program),
+        cmocka_unit_test_teardown(test_mask, stop_program),
+        cmocka_unit_test_teardown(test_compare, stop_program),
+        cmocka_unit_test_teardown(test_pack, stop_program),
+        cmocka_unit_test_teardown(test_windows, stop_program),
+        cmocka_unit_test_teardown(test_remembered, stop_program),
+        cmocka_unit_test_teardown(test_close_while_running, stop_program),
+        cmocka_unit_test_teardown(test_memory, stop_program),
+    };
+    atspi_init();
+    g_object_unref(
+        atspi_get_desktop(0)); // starts the registry, which programs look for when they start
+    gui_sleep(1);
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
