@@ -19,6 +19,18 @@ foreach(program gen gen-batch gen-bench gen-eval gen-quantize)
     endif()
 endforeach()
 
+if(TARGET gen-gui)
+    set_target_properties(gen-gui PROPERTIES INSTALL_RPATH $ORIGIN/${bin_to_lib})
+    install(TARGETS gen-gui RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    set(gui_data apps/gen-gui/data/org.halftone.GenGui)
+    install(FILES ${gui_data}.desktop DESTINATION ${CMAKE_INSTALL_DATADIR}/applications)
+    install(FILES ${gui_data}.metainfo.xml DESTINATION ${CMAKE_INSTALL_DATADIR}/metainfo)
+    install(FILES ${gui_data}.svg DESTINATION ${CMAKE_INSTALL_DATADIR}/icons/hicolor/scalable/apps)
+    install(FILES ${gui_data}-symbolic.svg
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/icons/hicolor/symbolic/apps)
+    install(FILES docs/man/gen-gui.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+
 install(FILES docs/man/gen.1 docs/man/gen-batch.1 docs/man/gen-bench.1 docs/man/gen-quantize.1
         DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(PROGRAMS apps/gen-batch/halftone.sbatch DESTINATION ${CMAKE_INSTALL_DATADIR}/halftone)

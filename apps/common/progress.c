@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,8 +16,13 @@ double ht_app_seconds(void) {
 }
 
 void ht_app_progress_init(ht_app_progress *progress, ht_app_log *log, bool quiet) {
-    *progress = (ht_app_progress){
-        .log = log, .quiet = quiet, .terminal = isatty(2) != 0, .last_line = ht_app_seconds()};
+    const char *form = getenv("HALFTONE_PROGRESS");
+    const bool lines = form && strcmp(form, "lines") == 0;
+    *progress = (ht_app_progress){.log = log,
+                                  .quiet = quiet && !lines,
+                                  .terminal = !lines && isatty(2) != 0,
+                                  .every = lines ? 0 : PLAIN_SECONDS,
+                                  .last_line = ht_app_seconds()};
 }
 
 void ht_app_progress_clear(ht_app_progress *progress) {
@@ -60,7 +66,7 @@ void ht_app_progress_show(ht_app_progress *progress, const ht_progress *now) {
                 *bar ? "|" : "", bar, *bar ? "| " : "", figures);
         fflush(stderr);
         progress->log->bar = true;
-    } else if (ht_app_seconds() - progress->last_line >= PLAIN_SECONDS) {
+    } else if (ht_app_seconds() - progress->last_line >= progress->every) {
         progress->last_line = ht_app_seconds();
         fprintf(stderr, "%s%s %s\n", progress->prefix, ht_phase_name(now->phase), figures);
     }

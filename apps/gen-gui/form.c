@@ -2,6 +2,7 @@
 #include "form_internal.h"
 
 #include <glib/gi18n.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,7 @@ static void seed_typed(GuiForm *f) {
 }
 
 static void write_seed(GuiForm *f, uint64_t seed) {
-    char *text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)seed);
+    char *text = g_strdup_printf("%" PRIu64, seed);
     f->filling = TRUE;
     gtk_editable_set_text(GTK_EDITABLE(f->seed_row), text);
     f->filling = FALSE;
@@ -382,6 +383,9 @@ static void gui_form_init(GuiForm *f) {
     fill_list(f->schedule_row, &f->schedules, gui_schedules_list());
     bind_hint(f->prompt, f->prompt_hint);
     bind_hint(f->negative, f->negative_hint);
+    gtk_accessible_update_property(
+        GTK_ACCESSIBLE(gtk_editable_get_delegate(GTK_EDITABLE(f->seed_row))),
+        GTK_ACCESSIBLE_PROPERTY_LABEL, _("Seed"), -1);
     f->filling = FALSE;
     recipe_chosen(f);
 }

@@ -235,8 +235,14 @@ static void bind(GtkSignalListItemFactory *factory, GtkListItem *item, GuiGaller
     GtkWidget *picture = gtk_list_item_get_child(item);
     char *name = g_path_get_basename(shot->path);
     gtk_picture_set_alternative_text(GTK_PICTURE(picture), name);
-    gtk_accessible_update_property(GTK_ACCESSIBLE(picture), GTK_ACCESSIBLE_PROPERTY_LABEL, name,
-                                   -1);
+    // The cell around it takes the focus.
+    GtkWidget *const named[] = {picture, gtk_widget_get_parent(picture)};
+    for (size_t i = 0; i < G_N_ELEMENTS(named); ++i) {
+        if (named[i]) {
+            gtk_accessible_update_property(GTK_ACCESSIBLE(named[i]), GTK_ACCESSIBLE_PROPERTY_LABEL,
+                                           name, -1);
+        }
+    }
     gui_shot_bind(shot, GTK_PICTURE(picture));
     g_free(name);
 }

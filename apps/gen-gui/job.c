@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <glib/gi18n.h>
+#include <inttypes.h>
 
 G_DEFINE_TYPE(GuiJob, gui_job, G_TYPE_OBJECT)
 
@@ -142,8 +143,8 @@ char *gui_job_caption(const GuiJob *job) {
     }
     const GuiResult *last = g_ptr_array_index(job->results, job->results->len - 1);
     char *recipe = gui_recipe_name(*r->recipe ? r->recipe : job->spec.recipe);
-    char *text = g_strdup_printf(_("%u × %u · seed %" G_GUINT64_FORMAT " · %s · %.2f s"), r->width,
-                                 r->height, (guint64)last->seed, recipe, r->total_seconds);
+    char *text = g_strdup_printf(_("%u × %u · seed %" PRIu64 " · %s · %.2f s"), r->width, r->height,
+                                 last->seed, recipe, r->total_seconds);
     g_free(recipe);
     return text;
 }

@@ -7,6 +7,7 @@
 #include "common/infotext.h"
 
 #include <glib/gi18n.h>
+#include <inttypes.h>
 
 struct _GuiStage {
     AdwBin parent_instance;
@@ -124,7 +125,7 @@ static char *describe_file(const char *path, GdkTexture *texture) {
                     gdk_texture_get_height(texture));
     if (ht_infotext_read(path, &info, why, sizeof(why))) {
         if (info.has_seed) {
-            g_string_append_printf(text, _(" · seed %" G_GUINT64_FORMAT), (guint64)info.seed);
+            g_string_append_printf(text, _(" · seed %" PRIu64), info.seed);
         }
         if (info.recipe) {
             g_string_append_printf(text, " · %s", info.recipe);

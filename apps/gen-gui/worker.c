@@ -4,6 +4,7 @@
 #include "common/job_run.h"
 
 #include <glib/gi18n.h>
+#include <inttypes.h>
 
 typedef struct Task {
     GuiJob *job; // NULL: end
@@ -184,8 +185,8 @@ static bool choose_path(GuiWorker *w, uint64_t seed, char path[PATH_MAX]) {
         if (i > 1) {
             g_snprintf(tail, sizeof(tail), "-%d", i);
         }
-        const int length = g_snprintf(path, PATH_MAX, "%s/%s-%" G_GUINT64_FORMAT "%s.png", folder,
-                                      date, (guint64)seed, tail);
+        const int length =
+            g_snprintf(path, PATH_MAX, "%s/%s-%" PRIu64 "%s.png", folder, date, seed, tail);
         good = length < PATH_MAX;
         if (good && !g_file_test(path, G_FILE_TEST_EXISTS)) {
             break;

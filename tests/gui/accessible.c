@@ -19,7 +19,7 @@ static bool has_state(AtspiAccessible *node, AtspiStateType state) {
 static bool is_shown(AtspiAccessible *node) {
     AtspiComponent *component = atspi_accessible_get_component_iface(node);
     AtspiRect *rect =
-        component ? atspi_component_get_extents(component, ATSPI_COORD_TYPE_SCREEN, NULL) : NULL;
+        component ? atspi_component_get_extents(component, ATSPI_COORD_TYPE_WINDOW, NULL) : NULL;
     const bool shown = rect && rect->width > 0 && rect->height > 0;
     g_free(rect);
     g_clear_object(&component);
@@ -87,7 +87,6 @@ static bool match(AtspiAccessible *node, void *user) {
 
 AtspiAccessible *gui_find(AtspiRole role, const char *name) {
     query q = {role, name, NULL};
-    atspi_accessible_clear_cache(atspi_get_desktop(0));
     walk_program(match, &q);
     return q.found;
 }
@@ -136,8 +135,10 @@ static bool is_button(AtspiAccessible *node) {
            role == ATSPI_ROLE_PAGE_TAB || role == ATSPI_ROLE_RADIO_BUTTON;
 }
 
+// Pages may be called as what they do.
 static bool match_button(AtspiAccessible *node, void *user) {
-    return is_button(node) && match(node, user);
+    return is_button(node) && atspi_accessible_get_role(node, NULL) != ATSPI_ROLE_PAGE_TAB &&
+           match(node, user);
 }
 
 void gui_press(const char *name) {
@@ -155,37 +156,76 @@ void gui_press(const char *name) {
     g_object_unref(q.found);
 }
 
-void gui_area(AtspiRole role, const char *name, int area[4]) {
-    AtspiAccessible *node = gui_wait(role, name, 5);
+static void extents(AtspiAccessible *node, int area[4]) {
     AtspiComponent *component = atspi_accessible_get_component_iface(node);
     assert_non_null(component);
-    AtspiRect *rect = atspi_component_get_extents(component, ATSPI_COORD_TYPE_SCREEN, NULL);
+    AtspiRect *rect = atspi_component_get_extents(component, ATSPI_COORD_TYPE_WINDOW, NULL);
     assert_non_null(rect);
     const int found[4] = {rect->x, rect->y, rect->width, rect->height};
     memcpy(area, found, sizeof(found));
     g_free(rect);
     g_object_unref(component);
+}
+
+// The window of a node: the child of the program.
+static AtspiAccessible *window_of(AtspiAccessible *node) {
+    AtspiAccessible *at = g_object_ref(node);
+    for (;;) {
+        AtspiAccessible *parent = atspi_accessible_get_parent(at, NULL);
+        const bool is_program =
+            !parent || atspi_accessible_get_role(parent, NULL) == ATSPI_ROLE_APPLICATION;
+        if (is_program) {
+            g_clear_object(&parent);
+            return at;
+        }
+        g_object_unref(at);
+        at = parent;
+    }
+}
+
+// The window's shadow is around what the program counts from.
+void gui_area(AtspiRole role, const char *name, int area[4]) {
+    AtspiAccessible *node = gui_wait(role, name, 5);
+    AtspiAccessible *window = window_of(node);
+    int inner[4], outer[4];
+    extents(node, area);
+    extents(window, inner);
+    gui_window_area(outer);
+    area[0] += outer[0] + (outer[2] - inner[2]) / 2;
+    area[1] += outer[1] + (outer[3] - inner[3]) / 2;
+    g_object_unref(window);
     g_object_unref(node);
 }
 
+typedef struct text_query {
+    const char *name;
+    char *text; // of the first that has any
+} text_query;
+
 static bool match_text(AtspiAccessible *node, void *user) {
+    text_query *q = user;
+    query named = {ATSPI_ROLE_INVALID, q->name, NULL};
     AtspiText *text = atspi_accessible_get_text_iface(node);
-    const bool has = text != NULL;
+    const bool fits_name = text && match(node, &named);
+    char *found = fits_name ? atspi_text_get_text(text, 0, -1, NULL) : NULL;
+    if (found && (!q->text || !*q->text)) {
+        g_free(q->text);
+        q->text = g_steal_pointer(&found);
+    }
+    g_free(found);
+    g_clear_object(&named.found);
     g_clear_object(&text);
-    return has && match(node, user);
+    return false;
 }
 
+// A row and the entry in it may have the same name.
 char *gui_text(const char *name) {
-    query q = {ATSPI_ROLE_INVALID, name, NULL};
+    text_query q = {name, NULL};
     walk_program(match_text, &q);
-    AtspiText *text = q.found ? atspi_accessible_get_text_iface(q.found) : NULL;
-    if (!text) {
+    if (!q.text) {
         fail_msg("there is no text '%s'", name);
     }
-    char *out = atspi_text_get_text(text, 0, -1, NULL);
-    g_object_unref(text);
-    g_object_unref(q.found);
-    return out;
+    return q.text;
 }
 
 static bool tell_control(AtspiAccessible *node, void *user) {

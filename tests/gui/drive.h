@@ -38,7 +38,7 @@ AtspiAccessible *gui_wait(AtspiRole role, const char *name, double seconds);
 void gui_wait_gone(AtspiRole role, const char *name, double seconds);
 // Name of what was found; g_free.
 char *gui_name(AtspiRole role, const char *name);
-void gui_press(const char *name);                             // a button's or tab's own action
+void gui_press(const char *name);                             // a button's own action
 void gui_area(AtspiRole role, const char *name, int area[4]); // x, y, width, height on the screen
 // Text of an entry or text view; g_free.
 char *gui_text(const char *name);
@@ -55,6 +55,7 @@ void gui_click_at(int x, int y);
 void gui_drag(int from_x, int from_y, int to_x, int to_y);
 // Put the cursor into what has this name and replace its text.
 void gui_fill(AtspiRole role, const char *name, const char *text);
+void gui_window_area(int area[4]); // of the window on top, with its shadow
 // Hash of what is seen in an area of the screen.
 uint64_t gui_look(const int area[4]);
 // The window as DIR/NAME.png, when $HT_GUI_SHOTS is DIR.

@@ -94,6 +94,13 @@ void gui_fill(AtspiRole role, const char *name, const char *text) {
     gui_type(text);
 }
 
+void gui_window_area(int area[4]) {
+    XWindowAttributes info;
+    assert_true(top_window(&info) != None);
+    const int found[4] = {info.x, info.y, info.width, info.height};
+    memcpy(area, found, sizeof(found));
+}
+
 static XImage *grab(const int area[4]) {
     const int right = DisplayWidth(display(), DefaultScreen(display())),
               bottom = DisplayHeight(display(), DefaultScreen(display()));

@@ -2,10 +2,12 @@
 #include "test_gui.h"
 
 #include "drive.h"
+#include "files.h"
 #include "support.h"
 
 #include <common/infotext.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char PROMPT[] = "a red sphere left of a blue cube on a checkerboard";
@@ -35,6 +37,25 @@ static int count_looks(double seconds) {
     return looks;
 }
 
+// gen writes the same bytes for the same seed.
+static void expect_same_as_gen(uint64_t seed) {
+    char path[512], command[2048], output[4096];
+    size_t ours_bytes, bytes;
+    snprintf(path, sizeof(path), "%s/gen.png", getenv("HOME"));
+    snprintf(command, sizeof(command),
+             "'%s' --prompt '%s' --steps 12 --seed %llu --output '%s' 2>&1", HT_GEN_PATH, PROMPT,
+             (unsigned long long)seed, path);
+    if (ht_test_run(command, output, sizeof(output)) != 0) {
+        fail_msg("%s", output);
+    }
+    uint8_t *ours = ht_test_read_file(gui_newest_result(), &ours_bytes);
+    uint8_t *gen = ht_test_read_file(path, &bytes);
+    assert_int_equal(ours_bytes, bytes);
+    assert_memory_equal(ours, gen, bytes);
+    free(ours);
+    free(gen);
+}
+
 // By the keyboard; every step is shown, and the file says what was asked for.
 void test_generate(void **state) {
     (void)state;
@@ -59,9 +80,10 @@ void test_generate(void **state) {
              (unsigned long long)info.seed);
     assert_int_equal(strncmp(caption, expected, strlen(expected)), 0);
     g_free(caption);
-    ht_infotext_free(&info);
     gui_shot("create");
     gui_close();
+    expect_same_as_gen(info.seed);
+    ht_infotext_free(&info);
 }
 
 // Within one step, and nothing is left.
