@@ -22,11 +22,12 @@ done
 [[ -s $temp/number ]] || { cat "$temp/xvfb.log"; echo 'Xvfb did not start'; exit 1; }
 
 DISPLAY=:$(<"$temp/number")
-export DISPLAY GDK_BACKEND=x11 GSK_RENDERER=cairo LC_ALL=C.UTF-8 GTK_THEME=
+export DISPLAY GDK_BACKEND=x11 GSK_RENDERER=cairo LC_ALL=C.UTF-8
 unset GTK_THEME WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS
 export HOME=$temp/home XDG_RUNTIME_DIR=$temp/run
 export XDG_CONFIG_HOME=$HOME/.config XDG_CACHE_HOME=$HOME/.cache XDG_DATA_HOME=$HOME/.local/share
-mkdir -p -m 700 "$HOME" "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME/gtk-4.0" "$XDG_DATA_HOME"
+mkdir -p "$HOME" "$XDG_CONFIG_HOME/gtk-4.0" "$XDG_DATA_HOME"
+mkdir -m 700 "$XDG_RUNTIME_DIR"
 # Kernels stay compiled between runs.
 export MESA_SHADER_CACHE_DIR=$build/gui-shaders HALFTONE_CACHE=$build/test-cache
 printf '[Settings]\ngtk-enable-animations=0\ngtk-font-name=Cantarell 11\n' \
