@@ -2,6 +2,7 @@
 #ifndef ATTENTION_SHARED_H
 #define ATTENTION_SHARED_H
 
+#include "ht_attention_layout.h"
 #include "ht_shared.h"
 
 // attention_tiles: invocations; groups of them that own a row; channels that pass through shared
@@ -10,9 +11,6 @@
 #define HT_ATTENTION_LINES 16
 #define HT_ATTENTION_CHUNK 32
 #define HT_ATTENTION_FEW_CHUNKS 4
-
-// Queries and keys of a block that is kept or skipped as a whole.
-#define HT_ATTENTION_BLOCK 64
 
 HT_PUSH(attention) {
     HT_ADDRESS q;           // [batch, queries, heads, head_dim]

@@ -8,7 +8,7 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "ht_packed.glsl"
 #include "attention.shared.h"
-#include "ht_attention.glsl"
+#include "ht_attention_floats.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
@@ -19,6 +19,22 @@ const uint TILE_N = 4u;
 const uint QUADS = PACKED_K ? 2u : 1u; // heads are short: more only costs the driver's compiler
 #include "ht_lane_rows.glsl"
 #include "ht_lane_channels.glsl"
+
+// The lane's channels of a row of v.
+void load_channels(uint64_t at, out float v[WIDTH]) {
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        uint quad = min(c * LANES + gl_SubgroupInvocationID, head_quads() - 1u);
+        vec4 four =
+            ht_decode(ht_load_raw(at, FORMAT_V, PACKED_K, quad, push.head_dim), FORMAT_V);
+        [[unroll]] for (uint e = 0u; e < 4u; e++) {
+            v[4u * c + e] = four[e];
+        }
+    }
+    [[unroll]] for (uint e = 0u; e < TAIL; e++) {
+        v[4u * CHUNKS + e] = ht_load(unpackUint2x32(at), FORMAT_V,
+                                     min(tail_channel() + e, push.head_dim - 1u));
+    }
+}
 
 float highest[TILE_M]; // score so far, the same in every lane
 float total[TILE_M];   // of the weights of this lane's keys
@@ -51,11 +67,10 @@ void softmax_step(uint image, uint head, uint query0, uint first_key, uvec4 toke
 
 // results += weights of the four keys of lane `owner` times their rows of v.
 void add_values(uint image, uint head, uvec4 tokens, uint owner) {
-    uvec4 keys = uvec4(subgroupBroadcast(tokens.x, owner), subgroupBroadcast(tokens.y, owner),
-                       subgroupBroadcast(tokens.z, owner), subgroupBroadcast(tokens.w, owner));
     float v[4][WIDTH];
     [[unroll]] for (uint j = 0u; j < 4u; j++) {
-        load_channels(head_at(push.v, FORMAT_V, image * push.keys + keys[j], head), v[j]);
+        uint key = subgroupBroadcast(tokens[j], owner);
+        load_channels(head_at(push.v, FORMAT_V, image * push.keys + key, head), v[j]);
     }
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         // Not a shuffle, on which the compile of Mesa 22.3 takes minutes.
@@ -87,6 +102,43 @@ void add_step(uint image, uint head, uint query0, uvec2 range, const uint64_t q_
     uint owners = min(LANES, (range.y - range.x + 3u) / 4u);
     for (uint owner = 0u; owner < owners; owner++) {
         add_values(image, head, tokens, owner);
+    }
+}
+
+// Largest size in the group that a lane's quad of chunk `c` is in: part of a chunk, or several.
+float group_size(const float sizes[CHUNKS], uint c) {
+    uint quads = ht_pack_group_quads(FORMAT_RESULT); // 4, 8 or 16; as many lanes
+    float size = 0.0;
+    if (quads > LANES) {
+        uint parts = quads / LANES;
+        [[unroll]] for (uint p = 0u; p < 4u; p++) {
+            uint at = min(c / parts * parts + p, CHUNKS - 1u);
+            size = p < parts ? max(size, sizes[at]) : size;
+        }
+        return subgroupMax(size);
+    }
+    uint mine = gl_SubgroupInvocationID / quads;
+    [[unroll]] for (uint j = 0u; j < 4u; j++) {
+        if (j * quads < LANES) {
+            float top = subgroupMax(mine == j ? sizes[c] : 0.0);
+            size = mine == j ? top : size;
+        }
+    }
+    return size;
+}
+
+void store_packed(uint row, uint head, uint i) {
+    float sizes[CHUNKS];
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        bool own = c * LANES + gl_SubgroupInvocationID < head_quads();
+        sizes[c] = own ? ht_size4(ht_limited4(quad_of(i, c))) : 0.0;
+    }
+    [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
+        uint quad = c * LANES + gl_SubgroupInvocationID;
+        float size = group_size(sizes, c);
+        if (quad < head_quads()) {
+            store_head_packed(row, head, quad, ht_limited4(quad_of(i, c)), size);
+        }
     }
 }
 
@@ -127,7 +179,12 @@ void main() {
         float sum = subgroupAdd(total[i]);
         shrink_results(i, sum == 0.0 ? 0.0 : 1.0 / sum); // no key at all: nothing, not NaN
         if (query0 + i < push.queries) {
-            store_channels(image * push.queries + token_at(head, query0 + i), head, i);
+            uint row = image * push.queries + token_at(head, query0 + i);
+            if (ht_is_packed(FORMAT_RESULT)) {
+                store_packed(row, head, i);
+            } else {
+                store_channels(row, head, i);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "ht_packed.glsl"
 #include "attention.shared.h"
-#include "ht_attention.glsl"
+#include "ht_attention_floats.glsl"
 
 layout(local_size_x_id = 0) in; // HT_ATTENTION_INVOCATIONS
 layout(constant_id = 7) const uint ROWS = 4;   // 4, or 1 for wide heads

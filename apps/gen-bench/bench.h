@@ -12,7 +12,8 @@
 typedef enum bench_op {
     BENCH_LINEAR,     // rows, N, K
     BENCH_CONV2D,     // H, W, I, O, kernel, stride, upsample
-    BENCH_ATTENTION,  // queries, keys, heads, head width, percent of the blocks kept (0: no lists)
+    BENCH_ATTENTION,  // queries, keys, heads, head width, percent of the blocks kept (0: no lists),
+                      // bits of the codes (0: floats)
     BENCH_LAYER_NORM, // rows, C
     BENCH_GROUP_NORM, // positions, C, groups
     BENCH_ADD,        // count

@@ -57,8 +57,16 @@ const bench_case bench_cases[] = {
     CASE("sparse/8k 50 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 50),
     CASE("sparse/8k 25 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 25),
     CASE("sparse/8k 12.5 %", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 12),
+    CASE("sparse/8k 25 % int8", BENCH_ATTENTION, false, 8192, 8192, 2, 64, 25, 8),
     CASE("sparse/1k dense", BENCH_ATTENTION, true, 1024, 1024, 2, 64),
     CASE("sparse/1k 25 %", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 25),
+    CASE("sage/1k int8", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 0, 8),
+    CASE("sage/1k int4", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 0, 4),
+    CASE("sage/4k x 40", BENCH_ATTENTION, false, 4096, 4096, 2, 40),
+    CASE("sage/4k x 40 int8", BENCH_ATTENTION, false, 4096, 4096, 2, 40, 0, 8),
+    CASE("sage/4k x 64", BENCH_ATTENTION, false, 4096, 4096, 2, 64),
+    CASE("sage/4k x 64 int8", BENCH_ATTENTION, false, 4096, 4096, 2, 64, 0, 8),
+    CASE("sage/4k x 64 int4", BENCH_ATTENTION, false, 4096, 4096, 2, 64, 0, 4),
     CASE("sparse/64k 2 %", BENCH_ATTENTION, false, 65536, 65536, 8, 64, 2),
 
     // Stable Diffusion 1.5, 512 x 512: latents of 64 x 64.
@@ -128,6 +136,10 @@ const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
         if (n[4] != 0) {
             const size_t length = strlen(text);
             snprintf(text + length, bytes - length, ", %.3g %%", 100.0 * bench_density(c));
+        }
+        if (n[5] != 0) {
+            const size_t length = strlen(text);
+            snprintf(text + length, bytes - length, ", int%u", n[5]);
         }
         break;
     case BENCH_LAYER_NORM:

@@ -95,6 +95,9 @@ static ht_value add_attention(fixture *f, const bench_case *c, ht_format a) {
     const ht_value q = input(f, a, 3, 1, n[0], n[2] * n[3], 0);
     const ht_value k = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
     const ht_value v = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
+    plan.products = n[5] == 8   ? HT_ATTENTION_INT8
+                    : n[5] == 4 ? HT_ATTENTION_INT4
+                                : HT_ATTENTION_FLOATS;
     if (n[4] != 0 && f->status == HT_OK) {
         plan.blocks = block_lists(f, c);
     }

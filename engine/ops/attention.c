@@ -1,72 +1,57 @@
 // attention: softmax(q k^T * scale + additions) v per head, never an S x S tensor.
-#include "gemm.h"
+#include "attention.h"
 #include "quantize.h"
 
 #include "attention.shared.h"
 
 #include <math.h>
 
-typedef struct params {
-    uint32_t heads;
-    float scale;
-} params;
-
-enum {
-    ATTN_Q,
-    ATTN_K,
-    ATTN_V,
-    ATTN_REL_BIAS,
-    ATTN_MASK,
-    ATTN_BLOCKS,
-    ATTN_ORDERS,
-    ATTN_HEAD_ORDERS,
-    ATTN_INPUTS
-};
 enum { MAX_HEAD_DIM = 512 };
 
 static const ht_op_def ATTENTION;
 
 ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                          const ht_attention_args *args) {
-    const params p = {args->heads, args->scale};
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
     const ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
                                           args->mask, plan.blocks, plan.orders, plan.head_orders};
-    return ht_op_add_node(g, &ATTENTION, inputs, ATTN_INPUTS, &p, sizeof p);
+    const ht_attention_params p = {args->heads, args->scale, plan.products};
+    const bool codes = plan.products != HT_ATTENTION_FLOATS;
+    return ht_op_add_node(g, codes ? &ht_op_attention_codes_def : &ATTENTION, inputs, ATTN_INPUTS,
+                          &p, sizeof p);
 }
 
 // A float [B, T, C], with the result's B and C; T may be 0 for any.
-static ht_status check_tokens(const ht_op_call *call, uint32_t input, uint32_t tokens,
-                              const char *what) {
+static ht_status check_tokens(const ht_op_call *call, const ht_op_def *def, uint32_t input,
+                              uint32_t tokens, const char *what) {
     const ht_tensor_desc *q = &call->in[ATTN_Q];
     const ht_tensor_desc *in = &call->in[input];
     char text[128];
     if (!ht_op_is_float(in) || in->rank != 3) {
-        return ht_op_fail(call, &ATTENTION, "%s must be a float [B, T, C], not %s", what,
+        return ht_op_fail(call, def, "%s must be a float [B, T, C], not %s", what,
                           ht_desc_text(in, text, sizeof text));
     }
     if (in->dims[0] != q->dims[0] || in->dims[2] != q->dims[2] ||
         (tokens != 0 && in->dims[1] != tokens)) {
-        return ht_op_fail(call, &ATTENTION,
-                          "%s must have the %u items and %u channels of q%s, not %s", what,
-                          q->dims[0], q->dims[2], tokens != 0 ? ", and the tokens of k" : "",
+        return ht_op_fail(call, def, "%s must have the %u items and %u channels of q%s, not %s",
+                          what, q->dims[0], q->dims[2], tokens != 0 ? ", and the tokens of k" : "",
                           ht_desc_text(in, text, sizeof text));
     }
     if (ht_desc_count(in) > INT32_MAX) {
-        return ht_op_fail(call, &ATTENTION, "%s has more than 2^31 - 1 values: %s", what,
+        return ht_op_fail(call, def, "%s has more than 2^31 - 1 values: %s", what,
                           ht_desc_text(in, text, sizeof text));
     }
     return HT_OK;
 }
 
 // Absent, or f32 [rows, columns].
-static ht_status check_addition(const ht_op_call *call, uint32_t input, uint32_t rows,
-                                uint32_t columns, const char *what) {
+static ht_status check_addition(const ht_op_call *call, const ht_op_def *def, uint32_t input,
+                                uint32_t rows, uint32_t columns, const char *what) {
     const ht_tensor_desc *in = &call->in[input];
     char text[128];
     if (ht_op_has(call, input) && (in->format != HT_FORMAT_F32 || in->rank != 2 ||
                                    in->dims[0] != rows || in->dims[1] != columns)) {
-        return ht_op_fail(call, &ATTENTION, "%s must be f32 [%u, %u], not %s", what, rows, columns,
+        return ht_op_fail(call, def, "%s must be f32 [%u, %u], not %s", what, rows, columns,
                           ht_desc_text(in, text, sizeof text));
     }
     return HT_OK;
@@ -80,8 +65,8 @@ static bool is_i32(const ht_tensor_desc *desc, uint32_t rank) {
     return desc->format == HT_FORMAT_I32 && desc->rank == rank;
 }
 
-static ht_status check_plan(const ht_op_call *call, uint32_t queries, uint32_t keys,
-                            uint32_t heads) {
+static ht_status check_plan(const ht_op_call *call, const ht_op_def *def, uint32_t queries,
+                            uint32_t keys, uint32_t heads) {
     const ht_tensor_desc *blocks = &call->in[ATTN_BLOCKS];
     const ht_tensor_desc *orders = &call->in[ATTN_ORDERS];
     const ht_tensor_desc *head_orders = &call->in[ATTN_HEAD_ORDERS];
@@ -89,76 +74,79 @@ static ht_status check_plan(const ht_op_call *call, uint32_t queries, uint32_t k
     const uint64_t lists = 2 * (uint64_t)heads * block_count(queries);
     char text[128];
     if (ht_op_has(call, ATTN_BLOCKS) && (!is_i32(blocks, 1) || blocks->dims[0] < lists)) {
-        return ht_op_fail(call, &ATTENTION, "blocks must be i32 [at least %llu], not %s",
+        return ht_op_fail(call, def, "blocks must be i32 [at least %llu], not %s",
                           (unsigned long long)lists, ht_desc_text(blocks, text, sizeof text));
     }
     if (ordered != ht_op_has(call, ATTN_HEAD_ORDERS)) {
-        return ht_op_fail(call, &ATTENTION, "orders and head_orders need each other");
+        return ht_op_fail(call, def, "orders and head_orders need each other");
     }
     if (ordered && (queries != keys || !is_i32(orders, 2) || orders->dims[1] != keys)) {
-        return ht_op_fail(call, &ATTENTION, "orders must be i32 [n, %u] for %u queries, not %s",
-                          keys, queries, ht_desc_text(orders, text, sizeof text));
+        return ht_op_fail(call, def, "orders must be i32 [n, %u] for %u queries, not %s", keys,
+                          queries, ht_desc_text(orders, text, sizeof text));
     }
     if (ordered && (!is_i32(head_orders, 1) || head_orders->dims[0] != heads)) {
-        return ht_op_fail(call, &ATTENTION, "head_orders must be i32 [%u], not %s", heads,
+        return ht_op_fail(call, def, "head_orders must be i32 [%u], not %s", heads,
                           ht_desc_text(head_orders, text, sizeof text));
     }
     if (ht_op_has(call, ATTN_REL_BIAS) && (ordered || ht_op_has(call, ATTN_BLOCKS))) {
-        return ht_op_fail(call, &ATTENTION, "rel_bias and a plan exclude each other");
+        return ht_op_fail(call, def, "rel_bias and a plan exclude each other");
     }
     return HT_OK;
 }
 
-static ht_status infer(ht_op_call *call) {
-    const params *p = call->params;
+ht_status ht_op_check_attention(ht_op_call *call, const ht_op_def *def) {
+    const ht_attention_params *p = call->params;
     const ht_tensor_desc *q = &call->in[ATTN_Q];
     ht_status status = HT_OK;
-    HT_TRY(check_tokens(call, ATTN_Q, 0, "q"));
-    HT_TRY(check_tokens(call, ATTN_K, 0, "k"));
+    HT_TRY(check_tokens(call, def, ATTN_Q, 0, "q"));
+    HT_TRY(check_tokens(call, def, ATTN_K, 0, "k"));
     const uint32_t keys = call->in[ATTN_K].dims[1];
-    HT_TRY(check_tokens(call, ATTN_V, keys, "v"));
+    HT_TRY(check_tokens(call, def, ATTN_V, keys, "v"));
     if (p->heads == 0 || q->dims[2] % p->heads != 0) {
-        return ht_op_fail(call, &ATTENTION, "%u channels cannot be split into %u heads", q->dims[2],
+        return ht_op_fail(call, def, "%u channels cannot be split into %u heads", q->dims[2],
                           p->heads);
     }
     if (q->dims[2] / p->heads > MAX_HEAD_DIM) {
-        return ht_op_fail(call, &ATTENTION, "a head may have %d channels, not %u", MAX_HEAD_DIM,
+        return ht_op_fail(call, def, "a head may have %d channels, not %u", MAX_HEAD_DIM,
                           q->dims[2] / p->heads);
     }
     if (!isfinite(p->scale)) {
-        return ht_op_fail(call, &ATTENTION, "scale must be finite");
+        return ht_op_fail(call, def, "scale must be finite");
     }
-    HT_TRY(check_addition(call, ATTN_REL_BIAS, q->dims[1] + keys - 1, p->heads, "rel_bias"));
-    HT_TRY(check_addition(call, ATTN_MASK, q->dims[0], keys, "mask"));
-    HT_TRY(check_plan(call, q->dims[1], keys, p->heads));
+    HT_TRY(check_addition(call, def, ATTN_REL_BIAS, q->dims[1] + keys - 1, p->heads, "rel_bias"));
+    HT_TRY(check_addition(call, def, ATTN_MASK, q->dims[0], keys, "mask"));
+    HT_TRY(check_plan(call, def, q->dims[1], keys, p->heads));
     ht_op_same_shape(call);
 fail:
     return status;
 }
 
-static float scale_of(const params *p, uint32_t head_dim) {
-    return p->scale != 0.0f ? p->scale : 1.0f / sqrtf((float)head_dim);
+static ht_status infer(ht_op_call *call) {
+    return ht_op_check_attention(call, &ATTENTION);
 }
 
-// How a kernel divides the work: constants 7, 8 and 11, and queries of a workgroup.
-typedef struct division {
-    uint32_t own;    // queries of an invocation (attention_tiles) or workgroup (attention_cpu)
-    uint32_t chunks; // parts of the head of which an invocation holds four channels each
-    uint32_t tail;   // channels in the part behind them (ht_lane_channels.glsl)
-    uint32_t tile;
-} division;
+uint32_t ht_op_head_dim(const ht_op_call *call) {
+    const ht_attention_params *p = call->params;
+    return call->out.dims[2] / p->heads;
+}
 
-static division divide_tiles(uint32_t head_dim) {
+float ht_op_attention_scale(const ht_op_call *call) {
+    const ht_attention_params *p = call->params;
+    return p->scale != 0.0f ? p->scale : 1.0f / sqrtf((float)ht_op_head_dim(call));
+}
+
+static ht_attention_division divide_tiles(uint32_t head_dim) {
     const uint32_t chunks = (head_dim + HT_ATTENTION_CHUNK - 1) / HT_ATTENTION_CHUNK;
     const uint32_t rows = chunks <= HT_ATTENTION_FEW_CHUNKS ? 4 : 1;
-    return (division){.own = rows, .chunks = chunks, .tile = HT_ATTENTION_LINES * rows};
+    return (ht_attention_division){
+        .own = rows, .chunks = chunks, .tile = HT_ATTENTION_LINES * rows};
 }
 
 // As many queries as leave their results in the registers and the code of a kernel.
-static division divide_cpu(uint32_t head_dim, uint32_t lanes, bool packed_result) {
+ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, bool packed_result) {
     const uint32_t chunk = 4 * lanes;
     const uint32_t rest = head_dim % chunk;
-    division d = {.chunks = head_dim / chunk};
+    ht_attention_division d = {.chunks = head_dim / chunk};
     if (d.chunks > 0 && rest <= 2 * lanes && !packed_result) {
         d.tail = rest > lanes ? 2 : rest > 0 ? 1 : 0;
     } else if (rest > 0) {
@@ -169,34 +157,31 @@ static division divide_cpu(uint32_t head_dim, uint32_t lanes, bool packed_result
     return d;
 }
 
-static uint64_t address_of(const ht_op_call *call, uint32_t input) {
-    return ht_op_has(call, input) ? call->in_address[input] : 0;
-}
-
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
-    const params *p = call->params;
+    const ht_attention_params *p = call->params;
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const bool cpu = ht_op_use_cpu_kernel(call);
-    const uint32_t head_dim = call->out.dims[2] / p->heads;
-    const division d = cpu ? divide_cpu(head_dim, lanes, ht_format_is_packed(call->out.format))
-                           : divide_tiles(head_dim);
+    const uint32_t head_dim = ht_op_head_dim(call);
+    const ht_attention_division d =
+        cpu ? ht_op_divide_lanes(head_dim, lanes, ht_format_is_packed(call->out.format))
+            : divide_tiles(head_dim);
     ht_push_attention push = {
         .q = call->in_address[ATTN_Q],
         .k = call->in_address[ATTN_K],
         .v = call->in_address[ATTN_V],
         .result = call->out_address,
-        .rel_bias = address_of(call, ATTN_REL_BIAS),
-        .mask = address_of(call, ATTN_MASK),
-        .blocks = address_of(call, ATTN_BLOCKS),
-        .orders = address_of(call, ATTN_ORDERS),
-        .head_orders = address_of(call, ATTN_HEAD_ORDERS),
+        .rel_bias = ht_op_address(call, ATTN_REL_BIAS),
+        .mask = ht_op_address(call, ATTN_MASK),
+        .blocks = ht_op_address(call, ATTN_BLOCKS),
+        .orders = ht_op_address(call, ATTN_ORDERS),
+        .head_orders = ht_op_address(call, ATTN_HEAD_ORDERS),
         .batch = call->out.dims[0],
         .queries = call->out.dims[1],
         .keys = call->in[ATTN_K].dims[1],
         .heads = p->heads,
         .head_dim = head_dim,
         .tiles = (call->out.dims[1] + d.tile - 1) / d.tile,
-        .scale = scale_of(p, head_dim) * 1.44269504f,
+        .scale = ht_op_attention_scale(call) * 1.44269504f,
     };
     if (ht_format_is_packed(call->out.format)) {
         const ht_op_packed result = ht_op_packed_result(call);
@@ -222,28 +207,31 @@ static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
 
 // A workgroup has one head: groups must lie within it, and rows have no padding.
 static bool packs(const ht_op_call *call, ht_format format) {
-    const params *p = call->params;
+    const ht_attention_params *p = call->params;
     const ht_fmt_row *row = ht_fmt_find(format);
     return ht_op_can_pack(format) && row->group != 0 &&
            call->out.dims[2] / p->heads % row->group == 0 && call->out.dims[2] % 32 == 0;
 }
 
-static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
-    const params *p = call->params;
-    const uint32_t head_dim = call->out.dims[2] / p->heads;
-    const ht_ref_attention_args args = {
+ht_ref_attention_args ht_op_ref_attention(const ht_op_call *call, const float *const *inputs) {
+    const ht_attention_params *p = call->params;
+    return (ht_ref_attention_args){
         .batch = call->out.dims[0],
         .queries = call->out.dims[1],
         .keys = call->in[ATTN_K].dims[1],
         .heads = p->heads,
-        .head_dim = head_dim,
-        .scale = scale_of(p, head_dim),
+        .head_dim = ht_op_head_dim(call),
+        .scale = ht_op_attention_scale(call),
         .rel_bias = inputs[ATTN_REL_BIAS],
         .mask = inputs[ATTN_MASK],
         .blocks = inputs[ATTN_BLOCKS],
         .orders = inputs[ATTN_ORDERS],
         .head_orders = inputs[ATTN_HEAD_ORDERS],
     };
+}
+
+static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
+    const ht_ref_attention_args args = ht_op_ref_attention(call, inputs);
     double *scratch = ht_alloc(call->context, args.keys * sizeof *scratch);
     if (scratch == NULL) {
         return HT_ERR_NO_MEMORY;

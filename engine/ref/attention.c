@@ -7,14 +7,15 @@
 enum { BLOCK = 64 }; // tokens, HT_ATTENTION_BLOCK_TOKENS
 
 // The token at a position of a head's order.
-static uint32_t token_at(const ht_ref_attention_args *a, uint32_t head, uint32_t position) {
+uint32_t ht_ref_attention_token(const ht_ref_attention_args *a, uint32_t head, uint32_t position) {
     if (a->orders == NULL) {
         return position;
     }
     return (uint32_t)a->orders[(uint64_t)a->head_orders[head] * a->keys + position];
 }
 
-static bool is_kept(const ht_ref_attention_args *a, uint32_t head, uint32_t query, uint32_t key) {
+bool ht_ref_attention_keeps(const ht_ref_attention_args *a, uint32_t head, uint32_t query,
+                            uint32_t key) {
     if (a->blocks == NULL) {
         return true;
     }
@@ -53,9 +54,10 @@ static void attend(const float *q, const float *k, const float *v, const ht_ref_
     double highest = -INFINITY;
     double total = 0.0;
     for (uint32_t n = 0; n < a->keys; n++) {
-        const uint32_t key = token_at(a, head, n);
-        weights[n] = is_kept(a, head, at, n) ? score(q, k + key * width, a, image, at, key, head)
-                                             : -INFINITY;
+        const uint32_t key = ht_ref_attention_token(a, head, n);
+        weights[n] = ht_ref_attention_keeps(a, head, at, n)
+                         ? score(q, k + key * width, a, image, at, key, head)
+                         : -INFINITY;
         highest = fmax(highest, weights[n]);
     }
     for (uint32_t n = 0; n < a->keys; n++) {
@@ -65,7 +67,7 @@ static void attend(const float *q, const float *k, const float *v, const ht_ref_
     for (uint32_t d = 0; d < a->head_dim; d++) {
         double sum = 0.0;
         for (uint32_t n = 0; n < a->keys; n++) {
-            sum += weights[n] * v[token_at(a, head, n) * width + d];
+            sum += weights[n] * v[ht_ref_attention_token(a, head, n) * width + d];
         }
         out[d] = total > 0.0 ? (float)(sum / total) : 0.0f;
     }
@@ -77,7 +79,7 @@ void ht_ref_attention(const float *q, const float *k, const float *v,
     for (uint32_t b = 0; b < a->batch; b++) {
         for (uint32_t i = 0; i < a->queries; i++) {
             for (uint32_t h = 0; h < a->heads; h++) {
-                const uint64_t query = (uint64_t)b * a->queries + token_at(a, h, i);
+                const uint64_t query = (uint64_t)b * a->queries + ht_ref_attention_token(a, h, i);
                 const uint64_t at = query * width + h * a->head_dim;
                 const uint64_t keys = (uint64_t)b * a->keys * width + h * a->head_dim;
                 attend(q + at, k + keys, v + keys, a, b, i, h, scratch, out + at);

@@ -55,5 +55,16 @@ typedef struct ht_ref_attention_args {
 // scratch: `keys` values.
 void ht_ref_attention(const float *q, const float *k, const float *v,
                       const ht_ref_attention_args *args, double *scratch, float *out);
+// What is kept, in what order (for references of attention).
+uint32_t ht_ref_attention_token(const ht_ref_attention_args *args, uint32_t head,
+                                uint32_t position);
+bool ht_ref_attention_keeps(const ht_ref_attention_args *args, uint32_t head, uint32_t query,
+                            uint32_t key);
+// By integer codes of `bits` 8 or 4 (ht_attention_products), made with the roundings of f32 that
+// the device has. No rel_bias. scratch: ht_ref_attention_codes_scratch values.
+uint64_t ht_ref_attention_codes_scratch(const ht_ref_attention_args *args);
+void ht_ref_attention_codes(const float *q, const float *k, const float *v,
+                            const ht_ref_attention_args *args, uint32_t bits, double *scratch,
+                            float *out);
 
 #endif

@@ -1,17 +1,13 @@
-// What the attention kernels share: constants, and the scores' additions. Scores are in units of
-// log2, so that the softmax is made of exp2. Include after attention.shared.h.
+// What the attention kernels share: constants, the mask, orders, lists of kept blocks. Scores are in
+// units of log2, so that the softmax is made of exp2. Include after the push constants.
 #ifndef HT_ATTENTION_GLSL
 #define HT_ATTENTION_GLSL
 
-#include "ht_packed.glsl"
-#include "ht_quantize.glsl"
+#include "ht_order.glsl"
+#include "ht_quad.glsl"
 
-layout(constant_id = 1) const uint FORMAT_X = 2; // q
-layout(constant_id = 2) const uint FORMAT_W = 2; // k
-layout(constant_id = 3) const uint FORMAT_V = 2;
 layout(constant_id = 4) const uint FORMAT_RESULT = 2;
 layout(constant_id = 5) const bool PACKED_K = true; // rows can be loaded four values at a time
-layout(constant_id = 6) const bool REL_BIAS = false;
 
 layout(constant_id = 9) const bool SPARSE = false;
 layout(constant_id = 10) const bool ORDERED = false;
@@ -31,17 +27,8 @@ float mask_of(uint image, uint key) {
     return mask;
 }
 
-float rel_bias_of(uint query, uint key, uint head) {
-    return HtF32(push.rel_bias).v[(key + push.queries - 1u - query) * push.heads + head] * LOG2E;
-}
-
-// The token at a position of a head's order. Orders come from files: never outside.
 uint token_at(uint head, uint position) {
-    if (!ORDERED) {
-        return position;
-    }
-    uint row = uint(HtI32(push.head_orders).v[head]);
-    return min(uint(HtI32(push.orders).v[row * push.keys + position]), push.keys - 1u);
+    return ORDERED ? ht_token(push.orders, push.head_orders, head, position, push.keys) : position;
 }
 
 // The kept blocks of keys of a block of queries: where its list starts, and its length.
@@ -68,12 +55,6 @@ uvec2 keys_of_step(uvec2 kept, uint step, uint keys) {
     return uvec2(begin + step % in_block * keys, min(begin + HT_ATTENTION_BLOCK, push.keys));
 }
 
-// Address of the first value of a head in row `row` of q, k or v.
-uint64_t head_at(uvec2 address, uint format, uint row, uint head) {
-    return packUint2x32(address) +
-           uint64_t(row * push.heads + head) * (push.head_dim * ht_value_bytes(format));
-}
-
 void store_head(uint row, uint head, uint quad, vec4 y) {
     uint index = (row * push.heads + head) * push.head_dim + 4u * quad;
     if (PACKED_K) {
@@ -84,22 +65,6 @@ void store_head(uint row, uint head, uint quad, vec4 y) {
         if (4u * quad + i < push.head_dim) {
             ht_store(push.result, FORMAT_RESULT, index + i, y[i]);
         }
-    }
-}
-
-// The same into a packed format whose groups divide a head and whose rows have no padding. y is
-// limited; `size` is that of the largest value of its group.
-void store_head_packed(uint row, uint head, uint quad, vec4 y, float size) {
-    uint at = (row * push.heads + head) * (push.head_dim / 4u) + quad;
-    uint quads = ht_pack_group_quads(FORMAT_RESULT);
-    float inverse;
-    uint scale = ht_pack_scale(size, FORMAT_RESULT, inverse);
-    ht_store_codes(push.result, FORMAT_RESULT, at, ht_encode4(y, inverse, FORMAT_RESULT));
-    if (at % quads == 0u) {
-        ht_store_scale(push.scales, FORMAT_RESULT, at / quads, scale);
-    }
-    if (at == 0u && ht_present(push.tensor)) {
-        HtF32(push.tensor).v[0] = 1.0;
     }
 }
 

@@ -45,8 +45,18 @@ typedef struct ht_conv2d_args {
 // x [B, H, W, I], w [O, kh, kw, I] (HT_WEIGHT_CONV) -> [B, H', W', O]
 HT_API ht_value ht_op_conv2d(ht_graph *g, ht_value x, ht_value w, const ht_conv2d_args *args);
 
-// Attention of some blocks of HT_ATTENTION_BLOCK queries x HT_ATTENTION_BLOCK keys only, and of
-// tokens in another order than they are stored in. All I32; halftone/attention.h makes them.
+// What multiplies in an attention. Integer codes: q and k of eight or four bits with a scale a token
+// and head, after their means over the tokens (of q over 64, with four bits) were taken off; weights
+// of seven bits with a scale a query and 64 keys, v of eight with a scale a channel, after its mean
+// was taken off; sums in int32, then f32 (Zhang et al. 2025, SageAttention). D is a multiple of 4.
+typedef enum ht_attention_products {
+    HT_ATTENTION_FLOATS,
+    HT_ATTENTION_INT8,
+    HT_ATTENTION_INT4,
+} ht_attention_products;
+
+// Attention of some blocks of 64 queries x 64 keys only, of tokens in another order than they are
+// stored in, by integer codes. Values are I32; halftone/attention.h makes them.
 typedef struct ht_attention_plan {
     // Which blocks are kept, or HT_NO_VALUE for all. [n]: for each head and block of queries two
     // numbers, where in this tensor its list starts and how many entries that has; the entries are
@@ -56,6 +66,7 @@ typedef struct ht_attention_plan {
     // [orders, T] the token at each position, and [heads] which of the orders each head has; both or
     // HT_NO_VALUE. Blocks are of positions then. Results stay where their tokens are. Tq = Tk.
     ht_value orders, head_orders;
+    ht_attention_products products; // no rel_bias with codes
 } ht_attention_plan;
 #define HT_ATTENTION_PLAN_NONE                                                                     \
     ((ht_attention_plan){.blocks = HT_NO_VALUE, .orders = HT_NO_VALUE, .head_orders = HT_NO_VALUE})
@@ -67,7 +78,7 @@ typedef struct ht_attention_args {
     ht_value
         rel_bias;  // [Tq + Tk - 1, heads] f32: added to the score of (q, k) is row k - q + Tq - 1
     ht_value mask; // [B, Tk] f32, added to the scores of every query
-    const ht_attention_plan *plan; // NULL: all blocks, in the order of the tokens. No rel_bias then
+    const ht_attention_plan *plan; // NULL: all blocks, in the order of the tokens, floats
 } ht_attention_args;
 // q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] -> [B, Tq, C]
 HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,

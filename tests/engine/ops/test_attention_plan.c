@@ -1,24 +1,11 @@
 // Attention by a plan: orders of tokens and lists of blocks by hand, the device against the
 // reference with dropped blocks, all blocks kept against the dense kernels, the rules.
-#include "support.h"
+#include "attention.h"
 
 #include "ref_gemm.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum { Q, K, V, MASK, BLOCKS, ORDERS, HEAD_ORDERS, N_INPUTS };
-enum { BLOCK = HT_ATTENTION_BLOCK_TOKENS };
-
-static ht_value build(ht_graph *g, const ht_value *in, const void *args) {
-    const ht_attention_plan plan = {
-        .blocks = in[BLOCKS], .orders = in[ORDERS], .head_orders = in[HEAD_ORDERS]};
-    ht_attention_args a = *(const ht_attention_args *)args;
-    a.rel_bias = HT_NO_VALUE;
-    a.mask = in[MASK];
-    a.plan = &plan;
-    return ht_op_attention(g, in[Q], in[K], in[V], &a);
-}
 
 static void test_orders_by_hand(void **state) {
     (void)state;
@@ -77,110 +64,31 @@ static void test_reference_by_hand(void **state) {
     assert_float_equal(out[64], 130.0f, 1e-6); // its only key
 }
 
-typedef struct fixture {
-    ht_test_op op;
-    ht_attention_args args;
-    float *blocks, *orders, *head_orders;
-} fixture;
-
 // As much of f32 as test_attention.c allows: the same sums over fewer keys.
 static double bound(uint32_t head_dim, uint32_t keys) {
     return 3.0 * (sqrt((double)head_dim) + sqrt((double)keys) + 16.0) / 16777216;
 }
 
-static void check(const fixture *f, uint32_t head_dim, uint32_t keys) {
+static void check(const ht_test_attention *f, uint32_t head_dim, uint32_t keys) {
     const double f32 = bound(head_dim, keys);
     ht_test_op_check(&f->op, f32, HT_TEST_F16_ROUNDING + f32);
 }
 
-static float *as_floats(const int32_t *values, uint64_t count) {
-    float *floats = malloc(count * sizeof *floats);
-    assert_non_null(floats);
-    for (uint64_t i = 0; i < count; i++) {
-        floats[i] = (float)values[i];
-    }
-    return floats;
-}
-
-static void open_fixture(fixture *f, const char *name, uint32_t batch, uint32_t queries,
-                         uint32_t keys, uint32_t heads, uint32_t head_dim) {
-    const uint32_t c = heads * head_dim;
-    *f = (fixture){.args = {.heads = heads}};
-    f->op = (ht_test_op){.name = name,
-                         .build = build,
-                         .n_inputs = N_INPUTS,
-                         .inputs = {{HT_TEST_ACTIVATIONS, 3, {batch, queries, c}, NULL},
-                                    {HT_TEST_ACTIVATIONS, 3, {batch, keys, c}, NULL},
-                                    {HT_TEST_ACTIVATIONS, 3, {batch, keys, c}, NULL}}};
-    f->op.args = &f->args;
-}
-
-static void close_fixture(fixture *f) {
-    free(f->blocks);
-    free(f->orders);
-    free(f->head_orders);
-}
-
-// Keep about `share` of the blocks, and `at_least` in each row.
-static void add_blocks(fixture *f, double share, uint32_t at_least) {
-    const uint32_t heads = f->args.heads;
-    const uint32_t rows = ht_attention_block_count(f->op.inputs[Q].dims[1]);
-    const uint32_t columns = ht_attention_block_count(f->op.inputs[K].dims[1]);
-    uint8_t *keep = calloc((size_t)heads * rows * columns, 1);
-    uint64_t seed = 11;
-    assert_non_null(keep);
-    for (uint32_t row = 0; row < heads * rows; row++) {
-        for (uint32_t column = 0; column < columns; column++) {
-            keep[row * columns + column] = ht_test_random(&seed) < share * 4294967296.0;
-        }
-        if (at_least > 0) {
-            keep[row * columns + ht_test_random(&seed) % columns] = 1;
-        }
-    }
-    const uint64_t count = ht_attention_lists_count(keep, heads, rows, columns);
-    int32_t *lists = malloc(count * sizeof *lists);
-    assert_non_null(lists);
-    ht_attention_lists(keep, heads, rows, columns, lists);
-    f->blocks = as_floats(lists, count);
-    f->op.inputs[BLOCKS] = (ht_test_input){HT_FORMAT_I32, 1, {(uint32_t)count}, f->blocks};
-    free(lists);
-    free(keep);
-}
-
-static void add_orders(fixture *f, const ht_attention_grid *grid) {
-    const uint32_t tokens = ht_attention_grid_tokens(grid);
-    const uint32_t heads = f->args.heads;
-    int32_t *orders = malloc(HT_ATTENTION_ORDERS * tokens * sizeof *orders);
-    f->head_orders = malloc(heads * sizeof *f->head_orders);
-    assert_true(orders != NULL && f->head_orders != NULL);
-    for (uint32_t order = 0; order < HT_ATTENTION_ORDERS; order++) {
-        ht_attention_order(grid, order, orders + order * tokens);
-    }
-    for (uint32_t head = 0; head < heads; head++) {
-        f->head_orders[head] = (float)(head % HT_ATTENTION_ORDERS);
-    }
-    f->orders = as_floats(orders, (uint64_t)HT_ATTENTION_ORDERS * tokens);
-    f->op.inputs[ORDERS] =
-        (ht_test_input){HT_FORMAT_I32, 2, {HT_ATTENTION_ORDERS, tokens}, f->orders};
-    f->op.inputs[HEAD_ORDERS] = (ht_test_input){HT_FORMAT_I32, 1, {heads}, f->head_orders};
-    free(orders);
-}
-
 static void test_dropped_blocks(void **state) {
     (void)state;
-    fixture f;
-    open_fixture(&f, "some blocks", 2, 200, 330, 3, 40);
-    add_blocks(&f, 0.4, 1);
+    ht_test_attention f;
+    ht_test_attention_open(&f, "some blocks", 2, 200, 330, 3, 40);
+    ht_test_attention_blocks(&f, 0.4, 1);
     check(&f, 40, 330);
-    close_fixture(&f);
-    open_fixture(&f, "one block a row", 1, 130, 256, 2, 64);
-    add_blocks(&f, 0.0, 1);
+    ht_test_attention_close(&f);
+    ht_test_attention_open(&f, "one block a row", 1, 130, 256, 2, 64);
+    ht_test_attention_blocks(&f, 0.0, 1);
     check(&f, 64, 256);
-    close_fixture(&f);
-    open_fixture(&f, "some rows without a block", 1, 130, 130, 2, 64);
-    add_blocks(&f, 0.2, 0);
+    ht_test_attention_close(&f);
+    ht_test_attention_open(&f, "some rows without a block", 1, 130, 130, 2, 64);
+    ht_test_attention_blocks(&f, 0.2, 0);
     check(&f, 64, 130);
-    close_fixture(&f);
+    ht_test_attention_close(&f);
 }
 
 // Six heads, each in its order, with a text of a length that blurs the blocks, and a mask by token.
@@ -189,17 +97,17 @@ static void test_orders(void **state) {
     const ht_attention_grid grid = {.text = 13, .frames = 3, .height = 6, .width = 9};
     enum { TOKENS = 13 + 3 * 6 * 9 };
     float mask[2 * TOKENS];
-    fixture f;
+    ht_test_attention f;
     ht_test_fill_normal(3, mask, HT_COUNT(mask));
-    open_fixture(&f, "orders, blocks and a mask", 2, TOKENS, TOKENS, 6, 40);
-    add_blocks(&f, 0.5, 1);
-    add_orders(&f, &grid);
-    f.op.inputs[MASK] = (ht_test_input){HT_FORMAT_F32, 2, {2, TOKENS}, mask};
+    ht_test_attention_open(&f, "orders, blocks and a mask", 2, TOKENS, TOKENS, 6, 40);
+    ht_test_attention_blocks(&f, 0.5, 1);
+    ht_test_attention_orders(&f, &grid);
+    f.op.inputs[HT_TEST_ATTN_MASK] = (ht_test_input){HT_FORMAT_F32, 2, {2, TOKENS}, mask};
     check(&f, 40, TOKENS);
-    close_fixture(&f);
+    ht_test_attention_close(&f);
 }
 
-static void run(const fixture *f, ht_tier tier, ht_test_output *out) {
+static void run(const ht_test_attention *f, ht_tier tier, ht_test_output *out) {
     ht_test_op_run(&f->op, tier, HT_FORMAT_F32, out);
 }
 
@@ -210,21 +118,21 @@ static void test_all_kept(void **state) {
     const ht_attention_grid grid = {.text = 3, .frames = 2, .height = 7, .width = 10};
     const ht_tier tiers[] = {HT_TIER_CPU, HT_TIER_PORTABLE};
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {
-        fixture f;
+        ht_test_attention f;
         ht_test_output dense, kept, ordered;
         if (ht_test_context(tiers[t]) == NULL) {
             continue;
         }
-        open_fixture(&f, "all blocks", 1, 143, 143, 6, 40);
+        ht_test_attention_open(&f, "all blocks", 1, 143, 143, 6, 40);
         run(&f, tiers[t], &dense);
-        add_blocks(&f, 1.1, 1);
+        ht_test_attention_blocks(&f, 1.1, 1);
         run(&f, tiers[t], &kept);
-        add_orders(&f, &grid);
+        ht_test_attention_orders(&f, &grid);
         run(&f, tiers[t], &ordered);
         assert_memory_equal(dense.values, kept.values, 143 * 240 * sizeof *dense.values);
         ht_test_assert_close("all blocks, in order", ordered.values, dense.values, 143 * 240,
                              2.0 * bound(40, 143));
-        close_fixture(&f);
+        ht_test_attention_close(&f);
         free(dense.values);
         free(kept.values);
         free(ordered.values);
@@ -233,7 +141,7 @@ static void test_all_kept(void **state) {
 
 static void test_rules(void **state) {
     (void)state;
-    static const ht_attention_args two = {.heads = 2};
+    static const ht_test_attention two = {.args = {.heads = 2}};
     const ht_test_input q = {HT_FORMAT_F32, 3, {1, 70, 8}, NULL};
     const ht_test_input other = {HT_FORMAT_F32, 3, {1, 71, 8}, NULL};
     const ht_test_input orders = {HT_FORMAT_I32, 2, {6, 70}, NULL};
@@ -242,21 +150,27 @@ static void test_rules(void **state) {
         ht_test_op op;
         const char *part;
     } rows[] = {
-        {{.inputs = {q, q, q, [BLOCKS] = {HT_FORMAT_I32, 1, {7}, NULL}}}, "at least 8"},
-        {{.inputs = {q, q, q, [BLOCKS] = {HT_FORMAT_F32, 1, {8}, NULL}}}, "blocks must be i32"},
-        {{.inputs = {q, q, q, [ORDERS] = orders}}, "need each other"},
-        {{.inputs = {q, other, other, [ORDERS] = orders, [HEAD_ORDERS] = heads}}, "i32 [n, 71]"},
-        {{.inputs = {q, q, q, [ORDERS] = {HT_FORMAT_I32, 2, {6, 64}, NULL}, [HEAD_ORDERS] = heads}},
+        {{.inputs = {q, q, q, [HT_TEST_ATTN_BLOCKS] = {HT_FORMAT_I32, 1, {7}, NULL}}},
+         "at least 8"},
+        {{.inputs = {q, q, q, [HT_TEST_ATTN_BLOCKS] = {HT_FORMAT_F32, 1, {8}, NULL}}},
+         "blocks must be i32"},
+        {{.inputs = {q, q, q, [HT_TEST_ATTN_ORDERS] = orders}}, "need each other"},
+        {{.inputs = {q, other,
+                     other, [HT_TEST_ATTN_ORDERS] = orders, [HT_TEST_ATTN_HEAD_ORDERS] = heads}},
+         "i32 [n, 71]"},
+        {{.inputs = {q, q, q, [HT_TEST_ATTN_ORDERS] = {HT_FORMAT_I32, 2, {6, 64}, NULL},
+                     [HT_TEST_ATTN_HEAD_ORDERS] = heads}},
          "i32 [n, 70]"},
-        {{.inputs = {q, q, q, [ORDERS] = orders, [HEAD_ORDERS] = {HT_FORMAT_I32, 1, {3}, NULL}}},
+        {{.inputs = {q, q, q, [HT_TEST_ATTN_ORDERS] = orders,
+                     [HT_TEST_ATTN_HEAD_ORDERS] = {HT_FORMAT_I32, 1, {3}, NULL}}},
          "head_orders must be"},
     };
     for (size_t i = 0; i < HT_COUNT(rows); i++) {
         ht_test_op op = rows[i].op;
         op.name = rows[i].part;
         op.args = &two;
-        op.build = build;
-        op.n_inputs = N_INPUTS;
+        op.build = ht_test_attention_build;
+        op.n_inputs = HT_TEST_ATTN_INPUTS;
         ht_test_op_refuse(&op, HT_ERR_INVALID, rows[i].part);
     }
 }

@@ -1,0 +1,48 @@
+// What attention by floats (attention.c) and by integer codes (attention_codes.c) share.
+#ifndef HT_OP_ATTENTION_H
+#define HT_OP_ATTENTION_H
+
+#include "gemm.h"
+
+enum {
+    ATTN_Q,
+    ATTN_K,
+    ATTN_V,
+    ATTN_REL_BIAS,
+    ATTN_MASK,
+    ATTN_BLOCKS,
+    ATTN_ORDERS,
+    ATTN_HEAD_ORDERS,
+    ATTN_INPUTS
+};
+
+typedef struct ht_attention_params {
+    uint32_t heads;
+    float scale;
+    ht_attention_products products;
+} ht_attention_params;
+
+extern const ht_op_def ht_op_attention_codes_def;
+
+// Every rule but those of codes alone, and the result's shape.
+ht_status ht_op_check_attention(ht_op_call *call, const ht_op_def *def);
+uint32_t ht_op_head_dim(const ht_op_call *call);
+// What multiplies q . k.
+float ht_op_attention_scale(const ht_op_call *call);
+// Address of an input, 0 where it is absent.
+static inline uint64_t ht_op_address(const ht_op_call *call, uint32_t input) {
+    return ht_op_has(call, input) ? call->in_address[input] : 0;
+}
+
+// How a kernel divides the work: its constants, and queries of a workgroup.
+typedef struct ht_attention_division {
+    uint32_t own;    // queries of an invocation (attention_tiles) or workgroup (the others)
+    uint32_t chunks; // parts of the head of which an invocation holds four channels each
+    uint32_t tail;   // channels in the part behind them (ht_lane_channels.glsl)
+    uint32_t tile;
+} ht_attention_division;
+ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, bool packed_result);
+
+ht_ref_attention_args ht_op_ref_attention(const ht_op_call *call, const float *const *inputs);
+
+#endif

@@ -1,0 +1,26 @@
+// Push constants of attention_pack.
+#ifndef ATTENTION_PACK_SHARED_H
+#define ATTENTION_PACK_SHARED_H
+
+#include "ht_attention_layout.h"
+#include "ht_shared.h"
+
+HT_PUSH(attention_pack) {
+    HT_ADDRESS x;        // [batch, tokens, heads, head_dim]: k (SLICES), else what is packed
+    HT_ADDRESS v;        // SLICES: as x
+    HT_ADDRESS partials; // [batch, slices, HT_CODES_PARTIAL_ROWS, C] f32
+    HT_ADDRESS channels;
+    HT_ADDRESS q_means; // 0: nothing is taken off q
+    HT_ADDRESS codes;
+    HT_ADDRESS scales; // [batch, heads, tokens] f32
+    HT_ADDRESS orders; // as in attention.shared.h
+    HT_ADDRESS head_orders;
+    HT_UINT batch, tokens;
+    HT_UINT heads, head_dim;
+    HT_UINT slices;
+    HT_UINT row_words; // of a row of codes of q and k
+    HT_FLOAT factor;   // of the scores, in the scales of q
+}
+HT_PUSH_END(attention_pack);
+
+#endif

@@ -1,0 +1,41 @@
+// Attention by integer codes: how its scratch memory is laid out, for C and GLSL. Rows are of one
+// head's positions (tokens in the head's order), rows of codes whole 16 bytes:
+//   q, k     [batch, heads, position] rows, first code in the lowest bits, of q and of k - its mean;
+//            with four bits of q - the mean of its block too
+//   v        [batch, heads, position / 4, channel] words: a channel's codes of four positions, of
+//            v - its mean
+//   scales   [2][batch, heads, position] f32: of q, with the factor of the scores in it, and of k
+//   channels [batch, HT_CODES_CHANNEL_ROWS, C] f32
+//   q_means  [batch, heads, block, head_dim] f32: of the positions of a block; four bits only
+#ifndef HT_ATTENTION_LAYOUT_H
+#define HT_ATTENTION_LAYOUT_H
+
+// Queries and keys of a block that is kept or skipped as a whole.
+#define HT_ATTENTION_BLOCK 64
+
+// Largest codes of q and k of eight and four bits, of v, and of the weights.
+#define HT_CODES_TOP8 127
+#define HT_CODES_TOP4 7
+#define HT_CODES_TOP_V 127
+#define HT_CODES_TOP_WEIGHT 127
+
+// What is summed up of each slice of the tokens, and what comes of it: rows of C values.
+#define HT_CODES_SUM_K 0
+#define HT_CODES_SUM_V 1
+#define HT_CODES_LEAST_V 2
+#define HT_CODES_MOST_V 3
+#define HT_CODES_PARTIAL_ROWS 4
+#define HT_CODES_MEAN_K 0
+#define HT_CODES_MEAN_V 1
+#define HT_CODES_SCALE_V 2
+#define HT_CODES_CHANNEL_ROWS 3
+
+// Steps of attention_pack.
+#define HT_CODES_SLICES 0  // partial sums of k and v
+#define HT_CODES_COMBINE 1 // channels
+#define HT_CODES_MEANS_Q 2 // q_means
+#define HT_CODES_PACK_Q 3
+#define HT_CODES_PACK_K 4
+#define HT_CODES_PACK_V 5
+
+#endif

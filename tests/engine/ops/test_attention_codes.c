@@ -1,0 +1,217 @@
+// attention by integer codes: the device against the reference, sums that must be exact, what
+// smoothing is worth, the rules.
+#include "attention.h"
+
+#include "ref_gemm.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Reference and device differ where a rounding to a code falls the other way, because a mean was
+// summed up in another order (2^-22 of a value, of which a code is 2^-7: one in 2^14 codes) or
+// because exp2 is good to 2^-20 (one in 2^12 codes of weights). Such a code is off by 1, where
+// rounding to codes is off by 0.29 in the mean: 2^-6 x 3.5 = 5 % of the error that the codes have,
+// which is 1 % of the result for eight bits; with four bits a code of q or k that flips is 1 / 7 of
+// the largest value of its row, but only one in 2^18 does.
+enum { BLOCK = HT_ATTENTION_BLOCK_TOKENS };
+static const double BOUND = 1e-3;
+
+static void check(const ht_test_attention *f) {
+    ht_test_op_check(&f->op, BOUND, HT_TEST_F16_ROUNDING + BOUND);
+}
+
+static void check_shape(ht_attention_products products, uint32_t batch, uint32_t queries,
+                        uint32_t keys, uint32_t heads, uint32_t head_dim) {
+    ht_test_attention f;
+    ht_test_attention_open(&f, products == HT_ATTENTION_INT8 ? "int8" : "int4", batch, queries,
+                           keys, heads, head_dim);
+    f.plan.products = products;
+    check(&f);
+    ht_test_attention_close(&f);
+}
+
+static void test_shapes(void **state) {
+    (void)state;
+    check_shape(HT_ATTENTION_INT8, 1, 65, 130, 2, 40);
+    check_shape(HT_ATTENTION_INT8, 1, 5, 1, 1, 4);
+    check_shape(HT_ATTENTION_INT4, 2, 70, 77, 1, 72);
+}
+
+static void test_plan(void **state) {
+    (void)state;
+    const ht_attention_grid grid = {.text = 13, .frames = 3, .height = 6, .width = 9};
+    enum { TOKENS = 13 + 3 * 6 * 9 };
+    static const ht_attention_products all[] = {HT_ATTENTION_INT8, HT_ATTENTION_INT4};
+    float mask[TOKENS];
+    ht_test_fill_normal(3, mask, HT_COUNT(mask));
+    for (size_t i = 0; i < HT_COUNT(all); i++) {
+        ht_test_attention f;
+        ht_test_attention_open(&f, "orders, blocks, mask", 1, TOKENS, TOKENS, 6, 40);
+        f.plan.products = all[i];
+        ht_test_attention_blocks(&f, 0.5, 0);
+        ht_test_attention_orders(&f, &grid);
+        f.op.inputs[HT_TEST_ATTN_MASK] = (ht_test_input){HT_FORMAT_F32, 2, {1, TOKENS}, mask};
+        check(&f);
+        ht_test_attention_close(&f);
+    }
+}
+
+// q and k are whole numbers within the codes, each row with the largest one, so that the codes are
+// these numbers; k and -k take turns, so that their mean is 0, and q within a block too. With a
+// factor that makes a difference of 1 between two scores one of 2^20 between their weights, a query
+// gets the mean of v over the keys of the greatest score, and a sum that is off by 1 another one.
+static void test_sums_are_exact(void **state) {
+    (void)state;
+    enum { TOKENS = 128, DIM = 64 };
+    static float q[TOKENS * DIM], k[TOKENS * DIM], v[TOKENS * DIM], want[TOKENS * DIM];
+    for (int bits = 8; bits >= 4; bits -= 4) {
+        const int top = bits == 8 ? 127 : 7;
+        uint64_t seed = 5;
+        for (int t = 0; t < TOKENS; t++) {
+            for (int d = 0; d < DIM; d++) {
+                const int at = t * DIM + d;
+                const uint32_t random = ht_test_random(&seed);
+                q[at] = t % 2    ? -q[at - DIM]
+                        : d == 3 ? (float)top
+                                 : (float)((int)(random % (2 * top + 1)) - top);
+                k[at] = t % 2    ? -k[at - DIM]
+                        : d == 5 ? (float)top
+                                 : (float)((int)((random >> 8) % (2 * top + 1)) - top);
+                // Of each channel +-127 and what lies between: codes with the scale 1, mean 0.
+                v[at] = t % 2              ? -v[at - DIM]
+                        : t / 2 % DIM == d ? 127.0f
+                                           : (float)((int)((random >> 16) % 255) - 127);
+            }
+        }
+        for (int t = 0; t < TOKENS; t++) {
+            double best = -1e30;
+            int count = 0;
+            for (int n = 0; n < TOKENS; n++) {
+                double sum = 0.0;
+                for (int d = 0; d < DIM; d++) {
+                    sum += (double)q[t * DIM + d] * k[n * DIM + d];
+                }
+                if (sum > best) {
+                    best = sum;
+                    count = 0;
+                }
+                if (sum == best) {
+                    count++;
+                    for (int d = 0; d < DIM; d++) {
+                        float *mean = &want[t * DIM + d];
+                        *mean = count == 1 ? v[n * DIM + d]
+                                           : *mean + (v[n * DIM + d] - *mean) / (float)count;
+                    }
+                }
+            }
+        }
+        ht_test_attention f;
+        ht_test_attention_open(&f, "argmax", 1, TOKENS, TOKENS, 1, DIM);
+        f.plan.products = bits == 8 ? HT_ATTENTION_INT8 : HT_ATTENTION_INT4;
+        f.args.scale = 20.0f / 1.44269504f;
+        f.op.inputs[HT_TEST_ATTN_Q].values = q;
+        f.op.inputs[HT_TEST_ATTN_K].values = k;
+        f.op.inputs[HT_TEST_ATTN_V].values = v;
+        const uint32_t dims[] = {1, TOKENS, DIM};
+        // A few roundings of f32; whole numbers are stored exactly in f16, a mean of two may not be.
+        ht_test_op_expect(&f.op, 3, dims, want, 1e-6, HT_TEST_F16_ROUNDING);
+        ht_test_attention_close(&f);
+    }
+}
+
+// Relative error against attention by floats of the same values.
+static double error_of(ht_test_attention *f, ht_attention_products products) {
+    ht_test_output exact, codes;
+    f->plan.products = HT_ATTENTION_FLOATS;
+    ht_test_op_run(&f->op, HT_TIER_CPU, HT_FORMAT_F32, &exact);
+    f->plan.products = products;
+    ht_test_op_run(&f->op, HT_TIER_CPU, HT_FORMAT_F32, &codes);
+    const ht_test_error e =
+        ht_test_compare(codes.values, exact.values, (size_t)ht_desc_count(&exact.desc));
+    free(exact.values);
+    free(codes.values);
+    return e.rel_l2;
+}
+
+// Offsets that all keys, all queries and all values share must cost nothing but their rounding:
+// the means are taken off. Without that an offset of 20 in one channel costs 12 dB (a factor of 4)
+// at eight bits, and four bits see nothing but the offset.
+static void test_offsets(void **state) {
+    (void)state;
+    enum { TOKENS = 256, DIM = 64, COUNT = TOKENS * DIM };
+    static float q[COUNT], k[COUNT], v[COUNT];
+    ht_test_attention f;
+    if (ht_test_context(HT_TIER_CPU) == NULL) {
+        return;
+    }
+    ht_test_attention_open(&f, "offsets", 1, TOKENS, TOKENS, 1, DIM);
+    ht_test_fill_normal(21, q, COUNT);
+    ht_test_fill_normal(22, k, COUNT);
+    ht_test_fill_normal(23, v, COUNT);
+    f.op.inputs[HT_TEST_ATTN_Q].values = q;
+    f.op.inputs[HT_TEST_ATTN_K].values = k;
+    f.op.inputs[HT_TEST_ATTN_V].values = v;
+    const double plain8 = error_of(&f, HT_ATTENTION_INT8);
+    const double plain4 = error_of(&f, HT_ATTENTION_INT4);
+    // Scores of deviation 1 with errors of 1 / 127 / sqrt(12) x 3 of an operand each, and weights
+    // of seven bits, of results that are means of some 100 values: percents. Four bits: 18 times.
+    assert_true(plain8 > 1e-4 && plain8 < 0.03);
+    assert_true(plain4 > plain8 && plain4 < 0.3);
+    for (int t = 0; t < TOKENS; t++) {
+        k[t * DIM + 3] += 20.0f;
+        q[t * DIM + 7] += 20.0f;
+    }
+    const double offset8 = error_of(&f, HT_ATTENTION_INT8);
+    const double offset4 = error_of(&f, HT_ATTENTION_INT4);
+    // With eight bits q keeps its offset, and its codes are 6 times as coarse.
+    assert_true(offset8 < 6.0 * plain8);
+    // With four its mean is taken off too; k's channel 7 then counts 20 times in scores, exactly.
+    assert_true(offset4 < 1.5 * plain4);
+    ht_test_attention_close(&f);
+}
+
+// v the same for all keys gives itself, whatever the weights: they are 1 together.
+static void test_weights_are_one_together(void **state) {
+    (void)state;
+    enum { TOKENS = 200, DIM = 8 };
+    static float v[TOKENS * DIM], want[TOKENS * DIM];
+    ht_test_attention f;
+    ht_test_attention_open(&f, "constant v", 1, TOKENS, TOKENS, 1, DIM);
+    for (int i = 0; i < TOKENS * DIM; i++) {
+        v[i] = want[i] = 1.0f + (float)(i % DIM);
+    }
+    f.plan.products = HT_ATTENTION_INT8;
+    f.op.inputs[HT_TEST_ATTN_V].values = v;
+    const uint32_t dims[] = {1, TOKENS, DIM};
+    ht_test_op_expect(&f.op, 3, dims, want, 1e-6, 1e-6 + HT_TEST_F16_ROUNDING);
+    ht_test_attention_close(&f);
+}
+
+static void test_rules(void **state) {
+    (void)state;
+    ht_test_attention f;
+    ht_test_attention_open(&f, "widths", 1, 5, 5, 2, 6);
+    f.plan.products = HT_ATTENTION_INT8;
+    ht_test_op_refuse(&f.op, HT_ERR_INVALID, "a multiple of 4 channels");
+    ht_test_attention_close(&f);
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    ht_test_attention f;
+    ht_test_attention_open(&f, "memory", 1, 4, 4, 1, 32);
+    f.plan.products = HT_ATTENTION_INT4;
+    ht_test_op_starve(&f.op);
+    ht_test_attention_close(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sums_are_exact), cmocka_unit_test(test_weights_are_one_together),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_offsets),        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_memory),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
