@@ -237,7 +237,8 @@ static ht_value embed_patches(const ht_nn *nn, const ht_pixart_config *c, ht_val
 
 // x [B, T, C] -> [B, T, C]; `first` is the block's first modulation row.
 static ht_value self_attention(const ht_nn *nn, const ht_pixart_config *c, const char *block,
-                               ht_value x, const ht_adaln *m, uint32_t first) {
+                               const ht_attention_grid *grid, ht_value x, const ht_adaln *m,
+                               uint32_t first) {
     char name[HT_NAME_BYTES];
     uint32_t width = c->heads * c->head_dim;
     ht_value n = ht_adaln_norm(nn, m, first, x, c->eps);
@@ -245,8 +246,8 @@ static ht_value self_attention(const ht_nn *nn, const ht_pixart_config *c, const
         ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_q", block), n, width, NULL); // [B, T, C]
     ht_value k = ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_k", block), n, width, NULL);
     ht_value v = ht_nn_linear(nn, ht_nn_name(name, "%s.attn1.to_v", block), n, width, NULL);
-    ht_attention_args args = {.heads = c->heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
-    ht_value mixed = ht_op_attention(nn->graph, q, k, v, &args);
+    ht_value mixed = ht_self_attention(
+        nn->graph, nn->attention, ht_nn_name(name, "%s.attn1", block), grid, q, k, v, c->heads);
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.gate = ht_adaln_row(nn, m, first + 2);
     rest.residual = x;
@@ -298,15 +299,18 @@ ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weig
                       .weights = weights,
                       .recipe = config->recipe,
                       .lora = config->lora,
-                      .scales = in->scales};
+                      .scales = in->scales,
+                      .attention = config->attention};
     const ht_tensor_desc latent = ht_graph_value_desc(graph, in->latent);
+    const ht_attention_grid grid = {0, 1, latent.dims[1] / config->patch,
+                                    latent.dims[2] / config->patch};
     ht_value x = embed_patches(&nn, config, in->latent);
     ht_adaln m = ht_adaln_pick(&nn, in->modulation, in->step);
     for (uint32_t i = 0; i < config->layers; ++i) {
         char block[HT_NAME_BYTES], scope[HT_NAME_BYTES];
         ht_nn_name(block, "transformer_blocks.%u", i);
         ht_graph_scope(graph, ht_nn_name(scope, "block %u", i));
-        x = self_attention(&nn, config, block, x, &m, 6 * i);
+        x = self_attention(&nn, config, block, &grid, x, &m, 6 * i);
         x = cross_attention(&nn, config, block, x, in->keys[i], in->values[i], in->mask);
         x = feed_forward(&nn, config, block, x, &m, 6 * i + 3);
     }

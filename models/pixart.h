@@ -3,6 +3,7 @@
 #ifndef HALFTONE_MODELS_PIXART_H
 #define HALFTONE_MODELS_PIXART_H
 
+#include "common/attention_table.h"
 #include "common/lora.h"
 #include "common/recipe.h"
 #include "common/scale_table.h"
@@ -24,9 +25,10 @@ typedef struct ht_pixart_config {
     float eps;
     ht_activation act;
     bool attention_bias;
-    bool additional_conditions; // embeds resolution and aspect ratio too
-    const ht_recipe *recipe;    // of the layers, not from the file; NULL: float
-    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
+    bool additional_conditions;           // embeds resolution and aspect ratio too
+    const ht_recipe *recipe;              // of the layers, not from the file; NULL: float
+    const ht_attention_choice *attention; // of self-attentions, not from the file; NULL: dense
+    const ht_lora_layers *lora;           // changes of layers, not from the file; NULL: none
 } ht_pixart_config;
 
 // Read folder/config.json; `weights` (may be NULL) decides about the additional conditions, since

@@ -155,22 +155,25 @@ static ht_value resnet(const ht_nn *nn, const ht_unet_config *c, const ht_unet_p
     return ht_nn_conv(nn, ht_nn_name(name, "%s.conv2", part->prefix), y, part->out, 3, args);
 }
 
-// n [B, T, C] normed; key and value [B, Tk, C] -> x + [B, T, C]
-static ht_value attend(const ht_nn *nn, const ht_unet_part *part, const char *prefix, ht_value n,
-                       ht_value key, ht_value value, ht_value x) {
+// n [B, T, C] normed; key and value [B, Tk, C] -> x + [B, T, C]. `grid`: of the tokens, where they
+// attend to themselves; NULL: to a text.
+static ht_value attend(const ht_nn *nn, const ht_unet_part *part, const char *prefix,
+                       const ht_attention_grid *grid, ht_value n, ht_value key, ht_value value,
+                       ht_value x) {
     char name[HT_NAME_BYTES];
     ht_nn_name(name, "%s.to_q", prefix);
     ht_value query = ht_nn_linear(nn, name, n, part->out, NULL);
-    ht_attention_args args = {.heads = part->heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.residual = x;
-    ht_value mixed = ht_op_attention(nn->graph, query, key, value, &args);
+    ht_value mixed = ht_self_attention(nn->graph, grid ? nn->attention : NULL, prefix, grid, query,
+                                       key, value, part->heads);
     return ht_nn_linear(nn, ht_nn_name(name, "%s.to_out.0", prefix), mixed, part->out, &rest);
 }
 
 // x [B, T, C] -> [B, T, C]
 static ht_value transformer_layer(const ht_nn *nn, const ht_unet_part *part, uint32_t index,
-                                  ht_value x, ht_value key, ht_value value) {
+                                  const ht_attention_grid *grid, ht_value x, ht_value key,
+                                  ht_value value) {
     char layer[HT_NAME_BYTES], name[HT_NAME_BYTES];
     uint32_t width = part->out;
     ht_nn_name(layer, "%.64s.transformer_blocks.%u", part->prefix, index);
@@ -180,9 +183,9 @@ static ht_value transformer_layer(const ht_nn *nn, const ht_unet_part *part, uin
     ht_nn_name(name, "%.100s.attn1.to_v", layer);
     ht_value own_value = ht_nn_linear(nn, name, n, width, NULL);
     ht_nn_name(name, "%.100s.attn1", layer);
-    x = attend(nn, part, name, n, own_key, own_value, x);
+    x = attend(nn, part, name, grid, n, own_key, own_value, x);
     n = ht_nn_layer_norm(nn, ht_nn_name(name, "%.100s.norm2", layer), x, LAYER_NORM_EPS);
-    x = attend(nn, part, ht_nn_name(name, "%.100s.attn2", layer), n, key, value, x);
+    x = attend(nn, part, ht_nn_name(name, "%.100s.attn2", layer), NULL, n, key, value, x);
     n = ht_nn_layer_norm(nn, ht_nn_name(name, "%.100s.norm3", layer), x, LAYER_NORM_EPS);
     ht_nn_name(name, "%.100s.ff.net.0.proj", layer);
     n = ht_nn_linear(nn, name, n, 8 * width, NULL);
@@ -200,6 +203,7 @@ static ht_value transformer(const ht_nn *nn, const ht_unet_config *c, const ht_u
     if (d.rank != 4) {
         return (ht_value){0};
     }
+    const ht_attention_grid grid = {0, 1, d.dims[1], d.dims[2]};
     uint32_t tokens[6] = {d.dims[0], d.dims[1] * d.dims[2], d.dims[3]};
     ht_nn_name(name, "%s.norm", part->prefix);
     ht_value y = ht_nn_group_norm(nn, name, x, c->groups, TRANSFORMER_NORM_EPS, HT_ACT_NONE);
@@ -207,7 +211,7 @@ static ht_value transformer(const ht_nn *nn, const ht_unet_config *c, const ht_u
                      part->out, NULL);
     for (uint32_t i = 0; i < part->depth; ++i) {
         uint32_t layer = part->first_layer + i;
-        y = transformer_layer(nn, part, i, y, in->keys[layer], in->values[layer]);
+        y = transformer_layer(nn, part, i, &grid, y, in->keys[layer], in->values[layer]);
     }
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.residual = ht_nn_view(nn, x, tokens);
@@ -283,7 +287,8 @@ ht_value ht_unet_step(ht_graph *graph, const ht_unet_config *config, ht_weights 
                       .weights = weights,
                       .recipe = config->recipe,
                       .lora = config->lora,
-                      .scales = in->scales};
+                      .scales = in->scales,
+                      .attention = config->attention};
     ht_value kept[HT_UNET_MAX_PARTS];
     uint32_t n_kept;
     ht_value x = ht_unet_trunk(&nn, config, in, HT_NO_VALUE, kept, &n_kept);

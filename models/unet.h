@@ -4,6 +4,7 @@
 #ifndef HALFTONE_MODELS_UNET_H
 #define HALFTONE_MODELS_UNET_H
 
+#include "common/attention_table.h"
 #include "common/lora.h"
 #include "common/recipe.h"
 #include "common/scale_table.h"
@@ -35,8 +36,9 @@ typedef struct ht_unet_config {
     uint32_t time_ids_dim; // embedding width of one of SDXL's size numbers; 0: no added conditions
     uint32_t added_dim;    // pooled text and embedded size numbers together
     bool control;          // a ControlNet: nothing behind the middle block, and out_channels is 0
-    const ht_recipe *recipe; // of the layers, not from the file; NULL: float
-    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
+    const ht_recipe *recipe;              // of the layers, not from the file; NULL: float
+    const ht_attention_choice *attention; // of self-attentions, not from the file; NULL: dense
+    const ht_lora_layers *lora;           // changes of layers, not from the file; NULL: none
 } ht_unet_config;
 
 HT_API ht_status ht_unet_config_read(ht_context *context, const char *folder, ht_unet_config *out);

@@ -125,15 +125,15 @@ static ht_value projection(const ht_nn *nn, const ht_wan_config *c, const char *
 
 // x [B, T, C] -> [B, T, C]; `first` is the block's first modulation row.
 static ht_value self_attention(const ht_nn *nn, const ht_wan_config *c, const char *block,
-                               ht_value x, ht_value turns, const ht_adaln *m, uint32_t first) {
+                               const ht_attention_grid *grid, ht_value x, ht_value turns,
+                               const ht_adaln *m, uint32_t first) {
     char prefix[HT_NAME_BYTES], name[HT_NAME_BYTES];
     ht_nn_name(prefix, "%s.attn1", block);
     ht_value n = ht_adaln_norm(nn, m, first, x, c->eps);
     ht_value q = ht_op_rope(nn->graph, projection(nn, c, prefix, "q", n, true), turns);
     ht_value k = ht_op_rope(nn->graph, projection(nn, c, prefix, "k", n, true), turns);
     ht_value v = projection(nn, c, prefix, "v", n, false);
-    ht_attention_args args = {.heads = c->heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
-    ht_value mixed = ht_op_attention(nn->graph, q, k, v, &args);
+    ht_value mixed = ht_self_attention(nn->graph, nn->attention, prefix, grid, q, k, v, c->heads);
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.gate = ht_adaln_row(nn, m, first + 2);
     rest.residual = x;
@@ -190,13 +190,16 @@ ht_value ht_wan_step(ht_graph *graph, const ht_wan_config *config, ht_weights *w
     if (x.id == 0) {
         return x;
     }
+    const ht_attention_grid grid = {0, in->frames, latent.dims[1] / config->patch / in->frames,
+                                    latent.dims[2] / config->patch};
+    nn.attention = config->attention;
     ht_value turns = positions(&nn, config, in->frames, &latent);
     ht_adaln m = ht_adaln_pick(&nn, in->modulation, in->step);
     for (uint32_t i = 0; i < config->layers; ++i) {
         char block[HT_NAME_BYTES], scope[HT_NAME_BYTES];
         ht_nn_name(block, "blocks.%u", i);
         ht_graph_scope(graph, ht_nn_name(scope, "block %u", i));
-        x = self_attention(&nn, config, block, x, turns, &m, 6 * i);
+        x = self_attention(&nn, config, block, &grid, x, turns, &m, 6 * i);
         x = cross_attention(&nn, config, block, x, in->keys[i], in->values[i]);
         x = feed_forward(&nn, config, block, x, &m, 6 * i + 3);
     }

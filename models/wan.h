@@ -3,6 +3,7 @@
 #ifndef HALFTONE_MODELS_WAN_H
 #define HALFTONE_MODELS_WAN_H
 
+#include "common/attention_table.h"
 #include "common/lora.h"
 #include "common/recipe.h"
 #include "common/scale_table.h"
@@ -23,9 +24,10 @@ typedef struct ht_wan_config {
     uint32_t patch;         // rows and columns of a token; one frame
     uint32_t max_positions; // along each axis
     float eps;
-    bool cross_norm;            // a norm with weights before the cross-attention
-    const ht_recipe *recipe;    // of the layers, not from the file; NULL: float
-    const ht_lora_layers *lora; // changes of layers, not from the file; NULL: none
+    bool cross_norm;                      // a norm with weights before the cross-attention
+    const ht_recipe *recipe;              // of the layers, not from the file; NULL: float
+    const ht_attention_choice *attention; // of self-attentions, not from the file; NULL: dense
+    const ht_lora_layers *lora;           // changes of layers, not from the file; NULL: none
 } ht_wan_config;
 
 // Read folder/config.json.

@@ -4,6 +4,7 @@
 static ht_status read(ht_pipeline *p, const char *folder, const ht_weights *weights) {
     ht_status status = ht_pixart_config_read(p->context, folder, weights, &p->dit);
     p->dit.recipe = p->recipe;
+    p->dit.attention = &p->attention;
     return status;
 }
 

@@ -7,6 +7,7 @@ static ht_status read(ht_pipeline *p, const char *folder, const ht_weights *weig
     (void)weights;
     ht_status status = folder ? ht_unet_config_read(p->context, folder, &p->unet) : HT_OK;
     p->unet.recipe = p->recipe;
+    p->unet.attention = &p->attention;
     if (status == HT_OK && !p->unet_plan) {
         p->unet_plan = ht_alloc(p->context, sizeof(*p->unet_plan));
         status = p->unet_plan ? HT_OK : HT_ERR_NO_MEMORY;

@@ -9,6 +9,7 @@ static ht_status read(ht_pipeline *p, const char *folder, const ht_weights *weig
     }
     ht_status status = ht_wan_config_read(p->context, folder, &p->wan);
     p->wan.recipe = p->recipe;
+    p->wan.attention = &p->attention;
     return status;
 }
 

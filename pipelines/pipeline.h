@@ -31,6 +31,10 @@ typedef struct ht_pipeline_options {
     const char *recipe;    // path of a recipe for the denoiser's layers; NULL: the one that a
                            // packed checkpoint carries, else float
     const char *denoiser;  // file of its weights; NULL: in the model's folder
+    // How the denoiser's self-attentions are computed: "dense" (or NULL), "sage8" or "sage" and
+    // "sage4" by integer codes, "paro" and "paro:<density>" of the blocks that calibration found to
+    // matter, "auto". docs/attention.md.
+    const char *attention;
     const char *control;   // folder or file of a ControlNet; NULL: the model's own, if any
     // Folder or file of another autoencoder, AutoencoderKL or a tiny one; "tiny": the one in
     // vae_tiny/ beside the model's parts or file; NULL: the model's.

@@ -63,7 +63,7 @@ typedef struct ht_denoise_stage {
     ht_tensor *latent, *step, *prediction;
     ht_tensor *scales; // of the activations, this step, or NULL
     float *scale_row;  // on the host
-    float *host; // pixels of the batch, both ways
+    float *host;       // pixels of the batch, both ways
     bool context_ready;
 } ht_denoise_stage;
 
@@ -219,9 +219,11 @@ struct ht_pipeline {
     ht_lora *lora;                              // or NULL
     ht_lora_file *lora_files;                   // what it was made of; paths are own copies
     uint32_t n_lora_files;
-    ht_scale_table *scales;                     // that the packed checkpoint carries, or NULL
-    char *cache;                                // folder, or NULL
-    bool own_recipe;                            // the one that the packed checkpoint carries
+    ht_scale_table *scales;         // that the packed checkpoint carries, or NULL
+    ht_attention_table *attentions; // that the checkpoint carries, or NULL
+    ht_attention_choice attention;
+    char *cache;     // folder, or NULL
+    bool own_recipe; // the one that the packed checkpoint carries
     ht_part parts[HT_REPORT_PARTS];
     ht_embeddings embeddings;
     ht_text_stage text;

@@ -114,10 +114,10 @@ static ht_status find_tiny(ht_pipeline *p, const char *folder, const char *file,
         *out = path;
         return HT_OK;
     }
-    ht_status status = asked ? ht_fail(p->context, HT_ERR_IO,
-                                       "there is no tiny autoencoder '%s'; give its folder or file",
-                                       path)
-                             : HT_OK;
+    ht_status status =
+        asked ? ht_fail(p->context, HT_ERR_IO,
+                        "there is no tiny autoencoder '%s'; give its folder or file", path)
+              : HT_OK;
     ht_free(p->context, path);
     return status;
 }
@@ -173,6 +173,21 @@ static ht_status name_parts(ht_pipeline *p, const char *folder, const char *file
     return status;
 }
 
+// The table of the checkpoint, and what is kept of it.
+static ht_status read_attentions(ht_pipeline *p, const ht_weights *weights) {
+    const char *carried = ht_weights_metadata(weights, HT_ATTENTION_TABLE_KEY);
+    ht_status status = HT_OK;
+    if (carried) {
+        status =
+            ht_attention_table_parse(p->context, ht_weights_path(weights), carried, &p->attentions);
+    }
+    if (p->attentions) {
+        ht_attention_table_keep(p->attentions, p->attention.density);
+    }
+    p->attention.table = p->attentions;
+    return status;
+}
+
 // Configurations, unless they are known, and the tables of all weights against the files.
 static ht_status read_parts(ht_pipeline *p, const char *folder) {
     bool known = folder == NULL;
@@ -194,8 +209,11 @@ static ht_status read_parts(ht_pipeline *p, const char *folder) {
         const char *scales =
             p->own_recipe ? ht_weights_metadata(dit->weights, HT_SCALE_TABLE_KEY) : NULL;
         if (status == HT_OK && scales) {
-            status = ht_scale_table_parse(p->context, ht_weights_path(dit->weights), scales,
-                                          &p->scales);
+            status =
+                ht_scale_table_parse(p->context, ht_weights_path(dit->weights), scales, &p->scales);
+        }
+        if (status == HT_OK) {
+            status = read_attentions(p, dit->weights);
         }
         if (status == HT_OK) {
             status = p->family->denoiser->read(p, known ? NULL : dit->path, dit->weights);
@@ -294,8 +312,9 @@ static void choose_activations(ht_pipeline *p) {
     ht_vae_stage *const stages[] = {&p->vae, &p->preview};
     for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); ++i) {
         bool wide = stages[i]->config.force_upcast || on_cpu;
-        stages[i]->activations =
-            asked != HT_FORMAT_NONE ? asked : wide ? HT_FORMAT_F32 : HT_FORMAT_F16;
+        stages[i]->activations = asked != HT_FORMAT_NONE ? asked
+                                 : wide                  ? HT_FORMAT_F32
+                                                         : HT_FORMAT_F16;
     }
 }
 
@@ -402,6 +421,12 @@ ht_status ht_pipeline_open(ht_context *context, const char *path,
     ht_status status =
         p->options.recipe ? ht_recipe_open(context, p->options.recipe, &p->recipe) : HT_OK;
     p->options.recipe = NULL; // the caller's
+    const char *attention = p->options.attention ? p->options.attention : "dense";
+    if (status == HT_OK && !ht_attention_choice_parse(attention, &p->attention)) {
+        status = ht_fail(context, HT_ERR_INVALID, "attention '%s': expected %s", attention,
+                         HT_ATTENTION_CHOICES);
+    }
+    p->options.attention = NULL; // the caller's
     if (status == HT_OK && p->options.cache) {
         p->cache = ht_strdup(context, p->options.cache);
         p->options.cache = p->cache;
@@ -445,6 +470,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_free(context, p->control_plan);
     ht_recipe_destroy(&p->recipe);
     ht_scale_table_destroy(&p->scales);
+    ht_attention_table_destroy(&p->attentions);
     ht_free(context, p->cache);
     ht_free(context, p);
     *pipeline = NULL;

@@ -3,6 +3,8 @@
 
 #include "progress.h"
 
+#include <common/attention_table.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,14 +102,9 @@ static bool choose_recipe(ht_job *job, char *why, size_t why_bytes) {
 }
 
 static bool check_attention(const ht_job *job, char *why, size_t why_bytes) {
-    if (!job->attention || strcmp(job->attention, "dense") == 0) {
-        return true;
-    }
-    if (strcmp(job->attention, "sage") == 0 || strcmp(job->attention, "paro") == 0) {
-        snprintf(why, why_bytes, "--attention %s is not in this version", job->attention);
-        return false;
-    }
-    return refuse(why, why_bytes, "--attention: expected dense");
+    ht_attention_choice choice;
+    return !job->attention || ht_attention_choice_parse(job->attention, &choice) ||
+           refuse(why, why_bytes, "--attention: expected " HT_ATTENTION_CHOICES);
 }
 
 bool ht_job_finish(ht_job *job, bool need_prompt, char *why, size_t why_bytes) {

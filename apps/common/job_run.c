@@ -110,6 +110,7 @@ static ht_status open_model(ht_job_session *s, const ht_job *job) {
         .activations = format,
         .recipe = job->recipe ? s->recipe_path : NULL,
         .denoiser = job->denoiser,
+        .attention = job->attention,
         .control = job->control,
         .vae = preview_only ? job->vae : job->taesd,
         .preview_vae = preview_only ? job->taesd : NULL,

@@ -2,6 +2,7 @@
 #ifndef HT_MODELS_LAYERS_H
 #define HT_MODELS_LAYERS_H
 
+#include "attention_table.h"
 #include "lora.h"
 #include "recipe.h"
 #include "scale_table.h"
@@ -14,9 +15,10 @@ enum { HT_NAME_BYTES = 160 };
 typedef struct ht_nn {
     ht_graph *graph;
     ht_weights *weights;
-    const ht_recipe *recipe; // formats of linear and conv layers; NULL: float
+    const ht_recipe *recipe;    // formats of linear and conv layers; NULL: float
     const ht_lora_layers *lora; // low-rank branches beside them; NULL: none
     ht_static_scales scales;
+    const ht_attention_choice *attention; // of self-attentions; NULL: dense
 } ht_nn;
 
 // Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not

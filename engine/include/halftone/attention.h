@@ -37,6 +37,51 @@ HT_API uint64_t ht_attention_lists_count(const uint8_t *keep, uint32_t heads, ui
 HT_API void ht_attention_lists(const uint8_t *keep, uint32_t heads, uint32_t rows, uint32_t columns,
                                int32_t *blocks);
 
+// --- calibration: which order a head gets, and which blocks matter -------------------------------
+
+// What is known of the heads of an attention: per order and block the mass (the share of their
+// attention that the queries of a block give to the keys of another, which is 1 over a row), and how
+// evenly it lies in a block. Sampled from queries and keys, one call after the other.
+typedef struct ht_attention_stats ht_attention_stats;
+
+HT_API ht_status ht_attention_stats_create(ht_context *context, const ht_attention_grid *grid,
+                                           uint32_t heads, uint32_t head_dim,
+                                           ht_attention_stats **out);
+HT_API void ht_attention_stats_destroy(ht_attention_stats **stats);
+HT_API const ht_attention_grid *ht_attention_stats_grid(const ht_attention_stats *stats);
+HT_API uint32_t ht_attention_stats_heads(const ht_attention_stats *stats);
+// One picture's q and k [tokens, heads * head_dim], as they are multiplied. Pictures, in which the
+// orders with frames inside repeat the others, are counted in two orders.
+HT_API ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, const float *k);
+
+// How good an order is for a head: `density` is the share of the blocks that hold 95 % of the mass
+// of every row, `incoherence` the mean of largest / mean within the blocks that are not empty.
+typedef struct ht_attention_quality {
+    double density, incoherence;
+} ht_attention_quality;
+HT_API ht_attention_quality ht_attention_stats_quality(const ht_attention_stats *stats,
+                                                       uint32_t head, uint32_t order);
+// The order to take: the best of both measures, each beside its sum over the orders. One that is not
+// clearly better than the natural order is not worth it.
+HT_API uint32_t ht_attention_stats_order(const ht_attention_stats *stats, uint32_t head);
+// Mean masses of a head in an order, [blocks, blocks].
+HT_API void ht_attention_stats_masses(const ht_attention_stats *stats, uint32_t head,
+                                      uint32_t order, float *masses);
+
+// Masses as bytes, eighths of a power of two below 1: 0 is 1, 255 is 2^-31.9 and all below.
+HT_API uint8_t ht_attention_mass_code(float mass);
+
+// Attentions that share a budget: as many blocks are kept as give all together this density, those
+// of the largest mass, wherever they are. Always kept: blocks with a token of the text, the last
+// block where it is short, the diagonal.
+typedef struct ht_attention_masses {
+    ht_attention_grid grid;
+    uint32_t heads;
+    const uint8_t *codes; // [heads, blocks, blocks]
+    uint8_t *keep;        // the same; written
+} ht_attention_masses;
+HT_API void ht_attention_keep(const ht_attention_masses *layers, size_t count, double density);
+
 #ifdef __cplusplus
 }
 #endif

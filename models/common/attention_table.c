@@ -1,0 +1,192 @@
+// Reading tables of attentions, with jansson.
+#include "attention_table.h"
+
+#include <jansson.h>
+#include <string.h>
+
+enum { VERSION = 1, MAX_LAYERS = 10000, MAX_HEADS = 1024, MAX_TOKENS = 1 << 22, NAME_BYTES = 200 };
+
+typedef struct layer {
+    char name[NAME_BYTES];
+    ht_attention_grid grid;
+    uint32_t heads;
+    uint32_t *orders;
+    uint8_t *codes, *keep;
+} layer;
+
+struct ht_attention_table {
+    ht_context *context;
+    size_t count;
+    layer *layers;
+};
+
+static uint64_t blocks_of(const layer *l) {
+    const uint64_t blocks = ht_attention_block_count(ht_attention_grid_tokens(&l->grid));
+    return l->heads * blocks * blocks;
+}
+
+static bool read_grid(const json_t *list, ht_attention_grid *grid) {
+    uint32_t *const fields[] = {&grid->text, &grid->frames, &grid->height, &grid->width};
+    uint64_t tokens = 1;
+    if (json_array_size(list) != 4) {
+        return false;
+    }
+    for (size_t i = 0; i < 4; ++i) {
+        const json_int_t value = json_integer_value(json_array_get(list, i));
+        if (value < (i == 0 ? 0 : 1) || value > MAX_TOKENS) {
+            return false;
+        }
+        *fields[i] = (uint32_t)value;
+        tokens *= i == 0 ? 1 : (uint64_t)value;
+        if (tokens > MAX_TOKENS) {
+            return false;
+        }
+    }
+    return tokens + grid->text <= MAX_TOKENS;
+}
+
+static int digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_codes(const json_t *text, uint64_t count, uint8_t *codes) {
+    const char *digits = json_string_value(text);
+    if (!digits || json_string_length(text) != 2 * count) {
+        return false;
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+        const int high = digit(digits[2 * i]), low = digit(digits[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        codes[i] = (uint8_t)(high * 16 + low);
+    }
+    return true;
+}
+
+static ht_status refuse(const ht_attention_table *t, const char *label, const char *name,
+                        const char *what) {
+    return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: '%.200s' %s", label,
+                   HT_ATTENTION_TABLE_KEY, name, what);
+}
+
+static ht_status read_layer(ht_attention_table *t, const char *label, const char *name,
+                            const json_t *json) {
+    layer *l = &t->layers[t->count];
+    const json_t *orders = json_object_get(json, "orders");
+    const size_t heads = json_array_size(orders);
+    if (strlen(name) >= NAME_BYTES || heads == 0 || heads > MAX_HEADS ||
+        !read_grid(json_object_get(json, "grid"), &l->grid)) {
+        return refuse(t, label, name, "needs a grid [text, frames, rows, columns] and orders");
+    }
+    memcpy(l->name, name, strlen(name) + 1);
+    l->heads = (uint32_t)heads;
+    // Before anything of the size that the file says is allocated.
+    if (json_string_length(json_object_get(json, "masses")) != 2 * blocks_of(l)) {
+        return refuse(t, label, name, "needs two hexadecimal digits for each block of each head");
+    }
+    ++t->count; // from here on it is released with the table
+    l->orders = ht_alloc(t->context, heads * sizeof(*l->orders));
+    l->codes = ht_alloc(t->context, blocks_of(l));
+    l->keep = ht_alloc(t->context, blocks_of(l));
+    if (!l->orders || !l->codes || !l->keep) {
+        return HT_ERR_NO_MEMORY;
+    }
+    memset(l->keep, 1, blocks_of(l));
+    for (size_t i = 0; i < heads; ++i) {
+        const json_t *order = json_array_get(orders, i);
+        const json_int_t value = json_integer_value(order);
+        if (!json_is_integer(order) || value < 0 || value >= HT_ATTENTION_ORDERS) {
+            return refuse(t, label, name, "has an order that is not 0 .. 5");
+        }
+        l->orders[i] = (uint32_t)value;
+    }
+    if (!read_codes(json_object_get(json, "masses"), blocks_of(l), l->codes)) {
+        return refuse(t, label, name, "needs two hexadecimal digits for each block of each head");
+    }
+    return HT_OK;
+}
+
+static ht_status read_root(ht_attention_table *t, const char *label, const json_t *root) {
+    json_t *layers = json_object_get(root, "layers"), *json;
+    const json_int_t version = json_integer_value(json_object_get(root, "version"));
+    const char *name;
+    ht_status status = HT_OK;
+    if (version != VERSION) {
+        return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: version %lld, expected %d", label,
+                       HT_ATTENTION_TABLE_KEY, (long long)version, VERSION);
+    }
+    const size_t count = json_object_size(layers);
+    if (count == 0 || count > MAX_LAYERS) {
+        return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: no layers, or too many", label,
+                       HT_ATTENTION_TABLE_KEY);
+    }
+    t->layers = ht_alloc(t->context, count * sizeof(*t->layers));
+    if (!t->layers) {
+        return HT_ERR_NO_MEMORY;
+    }
+    memset(t->layers, 0, count * sizeof(*t->layers));
+    json_object_foreach(layers, name, json) {
+        if (status == HT_OK) {
+            status = read_layer(t, label, name, json);
+        }
+    }
+    return status;
+}
+
+ht_status ht_attention_table_parse(ht_context *context, const char *label, const char *text,
+                                   ht_attention_table **out) {
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    ht_attention_table *t = ht_alloc(context, sizeof(*t));
+    ht_status status = t ? HT_OK : HT_ERR_NO_MEMORY;
+    *out = t;
+    if (t) {
+        *t = (ht_attention_table){.context = context};
+        status = root ? read_root(t, label, root)
+                      : ht_fail(context, HT_ERR_IO, "weights '%s': %s: not JSON", label,
+                                HT_ATTENTION_TABLE_KEY);
+    }
+    json_decref(root);
+    if (status != HT_OK) {
+        ht_attention_table_destroy(out);
+    }
+    return status;
+}
+
+void ht_attention_table_destroy(ht_attention_table **table) {
+    ht_attention_table *t = *table;
+    for (size_t i = 0; t && i < t->count; ++i) {
+        ht_free(t->context, t->layers[i].orders);
+        ht_free(t->context, t->layers[i].codes);
+        ht_free(t->context, t->layers[i].keep);
+    }
+    if (t) {
+        ht_free(t->context, t->layers);
+        ht_free(t->context, t);
+    }
+    *table = NULL;
+}
+
+void ht_attention_table_keep(ht_attention_table *table, double density) {
+    ht_attention_masses *all = ht_alloc(table->context, table->count * sizeof(*all));
+    for (size_t i = 0; all && i < table->count; ++i) {
+        const layer *l = &table->layers[i];
+        all[i] = (ht_attention_masses){l->grid, l->heads, l->codes, l->keep};
+    }
+    if (all) { // else everything stays kept, which is right too
+        ht_attention_keep(all, table->count, density);
+    }
+    ht_free(table->context, all);
+}
+
+bool ht_attention_table_find(const ht_attention_table *table, const char *name,
+                             ht_attention_layer *out) {
+    for (size_t i = 0; table && i < table->count; ++i) {
+        const layer *l = &table->layers[i];
+        if (strcmp(l->name, name) == 0) {
+            *out = (ht_attention_layer){l->grid, l->heads, l->orders, l->codes, l->keep};
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,58 @@
+// How a network's self-attentions are computed, and the table by which calibration orders their
+// tokens and says which blocks matter. Kept in a packed checkpoint as JSON (docs/attention.md).
+#ifndef HALFTONE_MODELS_ATTENTION_TABLE_H
+#define HALFTONE_MODELS_ATTENTION_TABLE_H
+
+#include <halftone/attention.h>
+
+typedef struct ht_attention_table ht_attention_table;
+
+// Under this key of a packed file.
+#define HT_ATTENTION_TABLE_KEY "halftone.attention"
+
+// `label` stands for the file in messages.
+HT_API ht_status ht_attention_table_parse(ht_context *context, const char *label, const char *text,
+                                          ht_attention_table **out);
+HT_API void ht_attention_table_destroy(ht_attention_table **table);
+// Choose the kept blocks of all layers together, 0 < density <= 1.
+HT_API void ht_attention_table_keep(ht_attention_table *table, double density);
+
+typedef struct ht_attention_layer {
+    ht_attention_grid grid;
+    uint32_t heads;
+    const uint32_t *orders; // [heads]
+    const uint8_t *codes;   // [heads, blocks, blocks], ht_attention_mass_code
+    const uint8_t *keep;    // the same
+} ht_attention_layer;
+// False when the table does not have it.
+HT_API bool ht_attention_table_find(const ht_attention_table *table, const char *layer,
+                                    ht_attention_layer *out);
+
+typedef enum ht_attention_kind {
+    HT_ATTENTION_DENSE,
+    HT_ATTENTION_SAGE8, // integer codes of eight bits for q and k
+    HT_ATTENTION_SAGE4, // of four
+    HT_ATTENTION_PARO,  // SAGE8 of kept blocks, of tokens in each head's order
+    HT_ATTENTION_AUTO,  // PARO where the table has the layer, SAGE8 where that pays, else DENSE
+} ht_attention_kind;
+
+typedef struct ht_attention_choice {
+    ht_attention_kind kind;
+    float density;                   // of PARO
+    const ht_attention_table *table; // NULL: there is none
+} ht_attention_choice;
+
+// The density of "paro" alone, and of "auto".
+#define HT_ATTENTION_DENSITY 0.5f
+
+// One of these, with a density above 0 and up to 1; "sage" is sage8. False for anything else.
+#define HT_ATTENTION_CHOICES "dense, sage8, sage4, paro, paro:<density> or auto"
+HT_API bool ht_attention_choice_parse(const char *text, ht_attention_choice *out);
+
+// Self-attention of q, k, v [B, T, C] by the choice (NULL: dense). `layer` is the name of its
+// weights without ".to_q"; `grid` says how the tokens lie. No bias, no mask.
+HT_API ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice,
+                                  const char *layer, const ht_attention_grid *grid, ht_value q,
+                                  ht_value k, ht_value v, uint32_t heads);
+
+#endif

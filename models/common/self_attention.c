@@ -1,0 +1,126 @@
+// Self-attention as a network's user chose it.
+#include "attention_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Fewer tokens have hardly a block to skip, and their integer codes cost more than they save.
+enum { FEW_TOKENS = 256, CODES_PAY = 1024 };
+
+bool ht_attention_choice_parse(const char *text, ht_attention_choice *out) {
+    static const char *const names[] = {"dense", "sage8", "sage4", "paro", "auto"};
+    *out = (ht_attention_choice){.density = HT_ATTENTION_DENSITY};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        if (strcmp(text, names[i]) == 0) {
+            out->kind = (ht_attention_kind)i;
+            return true;
+        }
+    }
+    if (strcmp(text, "sage") == 0) {
+        out->kind = HT_ATTENTION_SAGE8;
+        return true;
+    }
+    if (strncmp(text, "paro:", 5) == 0) {
+        char *end;
+        out->kind = HT_ATTENTION_PARO;
+        out->density = strtof(text + 5, &end);
+        return end != text + 5 && *end == '\0' && out->density > 0.0f && out->density <= 1.0f;
+    }
+    return false;
+}
+
+static ht_value integers(ht_graph *graph, uint32_t rank, uint32_t d0, uint32_t d1,
+                         const int32_t *values) {
+    const ht_tensor_desc desc = {
+        .format = HT_FORMAT_I32, .rank = rank, .dims = {d0, d1}, .label = "attention plan"};
+    return ht_graph_constant(graph, &desc, values);
+}
+
+// The plan's tensors, as constants of the graph.
+static ht_value add_plan(ht_graph *graph, const ht_attention_layer *l, ht_attention_plan *plan) {
+    ht_context *context = ht_graph_context(graph);
+    const uint32_t tokens = ht_attention_grid_tokens(&l->grid);
+    const uint32_t blocks = ht_attention_block_count(tokens);
+    const uint64_t lists = ht_attention_lists_count(l->keep, l->heads, blocks, blocks);
+    const uint64_t orders = (uint64_t)HT_ATTENTION_ORDERS * tokens;
+    const uint64_t most = lists > orders ? lists : orders;
+    int32_t *numbers = ht_alloc(context, (most > l->heads ? most : l->heads) * sizeof(*numbers));
+    if (!numbers || lists > INT32_MAX) {
+        ht_graph_fail(graph, HT_ERR_NO_MEMORY);
+        ht_free(context, numbers);
+        return (ht_value){0};
+    }
+    ht_attention_lists(l->keep, l->heads, blocks, blocks, numbers);
+    plan->blocks = integers(graph, 1, (uint32_t)lists, 0, numbers);
+    for (uint32_t order = 0; order < HT_ATTENTION_ORDERS; ++order) {
+        ht_attention_order(&l->grid, order, numbers + (uint64_t)order * tokens);
+    }
+    plan->orders = integers(graph, 2, HT_ATTENTION_ORDERS, tokens, numbers);
+    for (uint32_t head = 0; head < l->heads; ++head) {
+        numbers[head] = (int32_t)l->orders[head];
+    }
+    plan->head_orders = integers(graph, 1, l->heads, 0, numbers);
+    ht_free(context, numbers);
+    return plan->blocks;
+}
+
+static bool same(const ht_attention_grid *a, const ht_attention_grid *b) {
+    return a->text == b->text && a->frames == b->frames && a->height == b->height &&
+           a->width == b->width;
+}
+
+// What AUTO comes to, and PARO of few tokens. False, and the graph failed, where PARO cannot be.
+static bool decide(ht_graph *graph, const ht_attention_choice *choice, const char *layer,
+                   const ht_attention_grid *grid, uint32_t heads, ht_attention_layer *found,
+                   ht_attention_kind *kind) {
+    const uint32_t tokens = ht_attention_grid_tokens(grid);
+    const bool known = ht_attention_table_find(choice->table, layer, found);
+    const bool fits = known && same(&found->grid, grid) && found->heads == heads;
+    ht_context *context = ht_graph_context(graph);
+    *kind = choice->kind;
+    if (*kind == HT_ATTENTION_AUTO) {
+        const bool pays = tokens >= CODES_PAY && ht_context_tier(context) == HT_TIER_CPU;
+        *kind = fits ? HT_ATTENTION_PARO : pays ? HT_ATTENTION_SAGE8 : HT_ATTENTION_DENSE;
+    } else if (*kind == HT_ATTENTION_PARO && !fits && tokens <= FEW_TOKENS) {
+        *kind = HT_ATTENTION_DENSE;
+    } else if (*kind == HT_ATTENTION_PARO && !known) {
+        ht_graph_fail(graph, ht_fail(context, HT_ERR_UNSUPPORTED,
+                                     "attention: the checkpoint has no table for '%s'; make one "
+                                     "with gen-quantize --calibrate --attention, or take sage8",
+                                     layer));
+        return false;
+    } else if (*kind == HT_ATTENTION_PARO && !fits) {
+        ht_graph_fail(
+            graph, ht_fail(context, HT_ERR_UNSUPPORTED,
+                           "attention: the table of '%s' is for %u heads of %u x %u x %u tokens, "
+                           "not %u of %u x %u x %u; make the size it was calibrated for, or take "
+                           "sage8",
+                           layer, found->heads, found->grid.frames, found->grid.height,
+                           found->grid.width, heads, grid->frames, grid->height, grid->width));
+        return false;
+    }
+    return true;
+}
+
+ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, const char *layer,
+                           const ht_attention_grid *grid, ht_value q, ht_value k, ht_value v,
+                           uint32_t heads) {
+    ht_attention_plan plan = HT_ATTENTION_PLAN_NONE;
+    const ht_attention_args args = {
+        .heads = heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
+    ht_attention_kind kind = HT_ATTENTION_DENSE;
+    ht_attention_layer found;
+    // Codes are packed by fours; no published network has heads of another width.
+    const bool by_four = heads > 0 && ht_graph_value_desc(graph, q).dims[2] / heads % 4 == 0;
+    if (choice && by_four && !decide(graph, choice, layer, grid, heads, &found, &kind)) {
+        return (ht_value){0};
+    }
+    if (kind == HT_ATTENTION_PARO && add_plan(graph, &found, &plan).id == 0) {
+        return (ht_value){0};
+    }
+    plan.products = kind == HT_ATTENTION_SAGE4   ? HT_ATTENTION_INT4
+                    : kind == HT_ATTENTION_DENSE ? HT_ATTENTION_FLOATS
+                                                 : HT_ATTENTION_INT8;
+    return ht_op_attention(graph, q, k, v, &args);
+}
