@@ -122,7 +122,7 @@ bool batch_final_path(const batch_results *results, const char *name, char path[
 // a sentence in `why`: the disk is full, for instance.
 typedef struct batch_work {
     double open_seconds, seconds; // of the model, if it was opened for this task; of everything
-    const char *device, *driver;
+    char device[256], driver[256];
 } batch_work;
 bool batch_keep(const batch_options *options, batch_results *results, batch_task *task,
                 const ht_image *images, const ht_report *report, const batch_work *work, char *why,
@@ -130,6 +130,18 @@ bool batch_keep(const batch_options *options, batch_results *results, batch_task
 // Record that it failed.
 bool batch_keep_failure(const batch_options *options, batch_results *results, batch_task *task,
                         const char *error, char *why, size_t why_bytes);
+
+// keeper.c: the same by a thread that works beside the engine. What a keeper is given belongs to it until
+// batch_keeper_wait: the task, and the results. NULL: there can be no thread.
+typedef struct batch_keeper batch_keeper;
+batch_keeper *batch_keeper_create(const batch_options *options, batch_results *results);
+void batch_keeper_destroy(batch_keeper **keeper);
+// False with a sentence in `why` when this task cannot be taken, or the one before could not be kept.
+bool batch_keeper_give(batch_keeper *keeper, batch_task *task, const ht_image *images,
+                       const ht_report *report, const batch_work *work, char *why,
+                       size_t why_bytes);
+// Until all that was given is kept; false with a sentence in `why` when something could not be.
+bool batch_keeper_wait(batch_keeper *keeper, char *why, size_t why_bytes);
 
 // run.c: everything behind the options; an exit code.
 int batch_run(const batch_options *options, int argc, char **argv, ht_app_log *log,

@@ -110,7 +110,8 @@ static bool shard_of_slurm(batch_options *o) {
                       "part is this? Give --shard");
     }
     number_of("SLURM_ARRAY_TASK_STEP", &step);
-    if (step < 1 || id < min || id > max || (id - min) % step != 0 || (max - min) / step + 1 != count) {
+    if (step < 1 || id < min || id > max || (id - min) % step != 0 ||
+        (max - min) / step + 1 != count) {
         return refuse("the numbers of this Slurm array are not evenly spaced: which part is this? "
                       "Give --shard");
     }

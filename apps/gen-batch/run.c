@@ -18,12 +18,13 @@ typedef struct run {
     batch_task **tasks; // of this part, in the order in which they are done
     size_t n_tasks, at; // the one at work
     ht_job_session *session;
+    batch_keeper *keeper;
     ht_app_progress progress;
     const char **prompts;    // of the group at work
     size_t n_prompts, group; // group + 1; 0: none
     char group_error[2048];  // why its model cannot be opened; "": it can
     double open_seconds;     // of the model, to be recorded with its first task
-    size_t before, made, failed;
+    size_t before;           // done by earlier runs
     double engine_seconds, began;
 } run;
 
@@ -99,40 +100,33 @@ static ht_status make_twice(run *r, const batch_task *task, ht_image *images, ht
     return status;
 }
 
-static void say_path(const run *r, const batch_task *task) {
-    for (uint32_t i = 0; i < task->job.batch_size && !r->options->quiet; ++i) {
-        printf("%s/%s\n", r->options->output, task->paths[i]);
-    }
-    fflush(stdout);
+static void describe_work(run *r, double seconds, batch_work *work) {
+    const ht_device_info *device = ht_context_device(ht_job_session_context(r->session));
+    *work = (batch_work){.open_seconds = r->open_seconds, .seconds = seconds};
+    snprintf(work->device, sizeof(work->device), "%s", device->name);
+    snprintf(work->driver, sizeof(work->driver), "%s", device->driver);
+    r->open_seconds = 0;
 }
 
 // False when the run cannot go on: results cannot be written.
 static bool record(run *r, batch_task *task, ht_status status, const ht_image *images,
                    const ht_report *report, double seconds) {
     char why[BATCH_WHY];
-    const ht_context *context = ht_job_session_context(r->session);
-    const ht_device_info *device = context ? ht_context_device(context) : NULL;
-    const batch_work work = {.open_seconds = r->open_seconds,
-                             .seconds = seconds,
-                             .device = device ? device->name : "",
-                             .driver = device ? device->driver : ""};
     bool good;
     if (status == HT_OK) {
-        good = batch_keep(r->options, &r->results, task, images, report, &work, why, sizeof(why));
-        r->made += good;
-        r->engine_seconds += good ? report->total_seconds : 0;
-        r->open_seconds = 0;
+        batch_work work;
+        describe_work(r, seconds, &work);
+        r->engine_seconds += report->total_seconds;
+        good = batch_keeper_give(r->keeper, task, images, report, &work, why, sizeof(why));
     } else {
         const char *error = *r->log->error ? r->log->error : "out of memory";
-        good = batch_keep_failure(r->options, &r->results, task, error, why, sizeof(why));
-        ++r->failed;
+        good = batch_keeper_wait(r->keeper, why, sizeof(why)) &&
+               batch_keep_failure(r->options, &r->results, task, error, why, sizeof(why));
         ht_app_say(r->log, HT_LOG_WARN, "job %zu (line %zu) failed and is passed over",
                    task->number, task->line);
     }
     if (!good) {
         ht_app_say(r->log, HT_LOG_ERROR, "%s", why);
-    } else if (status == HT_OK) {
-        say_path(r, task);
     }
     return good;
 }
@@ -163,11 +157,16 @@ static bool is_due(const run *r, const batch_task *task) {
 }
 
 static ht_status do_all(run *r) {
+    char why[BATCH_WHY];
     ht_status status = HT_OK;
     for (r->at = 0; r->at < r->n_tasks && status == HT_OK; ++r->at) {
         if (is_due(r, r->tasks[r->at])) {
             status = *r->stop ? HT_ERR_CANCELLED : do_task(r, r->tasks[r->at]);
         }
+    }
+    if (!batch_keeper_wait(r->keeper, why, sizeof(why)) && status != HT_ERR_IO) {
+        ht_app_say(r->log, HT_LOG_ERROR, "%s", why);
+        status = HT_ERR_IO;
     }
     return status;
 }
@@ -190,7 +189,8 @@ static void summary(run *r) {
     fprintf(stderr,
             "gen-batch: %zu jobs: %zu done now, %zu before, %zu failed, %zu left; %.1f s, of which "
             "the engine worked on pictures %.1f s\n",
-            r->n_tasks, r->made, r->before, failed, left, seconds, r->engine_seconds);
+            r->n_tasks, r->n_tasks - failed - left - r->before, r->before, failed, left, seconds,
+            r->engine_seconds);
     if (failed > 0) {
         fprintf(stderr, "gen-batch: what failed, and why, is in '%s'; --retry does it again\n",
                 r->results.path);
@@ -243,7 +243,11 @@ static int work(run *r, int argc, char **argv) {
         return batch_show(r->options, &r->plan, r->tasks, r->n_tasks, r->log);
     }
     r->session = create_session(r);
-    const ht_status status = r->session ? do_all(r) : HT_ERR_NO_MEMORY;
+    r->keeper = batch_keeper_create(r->options, &r->results);
+    if (!r->keeper) {
+        ht_app_say(r->log, HT_LOG_ERROR, "no thread for writing pictures can be had");
+    }
+    const ht_status status = r->session && r->keeper ? do_all(r) : HT_ERR_NO_MEMORY;
     summary(r);
     count_states(r, &failed, &left);
     if (status == HT_ERR_CANCELLED) {
@@ -263,6 +267,7 @@ int batch_run(const batch_options *options, int argc, char **argv, ht_app_log *l
              .began = ht_app_seconds()};
     ht_app_progress_init(&r.progress, log, options->quiet);
     const int code = work(&r, argc, argv);
+    batch_keeper_destroy(&r.keeper);
     ht_job_session_destroy(&r.session);
     batch_results_close(&r.results);
     batch_plan_free(&r.plan);
