@@ -228,6 +228,16 @@ char *gui_text(const char *name) {
     return q.text;
 }
 
+double gui_value(AtspiRole role, const char *name) {
+    AtspiAccessible *node = gui_wait(role, name, 5);
+    AtspiValue *value = atspi_accessible_get_value_iface(node);
+    assert_non_null(value);
+    const double now = atspi_value_get_current_value(value, NULL);
+    g_object_unref(value);
+    g_object_unref(node);
+    return now;
+}
+
 static bool tell_control(AtspiAccessible *node, void *user) {
     void (*each)(AtspiRole, const char *) = *(void (**)(AtspiRole, const char *))user;
     const bool takes_focus = has_state(node, ATSPI_STATE_FOCUSABLE);

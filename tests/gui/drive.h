@@ -42,6 +42,7 @@ void gui_press(const char *name);                             // a button's own 
 void gui_area(AtspiRole role, const char *name, int area[4]); // x, y, width, height on the screen
 // Text of an entry or text view; g_free.
 char *gui_text(const char *name);
+double gui_value(AtspiRole role, const char *name); // of a spin button or slider
 // Every name of what can be seen and acted on; calls `each`.
 void gui_each_control(void (*each)(AtspiRole role, const char *name));
 // Names of list rows in a list, from the top, into `names`; how many. g_free each.
@@ -52,6 +53,7 @@ int gui_rows(const char *list, char **names, int most);
 void gui_keys(const char *keys); // xdotool's names: "ctrl+Return"
 void gui_type(const char *text);
 void gui_click_at(int x, int y);
+void gui_scroll_down(int x, int y); // with the wheel, to the end
 void gui_drag(int from_x, int from_y, int to_x, int to_y);
 // Put the cursor into what has this name and replace its text.
 void gui_fill(AtspiRole role, const char *name, const char *text);

@@ -72,6 +72,13 @@ void gui_click_at(int x, int y) {
     xdotool(arguments);
 }
 
+void gui_scroll_down(int x, int y) {
+    char arguments[128];
+    snprintf(arguments, sizeof(arguments), "mousemove %d %d click --repeat 30 --delay 10 5", x, y);
+    xdotool(arguments);
+    gui_sleep(0.5);
+}
+
 void gui_drag(int from_x, int from_y, int to_x, int to_y) {
     char arguments[128];
     focus();
