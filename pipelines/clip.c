@@ -15,9 +15,9 @@ ht_status ht_pipeline_frames(ht_pipeline *p, uint32_t *frames) {
     uint32_t asked = *frames > 0 ? *frames : 1;
     if (asked > 1 && p->info.frames == 0) {
         return ht_fail(p->context, HT_ERR_INVALID,
-                       "this model (%s) makes pictures, not clips of %u frames; give --model a "
-                       "video model (WanPipeline)",
-                       p->info.class_name, asked);
+                       "this model (%s) makes pictures, not clips; give --model a video model "
+                       "(WanPipeline)",
+                       p->info.class_name);
     }
     if (asked > HT_MAX_FRAMES) {
         return ht_fail(p->context, HT_ERR_INVALID, "%u frames, at most %d are possible", asked,

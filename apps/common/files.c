@@ -1,6 +1,7 @@
 // Writing results: all or nothing.
 #include "files.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -39,6 +40,32 @@ bool ht_file_exists(const char *path) {
 const char *ht_file_ending(const char *path) {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
     return dot ? dot + 1 : "";
+}
+
+// The first "%d" or "%0Nd" of a pattern; NULL when there is none. *width: N or 0.
+static const char *number_hole(const char *pattern, int *width, size_t *length) {
+    for (const char *p = strchr(pattern, '%'); p; p = strchr(p + 1, '%')) {
+        const char *q = p + 1;
+        *width = 0;
+        while (isdigit((unsigned char)*q) && q - p < 4) {
+            *width = *width * 10 + (*q++ - '0');
+        }
+        if (*q == 'd') {
+            *length = (size_t)(q + 1 - p);
+            return p;
+        }
+    }
+    return NULL;
+}
+
+bool ht_file_number(const char *pattern, size_t number, char *path) {
+    int width;
+    size_t length;
+    const char *hole = number_hole(pattern, &width, &length);
+    int bytes = hole ? snprintf(path, PATH_MAX, "%.*s%0*zu%s", (int)(hole - pattern), pattern,
+                                width, number, hole + length)
+                     : 0;
+    return bytes > 0 && bytes < PATH_MAX;
 }
 
 // A device, pipe or socket: nothing to be replaced.

@@ -136,6 +136,9 @@ bool ht_job_finish(ht_job *job, bool need_prompt, char *why, size_t why_bytes) {
         return refuse(why, why_bytes,
                       "--taesd-preview-only needs --taesd, the autoencoder that makes previews");
     }
+    if (job->crf < -1 || job->crf > 63) {
+        return refuse(why, why_bytes, "--crf needs a whole number from 0 to 63");
+    }
     return check_attention(job, why, why_bytes) && choose_recipe(job, why, why_bytes);
 }
 

@@ -106,6 +106,10 @@ char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
         snprintf(more + used, sizeof(more) - used, ", Batch size: %u, Batch pos: %u",
                  job->batch_size, picture->position - 1);
     }
+    if (job->fps > 0) { // a clip
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Frames: %u, FPS: %g", r->frames, job->fps);
+    }
     if (job->control_image) {
         size_t used = strlen(more);
         describe_control(job, more + used, sizeof(more) - used);
@@ -134,6 +138,16 @@ char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
 }
 
 void ht_job_settings(const ht_job *job, json_t *json) {
+    if (job->fps > 0) {
+        json_object_set_new(json, "frames", json_integer(job->frames));
+        json_object_set_new(json, "fps", json_real(job->fps));
+    }
+    if (job->fps > 0 && job->crf >= 0) {
+        json_object_set_new(json, "crf", json_integer((json_int_t)job->crf));
+    }
+    if (job->fps > 0 && job->codec) {
+        json_object_set_new(json, "codec", json_string(job->codec));
+    }
     if (job->batch_size > 1) {
         json_object_set_new(json, "batch_size", json_integer(job->batch_size));
     }

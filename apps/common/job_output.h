@@ -36,6 +36,17 @@ bool ht_job_is_jpeg(const char *path);
 bool ht_job_write(const ht_job *job, const ht_job_picture *picture, const ht_image *image,
                   bool metadata, bool overwrite, ht_app_log *log);
 
+// job_clip.c: is a job with this output (or NULL) one of clips? By its frames, or by the name.
+bool ht_job_is_clip(const ht_job *job, const char *output);
+// Could clips be written under this name: a container that can be made here, or the pattern of a
+// sequence of pictures (%04d.png)? False with the sentence in `why`.
+bool ht_job_check_clip(const ht_job *job, const char *path, bool overwrite, char *why,
+                       size_t why_bytes);
+// The frames of one clip into the file picture->path, or into one file each where that is a pattern.
+// Whole or not at all, as far as files go. False after a message.
+bool ht_job_write_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,
+                       bool metadata, bool overwrite, ht_app_log *log);
+
 // job_report.c: settings, sizes, times and memory of one picture; NULL: out of memory.
 struct json_t *ht_job_report_json(const ht_job *job, const ht_job_picture *picture);
 // One line for people on stderr.

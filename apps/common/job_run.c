@@ -221,6 +221,7 @@ static ht_generate_params params_of(const ht_job_session *s, const ht_job *job, 
         .eta = job->eta >= 0 ? eta : NULL,
         .seed = (uint64_t)job->seed,
         .batch = job->batch_size,
+        .frames = job->frames,
         .hires = hires_of(job),
         .sampler = job->sampler,
         .schedule = job->schedule,
@@ -255,6 +256,13 @@ ht_status ht_job_session_run(ht_job_session *s, const ht_job *job, ht_image *ima
     }
     ht_job_loras_free(&loras);
     return status;
+}
+
+ht_status ht_job_session_clip(ht_job_session *s, ht_job *job) {
+    const ht_pipeline_info *info = ht_pipeline_get_info(s->pipeline);
+    job->frames = job->frames > 0 ? job->frames : info->frames > 0 ? info->frames : 2;
+    job->fps = job->fps > 0 ? job->fps : info->fps > 0 ? info->fps : 16;
+    return ht_pipeline_frames(s->pipeline, &job->frames);
 }
 
 ht_context *ht_job_session_context(const ht_job_session *s) {

@@ -39,8 +39,11 @@ bool ht_job_session_check(ht_job_session *session, const ht_job *job, const char
 ht_status ht_job_session_open(ht_job_session *session, const ht_job *job,
                               const char *const *prompts, size_t n_prompts);
 
+// Fill in the frames and the rate of a clip that the open model makes; refused by models of pictures.
+ht_status ht_job_session_clip(ht_job_session *session, ht_job *job);
+
 // job->batch_size pictures of job->prompt with seeds job->seed (>= 0), + 1, ..; the model of the job
-// must be open. `images` [batch_size] are the caller's to clear with the session's context.
+// must be open. `images` [batch_size, or that times the frames of a clip] are the caller's to clear with the session's context.
 ht_status ht_job_session_run(ht_job_session *session, const ht_job *job, ht_image *images,
                              ht_report *report);
 

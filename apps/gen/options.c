@@ -1,6 +1,8 @@
 // Options of gen: one table for parsing and help.
 #include "options.h"
 
+#include "common/job_output.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ static const ht_flag flags[] = {
     {"prompt-file", NULL, 0, HT_FLAG_TEXT, AT(prompt_file), .value = "FILE",
      .help = "one prompt per line, # starts a comment; .jsonl: the \"prompt\" of each"},
     {"output", NULL, 'o', HT_FLAG_TEXT, AT(output), .value = "FILE",
-     .help = "png or jpg; %04d numbers them; a folder; - is stdout (gen-SEED.png)"},
+     .help = "png, jpg; mp4, webm, gif, webp; %04d numbers them; a folder; - is stdout (gen-SEED.png)"},
     {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite), .help = "replace files that exist"},
     {"preview", "preview-path", 0, HT_FLAG_TEXT, AT(preview), .value = "FILE",
      .help = "keep a PNG of the picture so far, after every step"},
@@ -55,7 +57,7 @@ static const ht_flag flags[] = {
 static const ht_flag_set set = {
     .program = "gen",
     .usage = "usage: gen --prompt TEXT [flags]\n"
-             "Makes a picture from a text, on any Vulkan device.",
+             "Makes a picture or a clip from a text, on any Vulkan device.",
     .flags = flags,
     .count = sizeof(flags) / sizeof(*flags),
 };
@@ -71,6 +73,11 @@ static bool check(const gen_options *o) {
     }
     if (o->json && !*o->json && o->output && strcmp(o->output, "-") == 0) {
         return refuse("the picture and the report cannot both go to stdout; give --json a FILE");
+    }
+    if ((o->job.fps > 0 || o->job.crf >= 0 || o->job.codec) &&
+        !ht_job_is_clip(&o->job, o->output)) {
+        return refuse("--fps, --crf and --codec are of clips; give --frames, or --output a name such "
+                      "as clip.mp4");
     }
     return true;
 }

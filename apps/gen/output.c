@@ -4,8 +4,8 @@
 #include "common/files.h"
 #include "common/folder.h"
 #include "common/png.h"
+#include "common/video.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,22 +16,6 @@ static bool is_device(const char *path) {
     struct stat info;
     return strcmp(path, "-") == 0 ||
            (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
-}
-
-// The first "%d" or "%0Nd" of a pattern; NULL when there is none. *width: N or 0.
-static const char *number_hole(const char *pattern, int *width, size_t *length) {
-    for (const char *p = strchr(pattern, '%'); p; p = strchr(p + 1, '%')) {
-        const char *q = p + 1;
-        *width = 0;
-        while (isdigit((unsigned char)*q) && q - p < 4) {
-            *width = *width * 10 + (*q++ - '0');
-        }
-        if (*q == 'd') {
-            *length = (size_t)(q + 1 - p);
-            return p;
-        }
-    }
-    return NULL;
 }
 
 static bool fits(int length) {
@@ -58,19 +42,17 @@ static bool free_name(const char *head, const char *tail, bool overwrite, size_t
 
 static bool name_it(const gen_options *options, const gen_place *place, char path[PATH_MAX]) {
     const char *given = options->output;
+    const bool clip = ht_job_is_clip(&options->job, given);
     char head[PATH_MAX];
-    int width;
-    size_t length;
     if (!given || ht_is_folder(given)) {
         bool slash = given && *given && given[strlen(given) - 1] == '/';
         int n = snprintf(head, sizeof(head), "%s%sgen-%llu", given ? given : "",
                          given && !slash ? "/" : "", (unsigned long long)place->seed);
-        return fits(n) && free_name(head, ".png", options->overwrite, 1, path);
+        return fits(n) && free_name(head, clip ? ".mp4" : ".png", options->overwrite, 1, path);
     }
-    const char *hole = number_hole(given, &width, &length);
-    if (hole) {
-        return fits(snprintf(path, PATH_MAX, "%.*s%0*zu%s", (int)(hole - given), given, width,
-                             place->index + 1, hole + length));
+    const bool frames = clip && !ht_video_is(given); // which the pattern numbers
+    if (!frames && ht_file_number(given, place->index + 1, path)) {
+        return true;
     }
     if (place->index == 0 || is_device(given)) {
         return fits(snprintf(path, PATH_MAX, "%s", given));
@@ -89,14 +71,27 @@ bool gen_output_name(const gen_options *options, ht_app_log *log, const gen_plac
         ht_app_say(log, HT_LOG_ERROR, "no name for the output can be made");
         return false;
     }
-    if (!ht_file_check(path, options->overwrite, why, sizeof(why))) {
+    const bool clip = ht_job_is_clip(&options->job, options->output);
+    if (clip ? !ht_job_check_clip(&options->job, path, options->overwrite, why, sizeof(why))
+             : !ht_file_check(path, options->overwrite, why, sizeof(why))) {
         ht_app_say(log, HT_LOG_ERROR, "%s", why);
         return false;
     }
     return true;
 }
 
-static bool check_kind(ht_app_log *log, const gen_place *first, const char *path) {
+static bool check_kind(const gen_options *options, ht_app_log *log, const gen_place *first,
+                       const char *path) {
+    if (ht_job_is_clip(&options->job, options->output)) {
+        if (!ht_video_is(path) && first->count > 1) {
+            ht_app_say(log, HT_LOG_ERROR,
+                       "%zu clips cannot go to one sequence of pictures; give --output a name such "
+                       "as clip.mp4",
+                       first->count);
+            return false;
+        }
+        return true;
+    }
     if (!is_device(path) && strcasecmp(ht_file_ending(path), "png") != 0 && !ht_job_is_jpeg(path)) {
         ht_app_say(log, HT_LOG_ERROR, "'%s': pictures are written as .png or .jpg", path);
         return false;
@@ -111,7 +106,7 @@ static bool check_kind(ht_app_log *log, const gen_place *first, const char *path
 
 bool gen_output_check(const gen_options *options, ht_app_log *log, const gen_place *first) {
     char path[PATH_MAX], why[PATH_MAX + 256];
-    if (!gen_output_name(options, log, first, path) || !check_kind(log, first, path)) {
+    if (!gen_output_name(options, log, first, path) || !check_kind(options, log, first, path)) {
         return false;
     }
     const char *others[] = {options->preview,

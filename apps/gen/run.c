@@ -16,6 +16,7 @@ typedef struct run {
     ht_prompts prompts;
     const char *const *texts; // of the prompts
     size_t n_texts;
+    bool clips; // not pictures
     ht_app_progress progress;
     ht_job_picture *pictures;
     size_t made;
@@ -31,12 +32,17 @@ static bool on_progress(void *user, const ht_progress *now) {
     return *r->stop == 0;
 }
 
-// Write one picture of a batch.
-static ht_status keep_picture(run *r, const ht_image *image, const ht_report *report) {
+// Write one picture or clip of a batch.
+static ht_status keep_picture(run *r, const ht_job *job, const ht_image *image,
+                              const ht_report *report) {
     const gen_options *o = r->options;
     ht_job_picture *picture = &r->pictures[r->made];
     picture->report = *report;
-    if (!ht_job_write(&o->job, picture, image, !o->no_metadata, o->overwrite, r->log)) {
+    const bool good =
+        r->clips
+            ? ht_job_write_clip(job, picture, image, !o->no_metadata, o->overwrite, r->log)
+            : ht_job_write(job, picture, image, !o->no_metadata, o->overwrite, r->log);
+    if (!good) {
         return HT_ERR_IO;
     }
     ++r->made;
@@ -74,11 +80,20 @@ static void name_progress(run *r, const ht_job *job, const gen_place *place) {
     }
 }
 
-static ht_status make_pictures(run *r, const ht_job *job, const gen_place *place) {
+static ht_status make_pictures(run *r, ht_job *job, const gen_place *place) {
     ht_report report;
-    ht_image images[HT_MAX_BATCH] = {{0}};
     if (!name_pictures(r, job, place)) {
         return HT_ERR_IO;
+    }
+    ht_status clip = r->clips ? ht_job_session_clip(r->session, job) : HT_OK;
+    if (clip != HT_OK) {
+        return clip;
+    }
+    const size_t frames = r->clips ? job->frames : 1, count = job->batch_size * frames;
+    ht_image *images = calloc(count, sizeof(*images));
+    if (!images) {
+        ht_app_say(r->log, HT_LOG_ERROR, "out of memory");
+        return HT_ERR_NO_MEMORY;
     }
     name_progress(r, job, place);
     ht_status status = ht_job_session_run(r->session, job, images, &report);
@@ -89,10 +104,13 @@ static ht_status make_pictures(run *r, const ht_job *job, const gen_place *place
     const ht_job_picture *first = &r->pictures[r->made];
     for (uint32_t i = 0; i < job->batch_size; ++i) {
         if (status == HT_OK) {
-            status = keep_picture(r, &images[i], &report);
+            status = keep_picture(r, job, &images[i * frames], &report);
         }
+    }
+    for (size_t i = 0; i < count; ++i) {
         ht_image_clear(ht_job_session_context(r->session), &images[i]);
     }
+    free(images);
     if (status == HT_OK) {
         ht_job_report_summary(first, r->log);
     }
@@ -176,6 +194,7 @@ static int work(run *r) {
     if (!read_prompts(r)) {
         return EXIT_FAILED;
     }
+    r->clips = ht_job_is_clip(&o->job, o->output);
     const uint64_t seed = ht_job_first_seed(o->job.seed);
     const size_t count = r->n_texts * o->job.batch_count * o->job.batch_size;
     const gen_place first = {.seed = seed, .count = count};

@@ -102,7 +102,7 @@ static void test_flags(void **state) {
         {NULL, "--prompt x --recipe", 2, "--recipe needs a value"},
         {NULL, "--list-recipes", 0, "w8a8-fp"},
         {NULL, "--list-formats", 0, "nvfp4      4.5    16"},
-        {NULL, "--prompt x --frames 17", 2, "video"},
+        {NULL, "--prompt x --frames 17", 1, "makes pictures, not clips"},
         {NULL, "--prompt '<lora:a:1>'", 1, "--lora-dir says in which folder it is"},
         {NULL, "--prompt '<lora:../a:1>' --lora-dir /", 1, "there is no '../a.safetensors'"},
         {NULL, "--prompt '<lora:a:b>' --lora-dir /", 1, "expected <lora:NAME:SCALE>"},
@@ -127,7 +127,7 @@ static void test_outputs_refused(void **state) {
     (void)state;
     static const refusal rows[] = {
         {NULL, "-p x -m tiny -o none/x.png", 1, "there is no folder 'none'"},
-        {NULL, "-p x -m tiny -o x.gif", 1, "written as .png or .jpg"},
+        {NULL, "-p x -m tiny -o x.tif", 1, "written as .png or .jpg"},
         {NULL, "-p x -m tiny -o there.png", 1, "'there.png' exists already; --overwrite"},
         {NULL, "-p x -m tiny -b 2 -o -", 1, "2 pictures cannot go to one stdout"},
         {NULL, "-p x -m tiny --json none/x", 1, "there is no folder 'none'"},

@@ -9,9 +9,11 @@
 #include <libavformat/avformat.h>
 #include <libswscale/swscale.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { FRAMES = 9, MAX_FRAMES = 32 };
 
@@ -367,6 +369,33 @@ static void test_refusals(void **state) {
     free_all(frames);
 }
 
+// A full disk: the clip is encoded, the file cannot take it, and nothing is left.
+static void test_full_disk(void **state) {
+    (void)state;
+    ht_test_folder folder;
+    ht_bytes bytes;
+    struct rlimit before, small;
+    char why[512] = "", command[256], output[64];
+    encode("a.gif", -1, &bytes);
+    ht_test_folder_open(&folder);
+    const char *path = ht_test_folder_file(&folder, "a.gif");
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before;
+    small.rlim_cur = bytes.count / 2;
+    setrlimit(RLIMIT_FSIZE, &small);
+    const bool good = ht_file_write(path, bytes.data, bytes.count, false, why, sizeof(why));
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, handler);
+    assert_false(good);
+    assert_non_null(strstr(why, "a.gif': File too large"));
+    snprintf(command, sizeof(command), "ls -A '%s'", folder.path);
+    assert_int_equal(ht_test_run(command, output, sizeof(output)), 0);
+    assert_string_equal(output, "");
+    free(bytes.data);
+    ht_test_folder_close(&folder);
+}
+
 // Colours that the palette has stay as they are.
 static void test_palette(void **state) {
     (void)state;
@@ -387,7 +416,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_containers),  cmocka_unit_test(test_fast_start),
         cmocka_unit_test(test_rate_factor), cmocka_unit_test(test_webp),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_palette),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_palette),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
