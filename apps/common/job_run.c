@@ -244,6 +244,11 @@ ht_status ht_job_session_run(ht_job_session *s, const ht_job *job, ht_image *ima
                              ht_report *report) {
     const float eta = (float)job->eta;
     ht_job_loras loras;
+    if (job->frames > 1 && !s->desc.clips) {
+        ht_app_say(s->desc.log, HT_LOG_ERROR, "a clip of %u frames: only gen makes clips",
+                   job->frames);
+        return HT_ERR_INVALID;
+    }
     if (!ht_job_pictures_read(job, s->desc.log, &s->pictures) ||
         !ht_job_loras_read(job, s->desc.log, job->prompt, &loras)) {
         return HT_ERR_INVALID;

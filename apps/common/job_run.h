@@ -20,6 +20,7 @@ typedef struct ht_job_session_desc {
     // false cancels (HT_ERR_CANCELLED). May be NULL.
     bool (*progress)(void *user, const ht_progress *now);
     void *user;
+    bool clips; // jobs may have frames: `images` of ht_job_session_run has room for them
     uint32_t preview_every; // steps between previews in `progress`; 0: none
 } ht_job_session_desc;
 

@@ -81,11 +81,6 @@ static ht_status open_model(run *r, const batch_task *task) {
 
 static ht_status make(run *r, const batch_task *task, ht_image *images, ht_report *report) {
     r->log->error[0] = 0;
-    if (task->job.frames > 1) {
-        ht_app_say(r->log, HT_LOG_ERROR, "\"frames\" is %u: clips are made by gen, one at a time",
-                   task->job.frames);
-        return HT_ERR_INVALID;
-    }
     const ht_status opened = open_model(r, task);
     return opened == HT_OK ? ht_job_session_run(r->session, &task->job, images, report) : opened;
 }

@@ -177,6 +177,7 @@ static bool create_session(run *r, size_t count) {
         .keep_loaded = count > o->job.batch_size,
         .profile = o->verbose > 1,
         .check = o->check,
+        .clips = r->clips,
         .progress = on_progress,
         .user = r,
         .preview_every = o->preview ? 1 : 0,
