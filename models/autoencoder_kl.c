@@ -8,6 +8,17 @@
 
 #define EPS 1e-6f
 
+uint32_t ht_vae_features(const ht_vae_config *config) {
+    return config->channels[config->levels - 1];
+}
+
+uint32_t ht_vae_local_groups(const ht_vae_config *config, bool encoder) {
+    const uint32_t layers = config->layers_per_block;
+    const uint32_t norms =
+        encoder ? 2 * config->levels * layers : 2 * config->levels * (layers + 1) + 1;
+    return config->tiny ? 0 : norms * config->groups;
+}
+
 uint32_t ht_vae_factor(const ht_vae_config *config) {
     return 1u << (config->levels - 1);
 }
@@ -105,16 +116,27 @@ static ht_value up_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, ht
 
 ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value z) {
-    if (config->tiny) {
-        return ht_tiny_decode(graph, config, weights, z);
-    }
+    const ht_value x = config->tiny ? z : ht_vae_decode_global(graph, config, weights, z);
+    return ht_vae_decode_local(graph, config, weights, x, NULL);
+}
+
+ht_value ht_vae_decode_global(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                              ht_value z) {
     const ht_nn nn = {.graph = graph, .weights = weights};
     if (config->post_quant_conv) {
         z = ht_nn_linear(&nn, "post_quant_conv", z, config->latent_channels, NULL);
     }
     ht_value x = ht_nn_conv(&nn, "decoder.conv_in", z, config->channels[config->levels - 1], 3,
                             ht_nn_same_size);
-    x = middle(&nn, config, "decoder", x);
+    return middle(&nn, config, "decoder", x);
+}
+
+ht_value ht_vae_decode_local(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                             ht_value x, ht_pooled_norms *norms) {
+    if (config->tiny) {
+        return ht_tiny_decode(graph, config, weights, x);
+    }
+    const ht_nn nn = {.graph = graph, .weights = weights, .norms = norms};
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = up_block(&nn, config, i, x);
     }
@@ -140,15 +162,27 @@ static ht_value down_block(const ht_nn *nn, const ht_vae_config *c, uint32_t i, 
 
 ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                        ht_value picture) {
+    const ht_value x = ht_vae_encode_local(graph, config, weights, picture, NULL);
+    return config->tiny ? x : ht_vae_encode_global(graph, config, weights, x);
+}
+
+ht_value ht_vae_encode_local(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                             ht_value picture, ht_pooled_norms *norms) {
     if (config->tiny) {
         return ht_tiny_encode(graph, config, weights, picture);
     }
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .norms = norms};
     ht_value x =
         ht_nn_conv(&nn, "encoder.conv_in", picture, config->channels[0], 3, ht_nn_same_size);
     for (uint32_t i = 0; i < config->levels; ++i) {
         x = down_block(&nn, config, i, x);
     }
+    return x;
+}
+
+ht_value ht_vae_encode_global(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                              ht_value x) {
+    const ht_nn nn = {.graph = graph, .weights = weights};
     x = middle(&nn, config, "encoder", x);
     x = finish(&nn, config, "encoder", x, 2 * config->latent_channels);
     if (config->quant_conv) {

@@ -3,6 +3,7 @@
 #ifndef HALFTONE_MODELS_AUTOENCODER_KL_H
 #define HALFTONE_MODELS_AUTOENCODER_KL_H
 
+#include "common/layers.h"
 #include "common/weight_map.h"
 
 #include <halftone/ops.h>
@@ -52,6 +53,25 @@ HT_API ht_value ht_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_w
 // [B, h, w, latent_channels].
 HT_API ht_value ht_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                               ht_value picture);
+
+// The halves in two pieces. The global one holds the attention and the layers beside it, at the size
+// of the latent; the local one, where nearly all memory and work is, sees its neighbourhood only but
+// for its group norms, and so can run by tiles:
+//   decoder: z -global-> features -local-> picture     encoder: picture -local-> features -global->
+// Features are [B, h, w, ht_vae_features]. `norms` as in common/layers.h, NULL: x is the whole.
+// Tiny ones have a local piece only.
+HT_API ht_value ht_vae_decode_global(ht_graph *graph, const ht_vae_config *config,
+                                     ht_weights *weights, ht_value z);
+HT_API ht_value ht_vae_decode_local(ht_graph *graph, const ht_vae_config *config,
+                                    ht_weights *weights, ht_value features, ht_pooled_norms *norms);
+HT_API ht_value ht_vae_encode_local(ht_graph *graph, const ht_vae_config *config,
+                                    ht_weights *weights, ht_value picture, ht_pooled_norms *norms);
+HT_API ht_value ht_vae_encode_global(ht_graph *graph, const ht_vae_config *config,
+                                     ht_weights *weights, ht_value features);
+// Channels between the pieces.
+HT_API uint32_t ht_vae_features(const ht_vae_config *config);
+// Groups of all norms of a local piece; 0 of tiny ones.
+HT_API uint32_t ht_vae_local_groups(const ht_vae_config *config, bool encoder);
 
 // Most bytes that live at once while decoding latents of that size, roughly.
 HT_API uint64_t ht_vae_decode_bytes(const ht_vae_config *config, uint32_t height, uint32_t width,

@@ -46,16 +46,9 @@ ht_status ht_clip_check(ht_run *run) {
                 : HT_OK;
 }
 
-static void clear_piece(ht_vae_graph *piece) {
-    ht_graph_destroy(&piece->graph);
-    ht_tensor_destroy(&piece->in);
-    ht_tensor_destroy(&piece->out);
-    *piece = (ht_vae_graph){0};
-}
-
 void ht_clip_release(ht_clip_stage *clip) {
     for (int i = 0; i < 2; ++i) {
-        clear_piece(&clip->pieces[i]);
+        ht_vae_graph_clear(&clip->pieces[i]);
     }
     ht_wan_memory_release(&clip->memory);
     *clip = (ht_clip_stage){0};

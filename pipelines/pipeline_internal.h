@@ -169,13 +169,27 @@ const ht_family *ht_family_find(const char *class_name); // or NULL
 extern const ht_text_encoding ht_text_t5, ht_text_umt5, ht_text_clip;
 extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet, ht_denoiser_wan;
 
-// One VAE graph per tile shape.
-enum { VAE_GRAPHS = 4 };
-typedef struct ht_vae_graph {
-    uint32_t height, width; // of the input
+// What a VAE's graph computes: a half, or a piece of it (autoencoder_kl.h).
+typedef enum ht_vae_piece {
+    VAE_WHOLE,
+    VAE_GLOBAL,
+    VAE_LOCAL,   // a tile, by the statistics of all
+    VAE_MEASURE, // the statistics of a tile that is computed so
+    VAE_FIRST    // the statistics of a tile that is computed by its own
+} ht_vae_piece;
+typedef struct ht_vae_work {
+    ht_vae_piece piece;
     bool encoder;
+    uint32_t height, width; // of the input
+} ht_vae_work;
+
+// The graphs last used: the whole, or both pieces.
+enum { VAE_GRAPHS = 2 };
+typedef struct ht_vae_graph {
+    ht_vae_work work;
     ht_graph *graph;
     ht_tensor *in, *out;
+    ht_tensor *statistics; // in, of VAE_LOCAL (with norms) and VAE_MEASURE; else NULL
 } ht_vae_graph;
 
 // A video autoencoder at work: its graph for the first latent frame of clips, and for all others.
@@ -383,7 +397,6 @@ ht_status ht_vae_stage_decode(ht_run *run, ht_vae_stage *stage, const float *lat
 ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixels, float *latent);
 // Can the VAE encode pictures?
 ht_status ht_vae_stage_check(ht_pipeline *p);
-void ht_vae_stage_release(ht_vae_stage *stage);
 
 // clip.c: latent [C, frames, h, w] -> the frames as pictures, which are the caller's to clear on
 // success. `count` of them: all, or 1 for the first alone.
@@ -396,12 +409,17 @@ uint32_t ht_clip_frames(uint32_t asked);
 uint32_t ht_clip_latent_frames(uint32_t frames);
 ht_status ht_clip_check(ht_run *run);
 
-// vae_tiles.c: the same by overlapping tiles. `z` [h, w, C] -> pixels; `picture` -> moments
+// vae_tiles.c: the whole by overlapping tiles. `z` [h, w, C] -> pixels; `picture` -> moments
 ht_status ht_vae_tiled(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,
                        uint32_t height, uint32_t width, float *out);
-// One run of the VAE over [height, width, C_in] on the host.
-ht_status ht_vae_whole(ht_pipeline *p, ht_vae_stage *s, bool encoder, const float *in,
-                       uint32_t height, uint32_t width, float *out);
+// vae_graph.c: one run over [height, width, C_in] on the host. `statistics` [groups, 2] are read by
+// VAE_LOCAL with norms and VAE_MEASURE; the measuring ones write them to `out`.
+ht_status ht_vae_run(ht_pipeline *p, ht_vae_stage *s, const ht_vae_work *work, const float *in,
+                     const float *statistics, float *out);
+void ht_vae_stage_release(ht_vae_stage *stage);
+void ht_vae_graph_clear(ht_vae_graph *graph);
+uint32_t ht_vae_channels_in(const ht_vae_config *vae, const ht_vae_work *work);
+uint32_t ht_vae_channels_out(const ht_vae_config *vae, const ht_vae_work *work);
 // Channels that its encoder gives: mean and variance, or of a tiny one the latent.
 uint32_t ht_vae_moments(const ht_vae_config *config);
 

@@ -5,93 +5,6 @@
 
 #include <math.h>
 
-static void clear_graph(ht_vae_graph *s) {
-    ht_graph_destroy(&s->graph);
-    ht_tensor_destroy(&s->in);
-    ht_tensor_destroy(&s->out);
-    *s = (ht_vae_graph){0};
-}
-
-void ht_vae_stage_release(ht_vae_stage *stage) {
-    for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
-        clear_graph(&stage->graphs[i]);
-    }
-    ht_clip_release(&stage->clip);
-}
-
-uint32_t ht_vae_moments(const ht_vae_config *config) {
-    return config->tiny ? config->latent_channels : 2 * config->latent_channels;
-}
-
-static ht_status build(ht_pipeline *p, const ht_vae_stage *stage, ht_vae_graph *s) {
-    const ht_vae_config *vae = &stage->config;
-    uint32_t factor = ht_vae_factor(vae), z = vae->latent_channels;
-    uint32_t rows = s->height, columns = s->width;
-    uint32_t pixels[6] = {1, s->encoder ? rows : rows * factor,
-                          s->encoder ? columns : columns * factor, 3};
-    uint32_t latents[6] = {1, s->encoder ? rows / factor : rows,
-                           s->encoder ? columns / factor : columns,
-                           s->encoder ? ht_vae_moments(vae) : z};
-    ht_status status =
-        ht_stage_tensor(p, HT_FORMAT_F32, s->encoder ? pixels : latents, "vae input", &s->in);
-    if (status == HT_OK) {
-        status =
-            ht_stage_tensor(p, HT_FORMAT_F32, s->encoder ? latents : pixels, "vae output", &s->out);
-    }
-    if (status == HT_OK) {
-        status = ht_stage_graph(p, s->encoder ? "vae encoder" : "vae decoder",
-                                stage->activations, &s->graph);
-    }
-    if (status != HT_OK) {
-        return status;
-    }
-    ht_value in = ht_graph_tensor(s->graph, s->in);
-    ht_weights *weights = p->parts[stage->part].weights;
-    ht_value out = s->encoder ? ht_vae_encode(s->graph, vae, weights, in)
-                              : ht_vae_decode(s->graph, vae, weights, in);
-    ht_graph_output(s->graph, out, s->out);
-    return ht_graph_finish(s->graph);
-}
-
-static ht_vae_graph *find(ht_vae_stage *stage, bool encoder, uint32_t height, uint32_t width) {
-    for (uint32_t i = 0; i < VAE_GRAPHS; ++i) {
-        ht_vae_graph *s = &stage->graphs[i];
-        if (s->graph && s->encoder == encoder && s->height == height && s->width == width) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-ht_status ht_vae_whole(ht_pipeline *p, ht_vae_stage *stage, bool encoder, const float *in,
-                       uint32_t height, uint32_t width, float *out) {
-    ht_vae_graph *s = find(stage, encoder, height, width);
-    bool first = s == NULL;
-    ht_status status = HT_OK;
-    if (first) {
-        s = &stage->graphs[stage->next_graph];
-        stage->next_graph = (stage->next_graph + 1) % VAE_GRAPHS;
-        clear_graph(s);
-        *s = (ht_vae_graph){.height = height, .width = width, .encoder = encoder};
-        status = build(p, stage, s);
-    }
-    if (status == HT_OK) {
-        size_t count = ht_desc_count(ht_tensor_get_desc(s->in));
-        status = ht_tensor_write_f32(s->in, in, count);
-    }
-    if (status == HT_OK) {
-        status = ht_stage_run(p, s->graph, first);
-    }
-    if (status == HT_OK) {
-        size_t count = ht_desc_count(ht_tensor_get_desc(s->out));
-        status = ht_tensor_read_f32(s->out, out, count);
-    }
-    if (status != HT_OK) {
-        clear_graph(s);
-    }
-    return status;
-}
-
 // Would one run of that size fit beside what is on the device already?
 static bool fits(const ht_pipeline *p, const ht_vae_stage *stage, uint32_t height, uint32_t width) {
     uint64_t limit = p->options.max_device_bytes;
@@ -114,7 +27,8 @@ static ht_status convert(ht_run *run, ht_vae_stage *stage, bool encoder, const f
     bool can_tile = rows > tile || columns > tile;
     ht_status status = HT_ERR_NO_MEMORY;
     if (!can_tile || fits(p, stage, rows, columns)) {
-        status = ht_vae_whole(p, stage, encoder, in, height, width, out);
+        const ht_vae_work whole = {VAE_WHOLE, encoder, height, width};
+        status = ht_vae_run(p, stage, &whole, in, NULL, out);
     }
     if (status == HT_ERR_NO_MEMORY && can_tile) {
         ht_log(p->context, HT_LOG_INFO, "vae: %u x %u in tiles of %u pixels to save memory",

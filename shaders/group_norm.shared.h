@@ -12,8 +12,9 @@ HT_PUSH(group_norm) {
     HT_ADDRESS weight;
     HT_ADDRESS bias;
     HT_ADDRESS result;
-    HT_ADDRESS partials; // (mean, squares) [batch, chunks * subrows, channels]
-    HT_ADDRESS factors;  // f32 [3, batch, channels]: mean, scale, shift of each channel
+    HT_ADDRESS statistics; // f32 [batch, groups, 2]: mean, variance; read or written, or 0
+    HT_ADDRESS partials;   // (mean, squares) [batch, chunks * subrows, channels]
+    HT_ADDRESS factors;    // f32 [3, batch, channels]: mean, scale, shift of each channel
     HT_UINT batch;
     HT_UINT positions;
     HT_UINT channels;

@@ -110,8 +110,12 @@ static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
     const ht_value weight = vector(f, n[1]);
     const ht_value bias = vector(f, n[1]);
     if (c->op == BENCH_GROUP_NORM) {
-        const ht_group_norm_args args = {
-            .groups = n[2], .eps = 1e-5f, .weight = weight, .bias = bias, .act = HT_ACT_SILU};
+        const ht_group_norm_args args = {.groups = n[2],
+                                         .eps = 1e-5f,
+                                         .weight = weight,
+                                         .bias = bias,
+                                         .act = HT_ACT_SILU,
+                                         .statistics = HT_NO_VALUE};
         return ht_op_group_norm(f->graph, x, &args);
     }
     const ht_layer_norm_args args = {

@@ -38,9 +38,13 @@ typedef struct ht_ref_group_norm_args {
     float eps;
     const float *weight, *bias;
     ht_activation act;
+    const float *statistics; // [batch, groups, 2]: mean and variance; NULL: those of x
 } ht_ref_group_norm_args;
 void ht_ref_group_norm(const float *x, uint32_t batch, uint64_t positions, uint32_t channels,
                        const ht_ref_group_norm_args *args, float *out);
+// out [batch, groups, 2]: mean and variance
+void ht_ref_group_statistics(const float *x, uint32_t batch, uint64_t positions, uint32_t channels,
+                             uint32_t groups, float *out);
 
 // ids are whole numbers; those outside 0..rows-1 are clamped.
 void ht_ref_embedding(const float *table, uint64_t rows, uint64_t width, const float *ids,

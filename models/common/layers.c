@@ -179,6 +179,22 @@ ht_value ht_nn_conv_moment(const ht_nn *nn, const char *prefix, ht_value x, uint
     return ht_op_conv2d(nn->graph, x, w, &args);
 }
 
+// What is given for the next group norm, or HT_NO_VALUE; its own are kept where asked for.
+static ht_value pooled_statistics(const ht_nn *nn, ht_value x, uint32_t groups) {
+    ht_pooled_norms *norms = nn->norms;
+    if (norms == NULL) {
+        return HT_NO_VALUE;
+    }
+    const uint32_t first = norms->count;
+    norms->count += groups;
+    if (norms->measure) {
+        const ht_value own = ht_op_group_statistics(nn->graph, x, groups);
+        norms->measured = first == 0 ? own : ht_op_concat(nn->graph, norms->measured, own, 1);
+    }
+    const bool given = norms->given.id != HT_NO_VALUE.id;
+    return given ? ht_op_slice(nn->graph, norms->given, 1, first, groups) : HT_NO_VALUE;
+}
+
 ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint32_t groups,
                           float eps, ht_activation act) {
     uint32_t width = ht_nn_width(nn, x);
@@ -192,6 +208,7 @@ ht_value ht_nn_group_norm(const ht_nn *nn, const char *prefix, ht_value x, uint3
                                 .weight = ht_nn_vector(nn, prefix, "weight", width),
                                 .bias = ht_nn_vector(nn, prefix, "bias", width),
                                 .act = act,
+                                .statistics = pooled_statistics(nn, x, groups),
                             });
 }
 

@@ -11,6 +11,15 @@
 
 enum { HT_NAME_BYTES = 160 };
 
+// Statistics of the group norms of a network that runs by tiles, one after the other in the order of
+// building: of each tile alone, they would differ from those of the whole.
+typedef struct ht_pooled_norms {
+    ht_value given;    // [1, all groups, 2] to normalise by; HT_NO_VALUE: the tile's own
+    bool measure;      // keep the tile's own
+    ht_value measured; // [1, count, 2] of them
+    uint32_t count;    // groups so far
+} ht_pooled_norms;
+
 // Where layers go and where their weights come from.
 typedef struct ht_nn {
     ht_graph *graph;
@@ -19,6 +28,7 @@ typedef struct ht_nn {
     const ht_lora_layers *lora; // low-rank branches beside them; NULL: none
     ht_static_scales scales;
     const ht_attention_choice *attention; // of self-attentions; NULL: dense
+    ht_pooled_norms *norms; // NULL: group norms of a whole
 } ht_nn;
 
 // Format a weight's name or prefix; returns `name`. A name that does not fit is cut, and then not

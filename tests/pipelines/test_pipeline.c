@@ -186,40 +186,6 @@ static void test_picture(void **state) {
     close_model(&m);
 }
 
-// Tiles of 16 pixels against those of diffusers, both ways.
-static void test_tiles(void **state) {
-    (void)state;
-    model m;
-    ht_test_golden golden;
-    ht_tensor_desc desc;
-    open_model(&m, &exact, false);
-    ht_test_golden_open(&golden, "vae_tiny");
-    m.pipeline->vae.config.sample_size = 16;
-    must(m.context, ht_part_open(m.pipeline, PART_VAE));
-    float *z = ht_test_golden_read_nhwc(&golden, "tiled.latent", &desc);
-    float *want = ht_test_golden_read_nhwc(&golden, "tiled.decoded", &desc);
-    size_t count = ht_desc_count(&desc);
-    float *got = malloc(count * sizeof(*got));
-    must(m.context, ht_vae_tiled(m.pipeline, &m.pipeline->vae, false, z, 27, 18, got));
-    ht_test_assert_close("tiled.decoded", got, want, count, NETWORK_BOUND);
-    free(z);
-    free(want);
-    free(got);
-    float *picture = ht_test_golden_read_nhwc(&golden, "tiled.image", &desc);
-    want = ht_test_golden_read_nhwc(&golden, "tiled.mean", &desc); // [1, 20, 28, 4]
-    got = malloc((size_t)20 * 28 * 8 * sizeof(*got));
-    must(m.context, ht_vae_tiled(m.pipeline, &m.pipeline->vae, true, picture, 40, 56, got));
-    for (size_t i = 0; i < (size_t)20 * 28; ++i) { // the first half of the moments
-        memmove(got + i * 4, got + i * 8, 4 * sizeof(*got));
-    }
-    ht_test_assert_close("tiled.mean", got, want, (size_t)20 * 28 * 4, NETWORK_BOUND);
-    free(picture);
-    free(want);
-    free(got);
-    ht_test_golden_close(&golden);
-    close_model(&m);
-}
-
 typedef struct watcher {
     uint32_t calls, steps, previews, stop_at;
     ht_phase last;
@@ -397,7 +363,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),         cmocka_unit_test(test_latents),
         cmocka_unit_test(test_prompt_case),  cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_tiles),        cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_callbacks),
         cmocka_unit_test(test_repeatable),   cmocka_unit_test(test_keeping),
         cmocka_unit_test(test_from_picture), cmocka_unit_test(test_refusals),
     };

@@ -105,9 +105,15 @@ typedef struct ht_group_norm_args {
     float eps;
     ht_value weight, bias; // [C] f32
     ht_activation act;     // applied to the result
+    // [B, groups, 2] f32: mean and variance to normalise by, of a whole that x is a part of;
+    // HT_NO_VALUE: x's own
+    ht_value statistics;
 } ht_group_norm_args;
 // x [B, .., C]; statistics over all positions and the channels of a group, per batch item
 HT_API ht_value ht_op_group_norm(ht_graph *g, ht_value x, const ht_group_norm_args *args);
+// Mean and (biased) variance over all positions and the channels of a group.
+// x [B, .., C] -> [B, groups, 2] f32
+HT_API ht_value ht_op_group_statistics(ht_graph *g, ht_value x, uint32_t groups);
 
 HT_API ht_value ht_op_activation(ht_graph *g, ht_value x, ht_activation act);
 // x [.., 2N] -> [.., N]: first half * act(second half), as in GEGLU (Shazeer 2020).

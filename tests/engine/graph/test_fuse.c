@@ -218,7 +218,8 @@ static ht_value group_norm(ht_graph *g, const ht_value *in, uint32_t width) {
                                      .eps = 1e-5f,
                                      .weight = in[WEIGHT],
                                      .bias = in[BIAS],
-                                     .act = HT_ACT_SILU};
+                                     .act = HT_ACT_SILU,
+                                     .statistics = HT_NO_VALUE};
     return ht_op_group_norm(g, in[X], &args);
 }
 

@@ -1,5 +1,5 @@
 // group_norm: hand-computed groups, the device against the reference, PyTorch's results, accuracy
-// far from zero, the rules.
+// far from zero, statistics measured and given, the rules.
 #include "support.h"
 
 #include "ref.h"
@@ -11,6 +11,7 @@ static ht_value build(ht_graph *g, const ht_value *in, const void *args) {
     ht_group_norm_args a = *(const ht_group_norm_args *)args;
     a.weight = in[1];
     a.bias = in[2];
+    a.statistics = in[3];
     return ht_op_group_norm(g, in[0], &a);
 }
 
@@ -23,7 +24,7 @@ static ht_test_op make_op(const char *name, const ht_group_norm_args *args, uint
     return (ht_test_op){.name = name,
                         .build = build,
                         .args = args,
-                        .n_inputs = 3,
+                        .n_inputs = 4, // the last, statistics, are x's own
                         .inputs = {{0},
                                    {HT_FORMAT_F32, 1, {channels}, NULL},
                                    {HT_FORMAT_F32, 1, {channels}, NULL}}};
@@ -135,6 +136,51 @@ static void test_golden(void **state) {
     ht_test_golden_close(&golden);
 }
 
+static ht_value build_statistics(ht_graph *g, const ht_value *in, const void *args) {
+    return ht_op_group_statistics(g, in[0], *(const uint32_t *)args);
+}
+
+static void test_statistics_by_hand(void **state) {
+    (void)state;
+    // The groups of test_reference_by_hand.
+    const float x[] = {1, 3, 0, 0, 1, 3, 4, 4}, want[] = {2, 1, 2, 4};
+    const float weight[] = {1, 1, 1, 2}, bias[] = {0, 0.5f, 0, 0};
+    const float given[] = {1, 4, 0, 1}, normed[] = {0, 1.5f, 0, 0, 0, 1.5f, 4, 8};
+    const ht_ref_group_norm_args args = {
+        .groups = 2, .weight = weight, .bias = bias, .statistics = given};
+    float out[8];
+    ht_ref_group_statistics(x, 1, 2, 4, 2, out);
+    ht_test_assert_close("by hand", out, want, 4, 1e-7);
+    ht_ref_group_norm(x, 1, 2, 4, &args, out);
+    ht_test_assert_close("by hand, given", out, normed, 8, 1e-7);
+}
+
+// Measured, and as what x is normalised by.
+static void test_statistics(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t batch, positions, channels, groups;
+    } rows[] = {{1, 1, 4, 1}, {2, 15, 6, 3}, {1, 1023, 128, 32}, {2, 25, 320, 32}, {1, 27, 30, 5}};
+    for (size_t i = 0; i < HT_COUNT(rows); i++) {
+        const uint32_t b = rows[i].batch, c = rows[i].channels, groups = rows[i].groups;
+        const ht_test_input x = {HT_TEST_ACTIVATIONS, 3, {b, rows[i].positions, c}, NULL};
+        const ht_test_op measure = {.name = "group_statistics",
+                                    .build = build_statistics,
+                                    .args = &rows[i].groups,
+                                    .n_inputs = 1,
+                                    .inputs = {x}};
+        // The result is f32 whatever x is; a mean near zero is exact to the spread, not to itself.
+        ht_test_op_check(&measure, F32_BOUND, F32_BOUND);
+        const ht_group_norm_args args = {.groups = groups, .eps = 1e-6f, .act = HT_ACT_SILU};
+        float given[128];
+        ht_test_fill_uniform(5, given, (size_t)2 * b * groups, 0.25f, 2.0f);
+        ht_test_op op = make_op("group_norm by given statistics", &args, c);
+        op.inputs[0] = x;
+        op.inputs[3] = (ht_test_input){HT_FORMAT_F32, 3, {b, groups, 2}, given};
+        ht_test_op_check(&op, F32_BOUND, F16_BOUND);
+    }
+}
+
 static void test_rules(void **state) {
     (void)state;
     const ht_test_input x = {HT_FORMAT_F32, 4, {1, 2, 2, 8}, NULL};
@@ -158,10 +204,20 @@ static void test_rules(void **state) {
         const ht_test_op op = {.name = "group_norm",
                                .build = build,
                                .args = &rows[i].args,
-                               .n_inputs = 3,
+                               .n_inputs = 4,
                                .inputs = {rows[i].x, rows[i].weight, rows[i].bias}};
         ht_test_op_refuse(&op, HT_ERR_INVALID, rows[i].part);
     }
+    const ht_group_norm_args args = {.groups = 2};
+    const uint32_t three = 3;
+    ht_test_op op = make_op("group_norm", &args, 8);
+    op.inputs[0] = x;
+    op.inputs[3] = (ht_test_input){HT_FORMAT_F32, 3, {1, 4, 2}, NULL};
+    ht_test_op_refuse(&op, HT_ERR_INVALID, "statistics must be f32 [1, 2, 2]");
+    op = (ht_test_op){
+        .name = "group_statistics", .build = build_statistics, .args = &three, .n_inputs = 1};
+    op.inputs[0] = x;
+    ht_test_op_refuse(&op, HT_ERR_INVALID, "3 groups do not divide 8 channels");
 }
 
 int main(void) {
@@ -171,6 +227,8 @@ int main(void) {
         cmocka_unit_test(test_activation_and_tokens),
         cmocka_unit_test(test_far_from_zero),
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_statistics_by_hand),
+        cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_rules),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

@@ -1,0 +1,150 @@
+// The VAE by tiles against the same in one run: on the tiny network beside diffusers' way of tiling,
+// and on the VAE that is shipped.
+#include "support.h"
+
+#include "pipeline_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const ht_pipeline_options exact = {.weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32};
+
+static void must(ht_context *context, ht_status status) {
+    if (status != HT_OK) {
+        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
+    }
+}
+
+static ht_pipeline *open_model(const char *folder, uint32_t tile) {
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_pipeline *p = NULL;
+    must(context, ht_pipeline_open(context, folder, &exact, &p));
+    p->vae.config.sample_size = tile;
+    must(context, ht_part_open(p, PART_VAE));
+    return p;
+}
+
+static float *convert(ht_pipeline *p, const ht_vae_work *all, bool tiled, const float *in,
+                      size_t count) {
+    float *out = malloc(count * sizeof(*out));
+    assert_non_null(out);
+    must(p->context, tiled
+                         ? ht_vae_tiled(p, &p->vae, all->encoder, in, all->height, all->width, out)
+                         : ht_vae_run(p, &p->vae, all, in, NULL, out));
+    return out;
+}
+
+// Peak signal to noise of values in -1..1, in dB.
+static double psnr(const float *got, const float *want, size_t count) {
+    double squares = 0;
+    for (size_t i = 0; i < count; ++i) {
+        squares += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+    }
+    return 10 * log10(4.0 * (double)count / squares);
+}
+
+// Signal to noise, in dB.
+static double snr(const float *got, const float *want, size_t count) {
+    return -20 * log10(ht_test_compare(got, want, count).rel_l2);
+}
+
+// Tiles of 16 pixels are so small that what they do not see is most of their error; still they must
+// be far nearer to the whole than tiles of diffusers are: by 10 dB.
+static void test_beside_diffusers(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_tensor_desc desc;
+    ht_pipeline *p = open_model("tests/data/models/tiny-pixart", 16);
+    ht_test_golden_open(&golden, "vae_tiny");
+    float *z = ht_test_golden_read_nhwc(&golden, "tiled.latent", &desc);
+    float *theirs = ht_test_golden_read_nhwc(&golden, "tiled.decoded", &desc);
+    float *whole = ht_test_golden_read_nhwc(&golden, "tiled.decoded_whole", &desc);
+    const size_t pixels = ht_desc_count(&desc);
+    float *got = convert(p, &(ht_vae_work){VAE_WHOLE, false, 27, 18}, true, z, pixels);
+    print_message("decoded: %.1f dB, diffusers' tiles %.1f dB\n", snr(got, whole, pixels),
+                  snr(theirs, whole, pixels));
+    assert_true(snr(got, whole, pixels) > snr(theirs, whole, pixels) + 10);
+    free(z);
+    free(theirs);
+    free(whole);
+    free(got);
+    float *picture = ht_test_golden_read_nhwc(&golden, "tiled.image", &desc);
+    theirs = ht_test_golden_read_nhwc(&golden, "tiled.mean", &desc); // [1, 20, 28, 4]
+    const ht_vae_work encode = {VAE_WHOLE, true, 40, 56};
+    const size_t means = ht_desc_count(&desc);
+    whole = convert(p, &encode, false, picture, 2 * means);
+    got = convert(p, &encode, true, picture, 2 * means);
+    for (size_t i = 0; i < means / 4; ++i) { // the first half of the moments
+        memmove(got + i * 4, got + i * 8, 4 * sizeof(*got));
+        memmove(whole + i * 4, whole + i * 8, 4 * sizeof(*whole));
+    }
+    print_message("encoded: %.1f dB, diffusers' tiles %.1f dB\n", snr(got, whole, means),
+                  snr(theirs, whole, means));
+    assert_true(snr(got, whole, means) > snr(theirs, whole, means) + 10);
+    free(picture);
+    free(theirs);
+    free(whole);
+    free(got);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+enum { EDGE = 384 };
+
+// Discs of different colours and sizes on a slope, so that parts of the picture differ.
+static float *draw(void) {
+    float *picture = malloc((size_t)EDGE * EDGE * 3 * sizeof(*picture));
+    assert_non_null(picture);
+    for (uint32_t y = 0; y < EDGE; ++y) {
+        for (uint32_t x = 0; x < EDGE; ++x) {
+            float *pixel = picture + ((size_t)y * EDGE + x) * 3;
+            const float dx = (float)(x % 96) - 48, dy = (float)(y % 128) - 64;
+            const bool disc = dx * dx + dy * dy < 30.0f * 30.0f;
+            for (uint32_t c = 0; c < 3; ++c) {
+                const bool lit = (x / 96 + y / 128 * 2 + c) % 3 == 0;
+                pixel[c] = disc ? (lit ? 0.8f : -0.7f) : (float)(x + y) / EDGE - 1.0f;
+            }
+        }
+    }
+    return picture;
+}
+
+// The seams of the shipped VAE: 45 dB is where 8-bit pixels differ by less than 1.5 levels (root of
+// the mean square).
+static void test_shipped(void **state) {
+    (void)state;
+    ht_pipeline *p = open_model("assets/models/scenes-dit", 256);
+    const ht_vae_work encode = {VAE_WHOLE, true, EDGE, EDGE};
+    const ht_vae_work decode = {VAE_WHOLE, false, EDGE / 8, EDGE / 8};
+    const size_t z_channels = p->vae.config.latent_channels,
+                 places = (size_t)(EDGE / 8) * (EDGE / 8);
+    float *picture = draw();
+    float *moments = convert(p, &encode, false, picture, 2 * places * z_channels);
+    float *tiled = convert(p, &encode, true, picture, 2 * places * z_channels);
+    const double encoded = snr(tiled, moments, 2 * places * z_channels);
+    for (size_t i = 0; i < places; ++i) {
+        memmove(moments + i * z_channels, moments + 2 * i * z_channels,
+                z_channels * sizeof(*moments));
+    }
+    const size_t pixels = (size_t)EDGE * EDGE * 3;
+    float *whole = convert(p, &decode, false, moments, pixels);
+    float *pieces = convert(p, &decode, true, moments, pixels);
+    print_message("decoded: %.1f dB, encoded: %.1f dB\n", psnr(pieces, whole, pixels), encoded);
+    assert_true(psnr(pieces, whole, pixels) >= 45);
+    assert_true(encoded >= 45);
+    free(picture);
+    free(moments);
+    free(tiled);
+    free(whole);
+    free(pieces);
+    ht_pipeline_destroy(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_beside_diffusers),
+        cmocka_unit_test(test_shipped),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
