@@ -13,7 +13,7 @@ void ht_app_log_write(void *user, ht_log_level level, const char *text) {
     if (level == HT_LOG_ERROR) {
         snprintf(log->error, sizeof(log->error), "%s", text);
     }
-    if (level > log->level) {
+    if (log->silent || level > log->level) {
         return;
     }
     fprintf(stderr, "%s%s: %s%s\n", log->bar ? "\r\033[K" : "", log->program, heads[level], text);

@@ -7,6 +7,7 @@
 typedef struct ht_app_log {
     const char *program;
     ht_log_level level;
+    bool silent;      // write nothing; errors are kept all the same
     bool bar;         // a progress bar stands on the last line: clear it first
     char error[2048]; // the last error's sentence; clear it to see whether there is another
 } ht_app_log;

@@ -161,6 +161,8 @@ bool batch_keep(const batch_options *options, batch_results *results, batch_task
            give_names(results, task, why, why_bytes);
     if (good) {
         task->state = BATCH_DONE;
+        json_object_del(record, "report"); // the file has it; hundreds of thousands of jobs fit
+        json_object_del(record, "job");
         json_object_set(results->records, task->key, record);
     }
     json_decref(pictures);
