@@ -57,13 +57,8 @@ static bool write_sequence(const ht_job *job, const ht_job_picture *picture, con
     return good;
 }
 
-bool ht_job_write_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,
-                       bool metadata, bool overwrite, ht_app_log *log) {
-    char why[PATH_MAX + 512] = "out of memory";
-    ht_bytes bytes = {0};
-    if (is_sequence(picture->path)) {
-        return write_sequence(job, picture, frames, metadata, overwrite, log);
-    }
+bool ht_job_encode_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,
+                        bool metadata, ht_bytes *out, char *why, size_t why_bytes) {
     char *parameters = ht_job_parameters(job, picture);
     char *json = ht_job_metadata(job, picture);
     const ht_png_text texts[] = {{"comment", parameters}, {"description", json}};
@@ -72,12 +67,25 @@ bool ht_job_write_clip(const ht_job *job, const ht_job_picture *picture, const h
                                 .codec = job->codec,
                                 .texts = texts,
                                 .n_texts = metadata ? 2 : 0};
+    snprintf(why, why_bytes, "out of memory");
     const bool good =
         parameters && json &&
-        ht_video_encode(picture->path, frames, job->frames, &desc, &bytes, why, sizeof(why)) &&
-        ht_file_write(picture->path, bytes.data, bytes.count, overwrite, why, sizeof(why));
+        ht_video_encode(picture->path, frames, job->frames, &desc, out, why, why_bytes);
     free(parameters);
     free(json);
+    return good;
+}
+
+bool ht_job_write_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,
+                       bool metadata, bool overwrite, ht_app_log *log) {
+    char why[PATH_MAX + 512];
+    ht_bytes bytes = {0};
+    if (is_sequence(picture->path)) {
+        return write_sequence(job, picture, frames, metadata, overwrite, log);
+    }
+    const bool good =
+        ht_job_encode_clip(job, picture, frames, metadata, &bytes, why, sizeof(why)) &&
+        ht_file_write(picture->path, bytes.data, bytes.count, overwrite, why, sizeof(why));
     free(bytes.data);
     if (!good) {
         ht_app_say(log, HT_LOG_ERROR, "%s", why);

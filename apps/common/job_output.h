@@ -42,6 +42,10 @@ bool ht_job_is_clip(const ht_job *job, const char *output);
 // sequence of pictures (%04d.png)? False with the sentence in `why`.
 bool ht_job_check_clip(const ht_job *job, const char *path, bool overwrite, char *why,
                        size_t why_bytes);
+// The frames of one clip as a file of the container that picture->path ends like. False with the sentence
+// in `why`.
+bool ht_job_encode_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,
+                        bool metadata, ht_bytes *out, char *why, size_t why_bytes);
 // The frames of one clip into the file picture->path, or into one file each where that is a pattern.
 // Whole or not at all, as far as files go. False after a message.
 bool ht_job_write_clip(const ht_job *job, const ht_job_picture *picture, const ht_image *frames,

@@ -118,14 +118,18 @@ bool batch_part_path(const batch_results *results, const char *key, uint32_t ind
                      char path[PATH_MAX]);
 bool batch_final_path(const batch_results *results, const char *name, char path[PATH_MAX]);
 
+// How many images the engine makes for a job of this task: more than one each for clips.
+size_t batch_images(const batch_task *task, const ht_job *job);
+
 // keep.c: hand the pictures of a task over. Either all are there and recorded, or nothing is. False with
 // a sentence in `why`: the disk is full, for instance.
 typedef struct batch_work {
     double open_seconds, seconds; // of the model, if it was opened for this task; of everything
     char device[256], driver[256];
 } batch_work;
+// `job`: the task's, with what the model filled in about clips, of which each has so many images.
 bool batch_keep(const batch_options *options, batch_results *results, batch_task *task,
-                const ht_image *images, const ht_report *report, const batch_work *work, char *why,
+                const ht_job *job, const ht_image *images, const ht_report *report, const batch_work *work, char *why,
                 size_t why_bytes);
 // Record that it failed.
 bool batch_keep_failure(const batch_options *options, batch_results *results, batch_task *task,
@@ -137,8 +141,8 @@ typedef struct batch_keeper batch_keeper;
 batch_keeper *batch_keeper_create(const batch_options *options, batch_results *results);
 void batch_keeper_destroy(batch_keeper **keeper);
 // False with a sentence in `why` when this task cannot be taken, or the one before could not be kept.
-bool batch_keeper_give(batch_keeper *keeper, batch_task *task, const ht_image *images,
-                       const ht_report *report, const batch_work *work, char *why,
+bool batch_keeper_give(batch_keeper *keeper, batch_task *task, const ht_job *job,
+                       const ht_image *images, const ht_report *report, const batch_work *work, char *why,
                        size_t why_bytes);
 // Until all that was given is kept; false with a sentence in `why` when something could not be.
 bool batch_keeper_wait(batch_keeper *keeper, char *why, size_t why_bytes);

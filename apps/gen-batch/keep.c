@@ -3,6 +3,7 @@
 
 #include "common/files.h"
 #include "common/sha256.h"
+#include "common/video.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,12 +61,15 @@ static bool write_hidden(const char *path, const ht_bytes *bytes, char *why, siz
 
 // Encode one picture into its hidden file, on the disk; its entry of the record.
 static json_t *write_part(const batch_options *options, const batch_results *results,
-                          const batch_task *task, const ht_image *image,
+                          const batch_task *task, const ht_job *job, const ht_image *image,
                           const ht_job_picture *picture, char *why, size_t why_bytes) {
     char part[PATH_MAX], hash[HT_SHA256_TEXT];
     ht_bytes bytes = {0};
     snprintf(why, why_bytes, "out of memory");
-    const bool good = ht_job_encode(&task->job, picture, image, !options->no_metadata, &bytes) &&
+    const bool good = (ht_video_is(picture->path)
+                           ? ht_job_encode_clip(job, picture, image, !options->no_metadata, &bytes,
+                                                why, why_bytes)
+                           : ht_job_encode(job, picture, image, !options->no_metadata, &bytes)) &&
                       batch_part_path(results, task->key, picture->position - 1, part) &&
                       write_hidden(part, &bytes, why, why_bytes);
     json_t *entry = NULL;
@@ -139,10 +143,15 @@ static bool add_report(json_t *record, const batch_task *task, const ht_job_pict
            json_object_set_new(record, "report", report) == 0;
 }
 
+size_t batch_images(const batch_task *task, const ht_job *job) {
+    return job->batch_size * (size_t)(ht_video_is(task->paths[0]) ? job->frames : 1);
+}
+
 bool batch_keep(const batch_options *options, batch_results *results, batch_task *task,
-                const ht_image *images, const ht_report *report, const batch_work *work, char *why,
-                size_t why_bytes) {
+                const ht_job *job, const ht_image *images, const ht_report *report,
+                const batch_work *work, char *why, size_t why_bytes) {
     ht_job_picture *picture = calloc(1, sizeof(*picture));
+    const size_t each = batch_images(task, job) / job->batch_size;
     json_t *pictures = json_array();
     json_t *record = record_of(options, task, "done", task->attempts + 1);
     snprintf(why, why_bytes, "out of memory");
@@ -153,7 +162,8 @@ bool batch_keep(const batch_options *options, batch_results *results, batch_task
         picture->position = i + 1;
         picture->report = *report;
         snprintf(picture->path, sizeof(picture->path), "%s", task->paths[i]);
-        json_t *entry = write_part(options, results, task, &images[i], picture, why, why_bytes);
+        json_t *entry =
+            write_part(options, results, task, job, &images[i * each], picture, why, why_bytes);
         good = json_array_append_new(pictures, entry) == 0;
     }
     good = good && add_report(record, task, picture, work, json_incref(pictures)) &&

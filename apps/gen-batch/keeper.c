@@ -16,7 +16,9 @@ struct batch_keeper {
     bool busy, quit, failed;
     char why[BATCH_WHY];
     batch_task *task;
-    ht_image images[HT_MAX_BATCH]; // copies, of malloc
+    ht_job job;
+    ht_image *images; // copies, of malloc; no pixels: none
+    size_t n_images;
     ht_report report;
     batch_work work;
 };
@@ -28,16 +30,22 @@ static void print_paths(const batch_keeper *k) {
     fflush(stdout);
 }
 
+static void free_images(batch_keeper *k) {
+    for (size_t i = 0; i < k->n_images; ++i) {
+        free(k->images[i].rgb);
+    }
+    free(k->images);
+    k->images = NULL;
+    k->n_images = 0;
+}
+
 static void keep(batch_keeper *k) {
-    const bool good = batch_keep(k->options, k->results, k->task, k->images, &k->report, &k->work,
-                                 k->why, sizeof(k->why));
+    const bool good = batch_keep(k->options, k->results, k->task, &k->job, k->images, &k->report,
+                                 &k->work, k->why, sizeof(k->why));
     if (good) {
         print_paths(k);
     }
-    for (uint32_t i = 0; i < HT_MAX_BATCH; ++i) {
-        free(k->images[i].rgb);
-        k->images[i] = (ht_image){0};
-    }
+    free_images(k);
     k->failed = !good;
 }
 
@@ -109,7 +117,10 @@ bool batch_keeper_wait(batch_keeper *k, char *why, size_t why_bytes) {
 
 // Pixels belong to the engine's context, which is the other thread's.
 static bool copy_images(batch_keeper *k, const batch_task *task, const ht_image *images) {
-    for (uint32_t i = 0; i < task->job.batch_size; ++i) {
+    const size_t count = batch_images(task, &k->job);
+    k->images = calloc(count, sizeof(*k->images));
+    k->n_images = k->images ? count : 0;
+    for (size_t i = 0; i < k->n_images; ++i) {
         const size_t bytes = (size_t)images[i].width * images[i].height * 3;
         k->images[i] = images[i];
         k->images[i].rgb = malloc(bytes);
@@ -118,16 +129,18 @@ static bool copy_images(batch_keeper *k, const batch_task *task, const ht_image 
         }
         memcpy(k->images[i].rgb, images[i].rgb, bytes);
     }
-    return true;
+    return k->images != NULL;
 }
 
-bool batch_keeper_give(batch_keeper *k, batch_task *task, const ht_image *images,
+bool batch_keeper_give(batch_keeper *k, batch_task *task, const ht_job *job, const ht_image *images,
                        const ht_report *report, const batch_work *work, char *why,
                        size_t why_bytes) {
     if (!batch_keeper_wait(k, why, why_bytes)) {
         return false;
     }
+    k->job = *job;
     if (!copy_images(k, task, images)) {
+        free_images(k);
         snprintf(why, why_bytes, "out of memory");
         return false;
     }

@@ -1,6 +1,9 @@
 // Names of pictures, by a pattern.
 #include "batch.h"
 
+#include "common/files.h"
+#include "common/video.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,8 +118,13 @@ static bool fill(const batch_task *task, uint32_t index, char name[MAX_NAME], ch
         }
         p = close ? close + 1 : p + 1;
     }
-    if (!ht_job_is_jpeg(name) && (used < 5 || strcasecmp(name + used - 4, ".png") != 0)) {
-        snprintf(name + used, MAX_NAME - used, ".png");
+    const bool clip = ht_job_is_clip(&task->job, name);
+    if (!ht_video_is(name) && !ht_job_is_jpeg(name) &&
+        strcasecmp(ht_file_ending(name), "png") != 0) {
+        snprintf(name + used, MAX_NAME - used, clip ? ".mp4" : ".png");
+    }
+    if (clip && !ht_video_check(name, task->job.codec, why, why_bytes)) {
+        return false;
     }
     if (!batch_name_is_inside(name)) {
         snprintf(why, why_bytes,

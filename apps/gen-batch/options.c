@@ -14,7 +14,7 @@ static const ht_flag flags[] = {
     {"output", NULL, 'o', HT_FLAG_TEXT, AT(output), .value = "DIR",
      .help = "folder of the results; made when it is not there"},
     {"name", NULL, 0, HT_FLAG_TEXT, AT(name), .value = "PATTERN",
-     .help = "names of pictures, with [number], [seed] or any field ([number]-[seed].png)"},
+     .help = "names of pictures, with [number], [seed] or any field ([number]-[seed])"},
     {"wildcards", NULL, 0, HT_FLAG_TEXT, AT(wildcards), .value = "DIR",
      .help = "folder of NAME.txt for __NAME__ in prompts"},
     {"literal", NULL, 0, HT_FLAG_BOOL, AT(literal),
@@ -143,7 +143,7 @@ static bool check(batch_options *o) {
 }
 
 bool batch_options_parse(int argc, char **argv, batch_options *options) {
-    *options = (batch_options){.job = ht_job_defaults, .name = "[number]-[seed].png"};
+    *options = (batch_options){.job = ht_job_defaults, .name = "[number]-[seed]"};
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }

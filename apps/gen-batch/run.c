@@ -3,6 +3,7 @@
 
 #include "common/job_run.h"
 #include "common/progress.h"
+#include "common/video.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ static ht_job_session *create_session(run *r) {
         .max_memory = o->max_memory,
         .no_cache = o->no_cache,
         .keep_loaded = true,
+        .clips = true,
         .progress = on_progress,
         .user = r,
     };
@@ -79,23 +81,54 @@ static ht_status open_model(run *r, const batch_task *task) {
     return status;
 }
 
-static ht_status make(run *r, const batch_task *task, ht_image *images, ht_report *report) {
+// What the engine made of a task.
+typedef struct product {
+    ht_job job;       // the task's; of a clip with frames and rate
+    ht_image *images; // of the session's context
+    size_t n_images;
+    ht_report report;
+} product;
+
+static void free_product(run *r, product *p) {
+    for (size_t i = 0; i < p->n_images; ++i) {
+        if (p->images[i].rgb) {
+            ht_image_clear(ht_job_session_context(r->session), &p->images[i]);
+        }
+    }
+    free(p->images);
+    p->images = NULL;
+    p->n_images = 0;
+}
+
+static ht_status make(run *r, const batch_task *task, product *out) {
     r->log->error[0] = 0;
-    const ht_status opened = open_model(r, task);
-    return opened == HT_OK ? ht_job_session_run(r->session, &task->job, images, report) : opened;
+    out->job = task->job;
+    ht_status status = open_model(r, task);
+    if (status == HT_OK && ht_video_is(task->paths[0])) {
+        status = ht_job_session_clip(r->session, &out->job);
+    }
+    if (status != HT_OK) {
+        return status;
+    }
+    const size_t count = batch_images(task, &out->job);
+    out->images = calloc(count, sizeof(*out->images));
+    out->n_images = out->images ? count : 0;
+    return out->images ? ht_job_session_run(r->session, &out->job, out->images, &out->report)
+                       : HT_ERR_NO_MEMORY;
 }
 
 // A device that was lost, or has too little memory left, gets a second chance with nothing on it.
-static ht_status make_twice(run *r, const batch_task *task, ht_image *images, ht_report *report) {
+static ht_status make_twice(run *r, const batch_task *task, product *out) {
     const bool fresh = ht_job_session_info(r->session) == NULL;
-    ht_status status = make(r, task, images, report);
+    ht_status status = make(r, task, out);
     if (status == HT_ERR_DEVICE || (status == HT_ERR_NO_MEMORY && !fresh)) {
         ht_app_say(r->log, HT_LOG_WARN, "job %zu is tried again with the device opened anew",
                    task->number);
+        free_product(r, out);
         ht_job_session_destroy(&r->session);
         r->session = create_session(r);
         r->group = 0;
-        status = r->session ? make(r, task, images, report) : HT_ERR_NO_MEMORY;
+        status = r->session ? make(r, task, out) : HT_ERR_NO_MEMORY;
     }
     return status;
 }
@@ -109,15 +142,15 @@ static void describe_work(run *r, double seconds, batch_work *work) {
 }
 
 // False when the run cannot go on: results cannot be written.
-static bool record(run *r, batch_task *task, ht_status status, const ht_image *images,
-                   const ht_report *report, double seconds) {
+static bool record(run *r, batch_task *task, ht_status status, const product *p, double seconds) {
     char why[BATCH_WHY];
     bool good;
     if (status == HT_OK) {
         batch_work work;
         describe_work(r, seconds, &work);
-        r->engine_seconds += report->total_seconds;
-        good = batch_keeper_give(r->keeper, task, images, report, &work, why, sizeof(why));
+        r->engine_seconds += p->report.total_seconds;
+        good = batch_keeper_give(r->keeper, task, &p->job, p->images, &p->report, &work, why,
+                                 sizeof(why));
     } else {
         const char *error = *r->log->error ? r->log->error : "out of memory";
         good = batch_keeper_wait(r->keeper, why, sizeof(why)) &&
@@ -133,22 +166,22 @@ static bool record(run *r, batch_task *task, ht_status status, const ht_image *i
 
 // HT_ERR_IO: the results cannot be written.
 static ht_status do_task(run *r, batch_task *task) {
-    ht_report report;
-    ht_image images[HT_MAX_BATCH] = {{0}};
+    product *p = calloc(1, sizeof(*p));
+    if (!p) {
+        ht_app_say(r->log, HT_LOG_ERROR, "out of memory");
+        return HT_ERR_IO;
+    }
     snprintf(r->progress.prefix, sizeof(r->progress.prefix), "%u/%u ", (unsigned)r->at + 1,
              (unsigned)r->n_tasks);
     const double began = ht_app_seconds();
-    ht_status status = make_twice(r, task, images, &report);
+    const ht_status status = make_twice(r, task, p);
     ht_app_progress_clear(&r->progress);
     bool good = true;
     if (status != HT_ERR_CANCELLED && (status == HT_OK || !*r->stop)) {
-        good = record(r, task, status, images, &report, ht_app_seconds() - began);
+        good = record(r, task, status, p, ht_app_seconds() - began);
     }
-    for (uint32_t i = 0; i < task->job.batch_size; ++i) {
-        if (images[i].rgb) {
-            ht_image_clear(ht_job_session_context(r->session), &images[i]);
-        }
-    }
+    free_product(r, p);
+    free(p);
     return !good || !r->session ? HT_ERR_IO : *r->stop ? HT_ERR_CANCELLED : HT_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define TINY "tests/data/models/tiny-pixart"
+#define WAN "tests/data/models/tiny-wan"
 
 static ht_test_folder folder;
 
@@ -30,7 +31,8 @@ void ht_batch_open(void) {
     char here[1024], command[4096];
     assert_non_null(getcwd(here, sizeof(here)));
     ht_test_folder_open(&folder);
-    snprintf(command, sizeof(command), "ln -s '%s/" TINY "' tiny", here);
+    snprintf(command, sizeof(command), "ln -s '%s/" TINY "' tiny && ln -s '%s/" WAN "' wan", here,
+             here);
     ht_batch_shell(command);
 }
 

@@ -1,4 +1,4 @@
-// What tests of gen-batch share: a folder with a tiny model "tiny", jobs, and a look at the results.
+// What tests of gen-batch share: a folder with tiny models, jobs, and a look at the results.
 #ifndef HT_BATCH_SUPPORT_H
 #define HT_BATCH_SUPPORT_H
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// The folder that the program runs in, with the model ./tiny in it.
+// The folder that the program runs in, with the models ./tiny and ./wan (clips) in it.
 void ht_batch_open(void);
 void ht_batch_close(void);
 const char *ht_batch_folder(void);

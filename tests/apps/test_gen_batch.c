@@ -313,12 +313,41 @@ static void test_parts(void **state) {
     assert_non_null(strstr(output, "not evenly spaced"));
 }
 
+// Clips beside pictures: a name's ending says which, and models of pictures fail as any job.
+static void test_clips(void **state) {
+    (void)state;
+    char output[8192];
+    ht_batch_fresh();
+    ht_batch_begin(
+        "{\"prompt\": \"x\", \"model\": \"./wan\", \"frames\": 5, \"matrix\": {\"seed\": "
+        "[1, 2]}, \"name\": \"[seed].gif\"}\n"
+        "{\"prompt\": \"x\", \"seed\": 3}\n"
+        "{\"prompt\": \"x\", \"frames\": 5, \"name\": \"never.gif\"}\n");
+    const int code = ht_batch("", "jobs.jsonl -o out", output, sizeof(output));
+    if (strstr(output, "built without libavcodec")) {
+        assert_int_equal(code, 2);
+        print_message("SKIPPED: without libavcodec, clips have NOT been tested\n");
+        return;
+    }
+    assert_int_equal(code, 1);
+    assert_non_null(strstr(output, "3 done now, 0 before, 1 failed"));
+    assert_non_null(strstr(output, "makes pictures, not clips"));
+    ht_batch_shell(
+        "test \"$(head -c 6 out/1.gif)\" = GIF89a && test -s out/2.gif && "
+        "test -s out/00003-3.png && ! cmp -s out/1.gif out/2.gif && test ! -e out/never.gif");
+    assert_int_equal(ht_batch("", "merge out", output, sizeof(output)), 1);
+    assert_non_null(strstr(output, "4 jobs: 3 done, 1 failed, 0 not there"));
+    ht_batch_write("jobs.jsonl", "{\"prompt\": \"x\", \"frames\": 5, \"name\": \"[seed].png\"}");
+    assert_int_equal(ht_batch("", "jobs.jsonl -o out", output, sizeof(output)), 2);
+    assert_non_null(strstr(output, "clips can be written as"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),    cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_wildcards), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts),     cmocka_unit_test(test_clips),
     };
     ht_batch_open();
     const int result = ht_test_run_gpu(tests, HT_COUNT(tests));
