@@ -9,6 +9,10 @@ struct _GuiCanvas {
     GtkWidget parent_instance;
     GdkTexture *texture, *other;
     double split, drag_start;
+    GPtrArray *frames; // of a clip; else NULL
+    double fps;
+    gint64 began; // when the first frame was shown, in microseconds
+    guint tick;   // 0: still
 };
 
 G_DEFINE_TYPE(GuiCanvas, gui_canvas, GTK_TYPE_WIDGET)
@@ -146,10 +150,50 @@ GdkTexture *gui_canvas_texture(GuiCanvas *c) {
     return c->texture;
 }
 
-void gui_canvas_set_texture(GuiCanvas *c, GdkTexture *texture) {
+static void set_texture(GuiCanvas *c, GdkTexture *texture) {
     if (g_set_object(&c->texture, texture)) {
         gtk_widget_queue_draw(GTK_WIDGET(c));
     }
+}
+
+static void stop_clip(GuiCanvas *c) {
+    if (c->tick) {
+        gtk_widget_remove_tick_callback(GTK_WIDGET(c), c->tick);
+        c->tick = 0;
+    }
+}
+
+void gui_canvas_set_texture(GuiCanvas *c, GdkTexture *texture) {
+    stop_clip(c);
+    g_clear_pointer(&c->frames, g_ptr_array_unref);
+    set_texture(c, texture);
+}
+
+// ---- clips
+
+static gboolean next_frame(GtkWidget *widget, GdkFrameClock *clock, gpointer user) {
+    GuiCanvas *c = GUI_CANVAS(widget);
+    (void)user;
+    const gint64 now = gdk_frame_clock_get_frame_time(clock);
+    c->began = c->began ? c->began : now;
+    const guint64 frame = (guint64)((double)(now - c->began) * 1e-6 * c->fps);
+    set_texture(c, g_ptr_array_index(c->frames, (guint)(frame % c->frames->len)));
+    return G_SOURCE_CONTINUE;
+}
+
+void gui_canvas_set_paused(GuiCanvas *c, gboolean paused) {
+    stop_clip(c);
+    if (c->frames && !paused) {
+        c->began = 0;
+        c->tick = gtk_widget_add_tick_callback(GTK_WIDGET(c), next_frame, NULL, NULL);
+    }
+}
+
+void gui_canvas_set_clip(GuiCanvas *c, GPtrArray *frames, double fps) {
+    gui_canvas_set_texture(c, g_ptr_array_index(frames, 0));
+    c->frames = g_ptr_array_ref(frames);
+    c->fps = fps;
+    gui_canvas_set_paused(c, FALSE);
 }
 
 void gui_canvas_set_other(GuiCanvas *c, GdkTexture *texture) {
@@ -163,6 +207,8 @@ void gui_canvas_set_other(GuiCanvas *c, GdkTexture *texture) {
 
 static void dispose(GObject *object) {
     GuiCanvas *c = GUI_CANVAS(object);
+    stop_clip(c);
+    g_clear_pointer(&c->frames, g_ptr_array_unref);
     g_clear_object(&c->texture);
     g_clear_object(&c->other);
     G_OBJECT_CLASS(gui_canvas_parent_class)->dispose(object);

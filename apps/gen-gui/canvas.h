@@ -11,6 +11,9 @@ G_DECLARE_FINAL_TYPE(GuiCanvas, gui_canvas, GUI, CANVAS, GtkWidget)
 // NULL: nothing is shown.
 void gui_canvas_set_texture(GuiCanvas *canvas, GdkTexture *texture);
 GdkTexture *gui_canvas_texture(GuiCanvas *canvas); // borrowed
+// A clip: textures one after another, again and again, until another texture is set.
+void gui_canvas_set_clip(GuiCanvas *canvas, GPtrArray *frames, double fps);
+void gui_canvas_set_paused(GuiCanvas *canvas, gboolean paused);
 // The right part of the picture; NULL: no divider.
 void gui_canvas_set_other(GuiCanvas *canvas, GdkTexture *texture);
 double gui_canvas_split(GuiCanvas *canvas); // 0..1 from the left

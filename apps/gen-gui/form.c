@@ -54,6 +54,8 @@ static void use_defaults(GuiForm *f, const ht_pipeline_info *info) {
                       f->heights[place < f->n_sizes ? place : 0]);
     gtk_spin_button_set_value(f->steps_spin, info->steps);
     gtk_spin_button_set_value(f->cfg_spin, info->cfg_scale);
+    gtk_spin_button_set_value(f->frames_spin, MAX(info->frames, 1));
+    gtk_spin_button_set_value(f->fps_spin, info->fps > 0 ? info->fps : 16);
     f->want_defaults = FALSE;
 }
 
@@ -64,6 +66,7 @@ static void show_model(GuiForm *f) {
     if (!model || !model->probed || model->error) {
         return;
     }
+    gtk_widget_set_visible(f->clip_group, model->info.frames > 0);
     if (f->want_defaults) {
         use_defaults(f, &model->info);
     } else {
@@ -198,6 +201,11 @@ GuiJob *gui_form_job(GuiForm *f, char *why, size_t why_bytes) {
     job.steps = (uint32_t)gtk_spin_button_get_value_as_int(f->steps_spin);
     job.cfg_scale = gtk_spin_button_get_value(f->cfg_spin);
     job.batch_count = (uint32_t)gtk_spin_button_get_value_as_int(f->count_spin);
+    if (model->probed && model->info.frames > 0) {
+        const int frames = gtk_spin_button_get_value_as_int(f->frames_spin);
+        job.frames = frames > 1 ? (uint32_t)frames : 0;
+        job.fps = frames > 1 ? gtk_spin_button_get_value(f->fps_spin) : 0;
+    }
     gui_form_get_size(f, &job.width, &job.height);
     job.init_image = gui_start_path(f->start);
     if (job.init_image) {
@@ -266,6 +274,10 @@ gboolean gui_form_set_job(GuiForm *f, const ht_job *job, char *why, size_t why_b
         gtk_spin_button_set_value(f->cfg_spin, job->cfg_scale);
     }
     gtk_spin_button_set_value(f->count_spin, MAX(job->batch_count, 1));
+    if (job->frames > 0) {
+        gtk_spin_button_set_value(f->frames_spin, job->frames);
+        gtk_spin_button_set_value(f->fps_spin, job->fps > 0 ? job->fps : 16);
+    }
     set_samplers(f, job);
     gui_start_set(f->start, job->init_image, job->strength, job->mask);
     if (job->seed >= 0) {
@@ -360,6 +372,9 @@ static void gui_form_class_init(GuiFormClass *class) {
     CHILD(steps_spin);
     CHILD(cfg_spin);
     CHILD(count_spin);
+    CHILD(clip_group);
+    CHILD(frames_spin);
+    CHILD(fps_spin);
     CHILD(seed_row);
     CHILD(seed_lock);
     CHILD(sampler_expander);

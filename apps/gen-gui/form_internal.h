@@ -13,8 +13,9 @@ struct _GuiForm {
     GtkLabel *prompt_hint, *negative_hint;
     AdwComboRow *model_row, *recipe_row, *size_row, *sampler_row, *schedule_row;
     AdwExpanderRow *sampler_expander;
-    GtkWidget *custom_row;
-    GtkSpinButton *width_spin, *height_spin, *steps_spin, *cfg_spin, *count_spin;
+    GtkWidget *custom_row, *clip_group;
+    GtkSpinButton *width_spin, *height_spin, *steps_spin, *cfg_spin, *count_spin, *frames_spin,
+        *fps_spin;
     AdwEntryRow *seed_row;
     GtkToggleButton *seed_lock;
     GuiStart *start;

@@ -5,6 +5,7 @@
 #include "thumbnails.h"
 
 #include "common/infotext.h"
+#include "common/video.h"
 
 #include <glib/gi18n.h>
 
@@ -69,7 +70,7 @@ static void drop(GuiGallery *g, const char *path) {
 
 static gboolean is_picture(const char *name) {
     return name[0] != '.' && (g_str_has_suffix(name, ".png") || g_str_has_suffix(name, ".jpg") ||
-                              g_str_has_suffix(name, ".jpeg"));
+                              g_str_has_suffix(name, ".jpeg") || ht_video_is(name));
 }
 
 static void happened(GFileMonitor *monitor, GFile *file, GFile *other, GFileMonitorEvent event,

@@ -13,6 +13,7 @@ void gui_result_free(gpointer data) {
     GuiResult *result = data;
     g_free(result->path);
     g_clear_object(&result->texture);
+    g_clear_pointer(&result->frames, g_ptr_array_unref);
     g_free(result);
 }
 
@@ -159,6 +160,10 @@ char *gui_job_summary(const GuiJob *job) {
     }
     if (spec->steps > 0) {
         add_part(text, g_strdup_printf(ngettext("%u step", "%u steps", spec->steps), spec->steps));
+    }
+    if (spec->frames > 1) {
+        add_part(text,
+                 g_strdup_printf(ngettext("%u frame", "%u frames", spec->frames), spec->frames));
     }
     if (spec->batch_count > 1) {
         add_part(text, g_strdup_printf(ngettext("%u picture", "%u pictures", spec->batch_count),

@@ -15,11 +15,13 @@ typedef enum GuiJobState {
     GUI_JOB_CANCELLED,
 } GuiJobState;
 
-// One picture of a job.
+// One picture or clip of a job.
 typedef struct GuiResult {
     char *path;
     uint64_t seed;
-    GdkTexture *texture;
+    GdkTexture *texture; // of a clip the first
+    GPtrArray *frames;   // GdkTexture of a clip; else NULL
+    double fps;
 } GuiResult;
 
 // How far the current picture is; plain data that the worker hands over.

@@ -16,6 +16,7 @@ struct _GuiStage {
     GtkRevealer *progress_revealer, *caption_revealer;
     GtkLabel *phase, *figures, *caption;
     GtkProgressBar *bar;
+    GtkToggleButton *pause;
     GtkActionable *use, *start, *open, *copy, *trash;
     GuiJob *job; // that runs
     char *path;
@@ -46,6 +47,7 @@ static void set_path(GuiStage *s, const char *path) {
 }
 
 static void show_texture(GuiStage *s, GdkTexture *texture) {
+    gtk_widget_set_visible(GTK_WIDGET(s->pause), FALSE);
     gui_canvas_set_texture(s->canvas, texture);
     gtk_stack_set_visible_child_name(s->stack, texture ? "picture" : "empty");
 }
@@ -75,7 +77,16 @@ static void show_caption(GuiStage *s, GuiJob *job) {
     gtk_label_set_text(s->caption, caption);
     set_path(s, last->path);
     show_texture(s, last->texture);
+    if (last->frames) {
+        gtk_widget_set_visible(GTK_WIDGET(s->pause), TRUE);
+        gtk_toggle_button_set_active(s->pause, FALSE);
+        gui_canvas_set_clip(s->canvas, last->frames, last->fps);
+    }
     g_free(caption);
+}
+
+static void pause_toggled(GuiStage *s) {
+    gui_canvas_set_paused(s->canvas, gtk_toggle_button_get_active(s->pause));
 }
 
 static void job_result(GuiJob *job, GuiStage *s) {
@@ -182,12 +193,14 @@ static void gui_stage_class_init(GuiStageClass *class) {
     CHILD(figures);
     CHILD(caption);
     CHILD(bar);
+    CHILD(pause);
     CHILD(use);
     CHILD(start);
     CHILD(open);
     CHILD(copy);
     CHILD(trash);
 #undef CHILD
+    gtk_widget_class_bind_template_callback(widget, pause_toggled);
 }
 
 static void gui_stage_init(GuiStage *s) {

@@ -51,6 +51,17 @@ static void write_cached(GdkPixbuf *pixbuf, const char *path, const char *cached
     g_free(folder);
 }
 
+void gui_thumbnail_store(const char *path, GdkPixbuf *pixbuf) {
+    GStatBuf info;
+    if (g_stat(path, &info) == 0) {
+        char *stamp = g_strdup_printf("%" G_GINT64_FORMAT, (gint64)info.st_mtime);
+        char *cached = cache_path(path);
+        write_cached(pixbuf, path, cached, stamp);
+        g_free(cached);
+        g_free(stamp);
+    }
+}
+
 static GdkTexture *load(const char *path) {
     GStatBuf info;
     if (g_stat(path, &info) != 0) {

@@ -11,6 +11,8 @@ enum { GUI_THUMBNAIL_PIXELS = 256 };
 // not at all when cancelled.
 void gui_thumbnail_load(const char *path, GCancellable *cancellable,
                         void (*done)(gpointer user, GdkTexture *texture), gpointer user);
+// Keep this picture as the thumbnail of a file that cannot be read here: of a clip. Any thread.
+void gui_thumbnail_store(const char *path, GdkPixbuf *pixbuf);
 // The file is gone: so is its thumbnail.
 void gui_thumbnail_forget(const char *path);
 

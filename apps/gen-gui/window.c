@@ -5,6 +5,7 @@
 #include "reveal.h"
 
 #include "common/flags.h"
+#include "common/video.h"
 
 #include <glib/gi18n.h>
 
@@ -78,6 +79,10 @@ static void idle(GuiEngine *engine, GuiWindow *w) {
 // ---- pages
 
 static void picture_shown(GuiWindow *w, const char *path) {
+    if (ht_video_is(path)) { // played here only while its frames are at hand
+        gtk_widget_activate_action(GTK_WIDGET(w), "win.open-picture", "s", path);
+        return;
+    }
     gui_stage_show(w->stage, path);
     adw_view_stack_set_visible_child_name(w->stack, "create");
 }

@@ -6,6 +6,8 @@
 #include "reveal.h"
 #include "thumbnails.h"
 
+#include "common/video.h"
+
 #include <glib/gi18n.h>
 
 typedef void (*action)(GtkWidget *widget, const char *name, GVariant *parameter);
@@ -97,23 +99,24 @@ static void copy_picture(GtkWidget *widget, const char *name, GVariant *paramete
     GError *error = NULL;
     (void)name;
     const char *path = g_variant_get_string(parameter, NULL);
-    GdkTexture *texture = gdk_texture_new_from_filename(path, &error);
-    if (!texture) {
+    const gboolean clip = ht_video_is(path);
+    GdkTexture *texture = clip ? NULL : gdk_texture_new_from_filename(path, &error);
+    if (!texture && !clip) {
         gui_window_tell(w, error->message);
         g_clear_error(&error);
         return;
     }
     GFile *file = g_file_new_for_path(path);
-    GdkContentProvider *providers[] = {
-        gdk_content_provider_new_typed(GDK_TYPE_TEXTURE, texture),
-        gdk_content_provider_new_typed(G_TYPE_FILE, file),
-    };
-    GdkContentProvider *both = gdk_content_provider_new_union(providers, 2);
+    GdkContentProvider *providers[2] = {gdk_content_provider_new_typed(G_TYPE_FILE, file)};
+    if (texture) {
+        providers[1] = gdk_content_provider_new_typed(GDK_TYPE_TEXTURE, texture);
+    }
+    GdkContentProvider *both = gdk_content_provider_new_union(providers, texture ? 2 : 1);
     gdk_clipboard_set_content(gtk_widget_get_clipboard(widget), both);
     gui_window_toast(w, _("Copied"));
     g_object_unref(both);
     g_object_unref(file);
-    g_object_unref(texture);
+    g_clear_object(&texture);
 }
 
 static void trash_picture(GtkWidget *widget, const char *name, GVariant *parameter) {

@@ -1,7 +1,10 @@
 // The thread that makes pictures: one session of the engine, opened when first needed.
 #include "worker.h"
 
+#include "thumbnails.h"
+
 #include "common/job_run.h"
+#include "common/video.h"
 
 #include <glib/gi18n.h>
 #include <inttypes.h>
@@ -169,7 +172,7 @@ static bool need_session(GuiWorker *w, const GuiEngineOptions *options) {
 }
 
 // FOLDER/20261129-153012-42.png
-static bool choose_path(GuiWorker *w, uint64_t seed, char path[PATH_MAX]) {
+static bool choose_path(GuiWorker *w, uint64_t seed, const char *ending, char path[PATH_MAX]) {
     char *cache = g_build_filename(g_get_user_cache_dir(), "halftone", "compare", NULL);
     const char *folder = w->job->unlisted ? cache : w->options.folder;
     GDateTime *now = g_date_time_new_now_local();
@@ -186,7 +189,7 @@ static bool choose_path(GuiWorker *w, uint64_t seed, char path[PATH_MAX]) {
             g_snprintf(tail, sizeof(tail), "-%d", i);
         }
         const int length =
-            g_snprintf(path, PATH_MAX, "%s/%s-%" PRIu64 "%s.png", folder, date, seed, tail);
+            g_snprintf(path, PATH_MAX, "%s/%s-%" PRIu64 "%s%s", folder, date, seed, tail, ending);
         good = length < PATH_MAX;
         if (good && !g_file_test(path, G_FILE_TEST_EXISTS)) {
             break;
@@ -198,37 +201,88 @@ static bool choose_path(GuiWorker *w, uint64_t seed, char path[PATH_MAX]) {
     return good;
 }
 
-static ht_status keep(GuiWorker *w, const ht_job *one, const ht_image *image,
-                      const ht_report *report) {
-    ht_job_picture picture = {
-        .prompt = one->prompt, .seed = (uint64_t)one->seed, .position = 1, .report = *report};
-    if (!choose_path(w, picture.seed, picture.path) ||
-        !ht_job_write(one, &picture, image, true, false, &w->log)) {
-        return HT_ERR_IO;
+// The first container that can be written here; NULL after a message.
+static const char *clip_ending(GuiWorker *w) {
+    static const char *const endings[] = {".mp4", ".webm", ".gif", ".webp"};
+    char why[1024] = "";
+    for (size_t i = 0; i < G_N_ELEMENTS(endings); ++i) {
+        char name[16];
+        g_snprintf(name, sizeof(name), "clip%s", endings[i]);
+        if (ht_video_check(name, NULL, why, sizeof(why))) {
+            return endings[i];
+        }
     }
+    ht_app_say(&w->log, HT_LOG_ERROR, "%s", why);
+    return NULL;
+}
+
+static void keep_thumbnail(const char *path, const ht_image *image) {
+    GBytes *bytes = g_bytes_new(image->rgb, (gsize)image->width * 3 * image->height);
+    GdkPixbuf *pixbuf =
+        gdk_pixbuf_new_from_bytes(bytes, GDK_COLORSPACE_RGB, FALSE, 8, (int)image->width,
+                                  (int)image->height, (int)image->width * 3);
+    gui_thumbnail_store(path, pixbuf);
+    g_object_unref(pixbuf);
+    g_bytes_unref(bytes);
+}
+
+static void post_result(GuiWorker *w, const ht_job *one, const ht_job_picture *picture,
+                        const ht_image *images, uint32_t frames) {
     GuiResult *result = g_new0(GuiResult, 1);
-    result->path = g_strdup(picture.path);
-    result->seed = picture.seed;
-    result->texture = to_texture(image);
+    result->path = g_strdup(picture->path);
+    result->seed = picture->seed;
+    result->texture = to_texture(images);
+    if (frames > 1) {
+        result->fps = one->fps;
+        result->frames = g_ptr_array_new_with_free_func(g_object_unref);
+        for (uint32_t i = 0; i < frames; ++i) {
+            g_ptr_array_add(result->frames, to_texture(&images[i]));
+        }
+    }
     const ht_device_info *device = ht_context_device(ht_job_session_context(w->session));
     post(w, &(Event){.job = g_object_ref(w->job),
                      .result = result,
-                     .report = *report,
+                     .report = picture->report,
                      .device = g_strdup(device ? device->name : "")});
+}
+
+static ht_status keep(GuiWorker *w, const ht_job *one, const ht_image *images, uint32_t frames,
+                      const ht_report *report) {
+    ht_job_picture picture = {
+        .prompt = one->prompt, .seed = (uint64_t)one->seed, .position = 1, .report = *report};
+    const bool clip = frames > 1;
+    const char *ending = clip ? clip_ending(w) : ".png";
+    if (!ending || !choose_path(w, picture.seed, ending, picture.path) ||
+        !(clip ? ht_job_write_clip(one, &picture, images, true, false, &w->log)
+               : ht_job_write(one, &picture, images, true, false, &w->log))) {
+        return HT_ERR_IO;
+    }
+    if (clip) {
+        keep_thumbnail(picture.path, images);
+    }
+    post_result(w, one, &picture, images, frames);
     return HT_OK;
 }
 
-static ht_status make_one(GuiWorker *w, const ht_job *one) {
-    ht_image image = {0};
+static ht_status make_one(GuiWorker *w, ht_job *one) {
+    ht_status status = ht_job_is_clip(one, NULL) ? ht_job_session_clip(w->session, one) : HT_OK;
+    if (status != HT_OK) {
+        return status;
+    }
+    const uint32_t frames = MAX(one->frames, 1);
+    ht_image *images = g_new0(ht_image, frames);
     ht_report *report = g_new0(ht_report, 1);
-    ht_status status = ht_job_session_run(w->session, one, &image, report);
+    status = ht_job_session_run(w->session, one, images, report);
     if (status == HT_OK && g_atomic_int_get(&w->cancel)) {
         status = HT_ERR_CANCELLED;
     }
     if (status == HT_OK) {
-        status = keep(w, one, &image, report);
+        status = keep(w, one, images, frames, report);
     }
-    ht_image_clear(ht_job_session_context(w->session), &image);
+    for (uint32_t i = 0; i < frames; ++i) {
+        ht_image_clear(ht_job_session_context(w->session), &images[i]);
+    }
+    g_free(images);
     g_free(report);
     return status;
 }
