@@ -1,6 +1,8 @@
 // The form: its widgets, the lists behind them, and what is remembered.
 #include "form_internal.h"
 
+#include "wheel.h"
+
 #include <glib/gi18n.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -401,6 +403,11 @@ static void gui_form_init(GuiForm *f) {
     gtk_accessible_update_property(
         GTK_ACCESSIBLE(gtk_editable_get_delegate(GTK_EDITABLE(f->seed_row))),
         GTK_ACCESSIBLE_PROPERTY_LABEL, _("Seed"), -1);
+    GtkSpinButton *const spins[] = {f->width_spin, f->height_spin, f->steps_spin, f->cfg_spin,
+                                    f->count_spin, f->frames_spin, f->fps_spin};
+    for (size_t i = 0; i < G_N_ELEMENTS(spins); ++i) {
+        gui_ignore_wheel(GTK_WIDGET(spins[i]));
+    }
     f->filling = FALSE;
     recipe_chosen(f);
 }

@@ -2,6 +2,7 @@
 #include "start.h"
 
 #include "mask.h"
+#include "wheel.h"
 
 #include <glib/gi18n.h>
 
@@ -156,6 +157,7 @@ static void gui_start_class_init(GuiStartClass *class) {
 
 static void gui_start_init(GuiStart *s) {
     gtk_widget_init_template(GTK_WIDGET(s));
+    gui_ignore_wheel(GTK_WIDGET(s->strength));
     GtkDropTarget *target = gtk_drop_target_new(G_TYPE_FILE, GDK_ACTION_COPY);
     g_signal_connect(target, "drop", G_CALLBACK(dropped), s);
     gtk_widget_add_controller(GTK_WIDGET(s), GTK_EVENT_CONTROLLER(target));

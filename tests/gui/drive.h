@@ -21,7 +21,7 @@ pid_t gui_pid(void);
 double gui_seconds(void);
 void gui_sleep(double seconds);
 long gui_resident_kib(void);
-// The results' folder, and how many PNG files are in it.
+// The results' folder, and how many pictures and clips are in it.
 const char *gui_results(void);
 int gui_count_results(void);
 // Path of the newest; static storage.

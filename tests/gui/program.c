@@ -3,6 +3,7 @@
 
 #include "support.h"
 
+#include <common/video.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -151,16 +152,15 @@ const char *gui_results(void) {
     return path;
 }
 
-static bool is_png(const char *name) {
-    const size_t length = strlen(name);
-    return length > 4 && strcmp(name + length - 4, ".png") == 0;
+static bool is_result(const char *name) {
+    return name[0] != '.' && (strstr(name, ".png") || ht_video_is(name));
 }
 
 int gui_count_results(void) {
     DIR *dir = opendir(gui_results());
     int count = 0;
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
-        count += is_png(entry->d_name);
+        count += is_result(entry->d_name);
     }
     if (dir) {
         closedir(dir);
@@ -178,7 +178,7 @@ const char *gui_newest_result(void) {
         char path[1024];
         struct stat info;
         snprintf(path, sizeof(path), "%s/%s", gui_results(), entry->d_name);
-        if (is_png(entry->d_name) && stat(path, &info) == 0 &&
+        if (is_result(entry->d_name) && stat(path, &info) == 0 &&
             (info.st_mtim.tv_sec > best.tv_sec ||
              (info.st_mtim.tv_sec == best.tv_sec && info.st_mtim.tv_nsec > best.tv_nsec))) {
             best = info.st_mtim;

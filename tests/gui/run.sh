@@ -3,6 +3,7 @@
 # run.sh BUILD [FILTER]; HT_GUI_SHOTS=DIR keeps pictures of the window.
 set -euo pipefail
 build=$1
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 temp=$(mktemp -d)
 display=''
 finish() {
@@ -28,6 +29,10 @@ export HOME=$temp/home XDG_RUNTIME_DIR=$temp/run
 export XDG_CONFIG_HOME=$HOME/.config XDG_CACHE_HOME=$HOME/.cache XDG_DATA_HOME=$HOME/.local/share
 mkdir -p "$HOME" "$XDG_CONFIG_HOME/gtk-4.0" "$XDG_DATA_HOME"
 mkdir -m 700 "$XDG_RUNTIME_DIR"
+# A model of clips beside those of the source tree.
+mkdir "$temp/models"
+ln -s "$PWD/tests/data/models/tiny-wan" "$temp/models/"
+export HALFTONE_MODELS=$temp/models
 # Kernels stay compiled between runs.
 export MESA_SHADER_CACHE_DIR=$build/gui-shaders HALFTONE_CACHE=$build/test-cache
 printf '[Settings]\ngtk-enable-animations=0\ngtk-font-name=Cantarell 11\n' \

@@ -27,6 +27,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_gallery, stop_program),
         cmocka_unit_test_teardown(test_drop, stop_program),
         cmocka_unit_test_teardown(test_mask, stop_program),
+        cmocka_unit_test_teardown(test_clip, stop_program),
         cmocka_unit_test_teardown(test_compare, stop_program),
         cmocka_unit_test_teardown(test_pack, stop_program),
         cmocka_unit_test_teardown(test_windows, stop_program),

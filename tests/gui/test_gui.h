@@ -14,6 +14,7 @@ void test_names(void **state);
 void test_settings_of_pictures(void **state);
 void test_drop(void **state);
 void test_mask(void **state);
+void test_clip(void **state);
 void test_compare(void **state);
 void test_gallery(void **state);
 void test_pack(void **state);

@@ -6,6 +6,7 @@
 
 #include <common/infotext.h>
 #include <common/png.h>
+#include <common/video.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,38 @@ void test_mask(void **state) {
     gui_close();
 }
 
+// A model of clips has fields for them; the clip is a file, and plays until it is paused.
+void test_clip(void **state) {
+    (void)state;
+    int area[4] = {600, 120, 320, 480};
+    gui_open("tests/data/gui/clip.png");
+    gui_scroll_down(190, 300);
+    gui_fill(ATSPI_ROLE_SPIN_BUTTON, "Frames", "5");
+    gui_keys("Tab");
+    const int before = gui_count_results();
+    gui_keys("ctrl+Return");
+    AtspiAccessible *pause = gui_wait(ATSPI_ROLE_INVALID, "Pause the clip", LONG);
+    g_object_unref(pause);
+    gui_shot("clip");
+    assert_int_equal(gui_count_results(), before + 1);
+    assert_true(ht_video_is(gui_newest_result()));
+    int looks = 0;
+    for (uint64_t last = gui_look(area), i = 0; i < 100; ++i) {
+        const uint64_t now = gui_look(area);
+        looks += now != last;
+        last = now;
+        gui_sleep(0.02);
+    }
+    printf("%d frames were seen in two seconds\n", looks);
+    assert_true(looks >= 4);
+    gui_press("Pause the clip");
+    gui_sleep(0.3);
+    const uint64_t still = gui_look(area);
+    gui_sleep(0.5);
+    assert_true(gui_look(area) == still);
+    gui_close();
+}
+
 // One picture in two recipes, with what each costs; the arrow keys move the divider.
 void test_compare(void **state) {
     (void)state;
@@ -226,7 +259,7 @@ void test_pack(void **state) {
     gui_open("");
     gui_fill(ATSPI_ROLE_TEXT, "Prompt", "a red cube");
     gui_keys("F10"); // the menu
-    gui_keys("p");
+    gui_keys("m");
     g_object_unref(gui_wait(ATSPI_ROLE_INVALID, "Name of the packed model", 5));
     gui_shot("pack");
     gui_press("Pack");
