@@ -163,6 +163,7 @@ static bool need_session(GuiWorker *w, const GuiEngineOptions *options) {
         .device = w->options.device,
         .max_memory = w->options.max_memory,
         .keep_loaded = true,
+        .clips = true,
         .progress = on_progress,
         .user = w,
         .preview_every = w->options.previews ? 1 : 0,
