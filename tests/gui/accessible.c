@@ -152,6 +152,7 @@ void gui_press(const char *name) {
         gui_shot("failure");
         fail_msg("there is no button '%s' to press", name);
     }
+    gui_sleep(0.4); // GTK shows the press for a quarter of a second before it counts
     g_object_unref(action);
     g_object_unref(q.found);
 }

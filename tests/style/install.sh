@@ -27,3 +27,15 @@ for folder in "$prefix"/share/halftone/models/*/; do
     }
 done
 [[ -f $prefix/share/man/man1/gen.1 ]]
+if [[ -x $prefix/bin/gen-gui ]]; then # where GTK is
+    for file in applications/org.halftone.GenGui.desktop metainfo/org.halftone.GenGui.metainfo.xml \
+        icons/hicolor/scalable/apps/org.halftone.GenGui.svg man/man1/gen-gui.1; do
+        [[ -f $prefix/share/$file ]] || { echo "share/$file is not installed"; exit 1; }
+    done
+    for tool in 'desktop-file-validate applications/org.halftone.GenGui.desktop' \
+        'appstreamcli validate --no-net metainfo/org.halftone.GenGui.metainfo.xml'; do
+        read -r -a words <<<"$tool"
+        ! command -v "${words[0]}" >/dev/null ||
+            "${words[@]::${#words[@]}-1}" "$prefix/share/${words[-1]}" >/dev/null
+    done
+fi
