@@ -23,8 +23,21 @@ void gui_window_toast(GuiWindow *w, const char *text) {
     adw_toast_overlay_add_toast(w->toasts, toast);
 }
 
+// The engine's messages begin in lower case, as they follow a program's name, and have no full stop.
+static char *as_sentence(const char *message) {
+    GString *text = g_string_new(NULL);
+    g_string_append_unichar(text, g_unichar_toupper(g_utf8_get_char(message)));
+    g_string_append(text, *message ? g_utf8_next_char(message) : "");
+    if (text->len > 0 && !strchr(".!?", text->str[text->len - 1])) {
+        g_string_append_c(text, '.');
+    }
+    return g_string_free(text, FALSE);
+}
+
 void gui_window_tell(GuiWindow *w, const char *sentence) {
-    gtk_label_set_text(w->error_label, sentence);
+    char *text = as_sentence(sentence);
+    gtk_label_set_text(w->error_label, text);
+    g_free(text);
     gui_reveal(w->error_revealer, TRUE);
 }
 
