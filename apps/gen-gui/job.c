@@ -51,7 +51,13 @@ void gui_job_changed(GuiJob *job) {
     g_signal_emit(job, signals[SIGNAL_CHANGED], 0);
 }
 
+// Only the last one's pixels are kept: a job may have hundreds of pictures, and all are on the disk.
 void gui_job_add_result(GuiJob *job, GuiResult *result) {
+    if (job->results->len > 0) {
+        GuiResult *last = g_ptr_array_index(job->results, job->results->len - 1);
+        g_clear_object(&last->texture);
+        g_clear_pointer(&last->frames, g_ptr_array_unref);
+    }
     g_ptr_array_add(job->results, result);
     g_set_object(&job->preview, result->texture);
     g_signal_emit(job, signals[SIGNAL_RESULT], 0);

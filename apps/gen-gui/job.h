@@ -19,7 +19,7 @@ typedef enum GuiJobState {
 typedef struct GuiResult {
     char *path;
     uint64_t seed;
-    GdkTexture *texture; // of a clip the first
+    GdkTexture *texture; // of a clip the first; NULL when another result followed
     GPtrArray *frames;   // GdkTexture of a clip; else NULL
     double fps;
 } GuiResult;

@@ -77,6 +77,7 @@ static void startup(GApplication *app, State *state) {
 
 static void bind_messages(void) {
     char prefix[PATH_MAX];
+    gtk_disable_setlocale(); // would undo the last line
     setlocale(LC_ALL, "");
     if (ht_program_prefix(prefix)) {
         char *folder = g_build_filename(prefix, HT_LOCALE_DIR, NULL);
