@@ -88,7 +88,7 @@ void multiply_groups(uint column0, uint per_group) {
     uint lane = gl_LocalInvocationID.x;
     uint steps = (push.depth + HT_STEP - 1u) / HT_STEP;
     uint groups = (steps + per_group - 1u) / per_group;
-    vec4 total = vec4(0.0);
+    vec4 total = ht_term != 0u && lane < ROWS ? totals[lane] : vec4(0.0);
     for (uint first = 0u; first < groups; first += gl_WorkGroupSize.x) {
         uint group = first + lane;
         clear_sums();
@@ -134,7 +134,9 @@ void multiply_rows(uint column0) {
             sum[j] = LONG_SUMS ? float(ht_group_count(counts[i][j])) : ht_group_sum(sums[i][j]);
         }
         if (gl_LocalInvocationID.x == 0u) {
-            totals[i] = scaled(min(i, push.rows - 1u), column0, 0u, sum);
+            precise vec4 more =
+                totals[i] + scaled(min(i, push.rows - 1u), column0, 0u, sum);
+            totals[i] = ht_term == 0u ? scaled(min(i, push.rows - 1u), column0, 0u, sum) : more;
         }
     }
 }
@@ -146,10 +148,14 @@ void main() {
     }
     uint column0 = 4u * group;
     uint per_group = LONG_SUMS ? 0u : ht_steps_per_group(0u);
-    if (per_group != 0u) {
-        multiply_groups(column0, per_group);
-    } else {
-        multiply_rows(column0);
+    uint terms = ht_is_packed(FORMAT_W) ? ht_terms(FORMAT_W) : 1u;
+    for (uint term = 0u; term < terms; term++) {
+        ht_term = term;
+        if (per_group != 0u) {
+            multiply_groups(column0, per_group);
+        } else {
+            multiply_rows(column0);
+        }
     }
     barrier();
     uint row = gl_LocalInvocationID.x;

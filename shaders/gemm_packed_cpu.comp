@@ -167,7 +167,10 @@ void main() {
                 at.w_row[j] = (column * push.kernel_h + tap_y) * push.kernel_w + tap_x;
                 at.w[j] = ht_w_row(at.w_row[j]);
             }
-            multiply_groups(at);
+            for (uint term = 0u; term < ht_terms(FORMAT_W); term++) {
+                ht_term = term;
+                multiply_groups(at);
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 // The public enumerators are written out for readers; here they are held to the table.
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
     _Static_assert(HT_FORMAT_##id == (wire), "HT_FORMAT_" #id " must equal its wire number");      \
-    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_ZERO_POINT, "row " #id);         \
+    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_PLANES, "row " #id);             \
     _Static_assert(((kind) >= HT_FMT_MINIFLOAT) == ((scale) != 0), "scales of " #id);
 #include "formats.def"
 #undef HT_FORMAT
@@ -33,6 +33,13 @@
 #define HT_NAME_INT4_G32 "int4-g32"
 #define HT_NAME_INT4Z "int4z"
 #define HT_NAME_INT8_F16 "int8-f16"
+#define HT_NAME_BIN1 "bin1"
+#define HT_NAME_BIN2 "bin2"
+#define HT_NAME_BIN3 "bin3"
+#define HT_NAME_DUAL "dual"
+#define HT_NAME_TERNARY "ternary"
+#define HT_NAME_INT4_PLANES "int4-planes"
+#define HT_NAME_INT8_PLANES "int8-planes"
 
 const ht_fmt_row ht_fmt_rows[] = {
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
@@ -75,6 +82,16 @@ bool ht_format_is_packed(ht_format format) {
     return row && row->scale != HT_FMT_SCALE_NONE;
 }
 
+bool ht_format_in_planes(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row && ht_fmt_in_planes(row);
+}
+
+bool ht_format_for_activations(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row && ht_format_is_packed(format) && row->kind != HT_FMT_ZERO_POINT && row->top > 1;
+}
+
 uint32_t ht_format_bits(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row ? row->bits : 0;
@@ -102,7 +119,7 @@ void ht_packed_layout_of(const ht_tensor_desc *desc, ht_packed_layout *out) {
     const uint32_t width = desc->rank == 0 ? 1 : desc->dims[desc->rank - 1];
     *out = (ht_packed_layout){.width = width, .rows = width ? ht_desc_count(desc) / width : 0};
     out->padded = (uint32_t)rounded(width, row->group > 32 ? row->group : 32);
-    out->groups = row->group ? out->padded / row->group : 1;
+    out->groups = row->group ? out->padded / row->group : ht_fmt_terms(row);
     out->row_bytes = (uint64_t)out->padded * row->bits / 8;
     out->scale_bytes = scale_bytes[row->scale];
     out->scales_offset = rounded(out->rows * out->row_bytes, 16);

@@ -6,6 +6,9 @@
 
 #include <halftone/tensor.h>
 
+#include <float.h>
+#include <math.h>
+
 // The `kind` column of formats.def.
 typedef enum ht_fmt_kind {
     HT_FMT_FLOAT = 0,
@@ -14,6 +17,9 @@ typedef enum ht_fmt_kind {
     HT_FMT_MINIFLOAT = 3,
     HT_FMT_SYMMETRIC = 4,
     HT_FMT_ZERO_POINT = 5,
+    HT_FMT_SIGNS = 6, // in bit planes from here on
+    HT_FMT_BITS = 7,
+    HT_FMT_PLANES = 8,
 } ht_fmt_kind;
 
 // The `scale` column.
@@ -41,13 +47,42 @@ extern const size_t ht_fmt_row_count;
 const ht_fmt_row *ht_fmt_find(ht_format format);
 
 // One code of a packed format, sign in its highest bit (minifloats) or two's complement
-// (integers); INT4Z's are 0..15. `value` is already divided by the scale (and moved by the zero
+// (integers, in planes too; sums of planes have no single codes); INT4Z's are 0..15. `value` is already divided by the scale (and moved by the zero
 // point). Round to nearest even, saturate, NaN becomes 0. See OCP MX 1.0 for the minifloats.
 uint32_t ht_fmt_encode(const ht_fmt_row *row, float value);
 float ht_fmt_decode(const ht_fmt_row *row, uint32_t code); // zero point not subtracted
 float ht_fmt_largest(const ht_fmt_row *row);               // decode of the top code
 // A group's scale as it is read back: f32, f16, E8M0 or E4M3 bits to a number.
 float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index);
+
+// Are codes stored plane by plane?
+static inline bool ht_fmt_in_planes(const ht_fmt_row *row) {
+    return row->kind >= HT_FMT_SIGNS;
+}
+// Scales that share a group: one, or one for each plane.
+static inline uint32_t ht_fmt_terms(const ht_fmt_row *row) {
+    return row->kind == HT_FMT_SIGNS || row->kind == HT_FMT_BITS ? row->bits : 1;
+}
+// The integer that a code stands for in term `term` of a value: +-1, 0 or 1, or the whole integer.
+float ht_fmt_term(const ht_fmt_row *row, uint32_t code, uint32_t term);
+
+// Code of value `at` in a row of any packed format.
+uint32_t ht_fmt_get_code(const ht_fmt_row *row, const uint8_t *codes, uint32_t at);
+void ht_fmt_put_code(const ht_fmt_row *row, uint8_t *codes, uint32_t at, uint32_t code);
+
+// What packing takes a number for: a device may flush subnormals, so they are 0 everywhere.
+static inline float ht_fmt_limited(float value) {
+    if (!(fabsf(value) >= FLT_MIN)) {
+        return 0;
+    }
+    return value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
+}
+
+// planes.c: scales and codes of a row of SIGNS or BITS; `codes` is zero, scales are f16.
+void ht_fmt_pack_sum(const ht_fmt_row *row, ht_scale_rule rule, const float *values, uint32_t count,
+                     uint8_t *codes, void *scales);
+// The scale of -1, 0, 1 for a row: the mean size, or the best by squared error. values: finite.
+float ht_fmt_ternary_scale(ht_scale_rule rule, const float *values, uint32_t count);
 
 // NVFP4's scale of a tensor with this largest size; 1 in formats that have none.
 float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest);

@@ -126,19 +126,6 @@ float ht_fmt_decode(const ht_fmt_row *row, uint32_t code) {
     return (float)((int32_t)(code ^ sign) - (int32_t)sign);
 }
 
-static void put_code(const ht_fmt_row *row, uint8_t *codes, uint32_t at, uint32_t code) {
-    if (row->bits == 8) {
-        codes[at] = (uint8_t)code;
-    } else {
-        codes[at / 2] =
-            (uint8_t)(at % 2 ? (codes[at / 2] & 0x0f) | code << 4 : (codes[at / 2] & 0xf0) | code);
-    }
-}
-
-static uint32_t get_code(const ht_fmt_row *row, const uint8_t *codes, uint32_t at) {
-    return row->bits == 8 ? codes[at] : codes[at / 2] >> (at % 2 * 4) & 0x0f;
-}
-
 // ---- scales
 
 static const ht_fmt_row *e4m3(void) {
@@ -206,14 +193,6 @@ typedef struct group {
     uint8_t *zero;  // INT4Z
 } group;
 
-// What packing takes a number for: a device may flush subnormals, so they are 0 everywhere.
-static float limited(float value) {
-    if (!(fabsf(value) >= FLT_MIN)) {
-        return 0;
-    }
-    return value > 3e38f ? 3e38f : value < -3e38f ? -3e38f : value;
-}
-
 // Squared error of a group at one scale. Eight sums, whatever the machine's vectors are, so that the
 // codes are the same everywhere; written so that compilers can use such vectors.
 typedef struct trial {
@@ -222,7 +201,7 @@ typedef struct trial {
 
 static inline void add_errors(const grid *codes, trial t, const float *values, double *sums) {
     for (uint32_t i = 0; i < LANES; i++) {
-        const float value = limited(values[i]);
+        const float value = ht_fmt_limited(values[i]);
         const float off = (snap(codes, value * t.inverse + t.zero) - t.zero) * t.scale - value;
         sums[i] += (double)off * off;
     }
@@ -257,8 +236,9 @@ static void fill(const group *g, float wanted, float zero) {
     const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
     const float inverse = 1 / scale;
     for (uint32_t i = 0; i < g->count; i++) {
-        const uint32_t code = encode(g->row, g->grid, limited(g->values[i]) * inverse + zero);
-        put_code(g->row, g->codes, g->first + i, code);
+        const uint32_t code =
+            encode(g->row, g->grid, ht_fmt_limited(g->values[i]) * inverse + zero);
+        ht_fmt_put_code(g->row, g->codes, g->first + i, code);
     }
 }
 
@@ -266,7 +246,7 @@ static void range(const group *g, float *low, float *high) {
     *low = 0;
     *high = 0;
     for (uint32_t i = 0; i < g->count; i++) {
-        const float value = limited(g->values[i]);
+        const float value = ht_fmt_limited(g->values[i]);
         *low = value < *low ? value : *low;
         *high = value > *high ? value : *high;
     }
@@ -312,6 +292,10 @@ static void pack_group(const group *g, ht_scale_rule rule) {
     float low, high;
     range(g, &low, &high);
     const bool empty = low == 0 && high == 0;
+    if (row->kind == HT_FMT_PLANES && row->top == 1) {
+        fill(g, empty ? 1 : ht_fmt_ternary_scale(rule, g->values, g->count), 0);
+        return;
+    }
     const uint32_t tries = rule == HT_SCALE_SEARCH && !empty ? tried.count : 0;
     const float full = empty ? 1 : full_scale(g, low, high);
     float best = full;
@@ -332,7 +316,7 @@ static void pack_group(const group *g, ht_scale_rule rule) {
 }
 
 // At least 2^-117: times the least E4M3 scale, 2^-9, that is still a normal number. A subnormal
-// `largest` counts as 0, as in limited().
+// `largest` counts as 0, as in ht_fmt_limited().
 float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest) {
     if (row->scale != HT_FMT_SCALE_E4M3 || largest < FLT_MIN) {
         return 1;
@@ -346,7 +330,7 @@ static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_
         return 1;
     }
     for (uint64_t i = 0; i < count; i++) {
-        const float value = fabsf(limited(values[i]));
+        const float value = fabsf(ht_fmt_limited(values[i]));
         size = value > size ? value : size;
     }
     return ht_fmt_tensor_scale(row, size);
@@ -369,6 +353,12 @@ static void pack_rows(void *user, uint64_t first_row, uint64_t rows) {
     const uint32_t length = p->row->group ? p->row->group : at->padded;
     const bool zeros = p->row->kind == HT_FMT_ZERO_POINT;
     for (uint64_t r = first_row; r < first_row + rows; r++) {
+        if (ht_fmt_terms(p->row) > 1 || p->row->kind == HT_FMT_SIGNS) {
+            ht_fmt_pack_sum(p->row, p->rule, p->values + r * at->width, at->width,
+                            p->block + r * at->row_bytes,
+                            p->block + at->scales_offset + r * at->groups * at->scale_bytes);
+            continue;
+        }
         for (uint32_t k = 0; k < at->groups; k++) {
             const uint32_t first = k * length;
             const uint32_t rest = first < at->width ? at->width - first : 0;
@@ -414,7 +404,7 @@ uint32_t ht_format_scale_tries(ht_format format, float largest, float tensor_sca
     const grid codes = grid_of(row);
     const group g = {.row = row, .grid = &codes, .tensor_scale = tensor_scale};
     const search tried = search_of(row);
-    const float size = limited(fabsf(largest));
+    const float size = ht_fmt_limited(fabsf(largest));
     const float full = size > 0 ? full_scale(&g, -size, size) : 1;
     uint32_t count = 0;
     for (uint32_t i = 0; i < tried.count; i++) {
@@ -470,6 +460,22 @@ void ht_desc_pack(const ht_tensor_desc *desc, ht_scale_rule rule, const float *v
     }
 }
 
+// Sums of planes: each term has a scale of its own.
+static void unpack_sums(const ht_fmt_row *row, const ht_packed_layout *at, const uint8_t *block,
+                        float *values) {
+    for (uint64_t r = 0; r < at->rows; r++) {
+        for (uint32_t i = 0; i < at->width; i++) {
+            const uint32_t code = ht_fmt_get_code(row, block + r * at->row_bytes, i);
+            float value = 0;
+            for (uint32_t j = 0; j < at->groups; j++) {
+                value += ht_fmt_scale_value(row, block + at->scales_offset, r * at->groups + j) *
+                         ht_fmt_term(row, code, j);
+            }
+            values[r * at->width + i] = value;
+        }
+    }
+}
+
 void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *values) {
     if (!ht_format_is_packed(desc->format)) {
         ht_format_unpack(desc->format, packed, values, ht_desc_count(desc));
@@ -481,6 +487,10 @@ void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *value
     float tensor_scale = 1;
     ht_packed_layout at;
     ht_packed_layout_of(desc, &at);
+    if (row->kind == HT_FMT_SIGNS || row->kind == HT_FMT_BITS) {
+        unpack_sums(row, &at, block, values);
+        return;
+    }
     for (uint32_t code = 0; code < 1u << row->bits; code++) {
         table[code] = ht_fmt_decode(row, code);
     }
@@ -496,7 +506,7 @@ void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *value
             const float zero =
                 row->kind == HT_FMT_ZERO_POINT ? (float)block[at.zeros_offset + index] : 0;
             values[r * at.width + i] =
-                (table[get_code(row, block + r * at.row_bytes, i)] - zero) * scale;
+                (table[ht_fmt_get_code(row, block + r * at.row_bytes, i)] - zero) * scale;
         }
     }
 }

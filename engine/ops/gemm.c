@@ -103,6 +103,14 @@ ht_status ht_op_check_gemm_formats(const ht_op_call *call, const ht_op_def *def)
     if (of_x->kind == HT_FMT_ZERO_POINT) {
         return ht_op_fail(call, def, "x cannot have zero points (%s); only w can", of_x->name);
     }
+    if (ht_fmt_terms(of_x) > 1 || of_x->kind == HT_FMT_BITS) {
+        return ht_op_fail(call, def, "x cannot be a sum of bit planes (%s); only w can",
+                          of_x->name);
+    }
+    if (ht_fmt_in_planes(of_x) && !ht_fmt_in_planes(of_w)) {
+        return ht_op_fail(call, def, "w must be in bit planes where x is (%s), not %s", of_x->name,
+                          of_w->name);
+    }
     if (!groups_nest(of_x->group, of_w->group)) {
         return ht_op_fail(call, def, "groups of %s (%u) and %s (%u) do not fit into each other",
                           of_x->name, of_x->group, of_w->name, of_w->group);
@@ -165,8 +173,9 @@ static bool place_scales(const ht_op_call *call, ht_push_gemm *push) {
     }
     ht_packed_layout_of(&call->in[GEMM_X], &layout);
     push->x_scales = (uint32_t)layout.scales_offset;
-    return x->kind == HT_FMT_SYMMETRIC && w->kind == HT_FMT_SYMMETRIC && x->group == 0 &&
-           w->group == 0 && push->depth > MAX_EXACT;
+    return x->kind == HT_FMT_SYMMETRIC && x->group == 0 &&
+           (w->kind == HT_FMT_SYMMETRIC || ht_fmt_in_planes(w)) && w->group == 0 &&
+           push->depth > MAX_EXACT;
 }
 
 static uint64_t row_bytes(const ht_tensor_desc *desc) {
@@ -180,7 +189,8 @@ static uint64_t row_bytes(const ht_tensor_desc *desc) {
 
 bool ht_op_has_integer_codes(const ht_fmt_row *row) {
     const bool e2m1 = row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1;
-    return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT;
+    return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT ||
+           ht_fmt_in_planes(row);
 }
 
 bool ht_op_use_dot_kernel(const ht_op_call *call) {
@@ -191,7 +201,16 @@ bool ht_op_use_dot_kernel(const ht_op_call *call) {
            ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_W].format));
 }
 
+// Both operands in bit planes: products by AND and bit counts, on every tier.
+static bool are_planes(const ht_op_call *call) {
+    return ht_fmt_in_planes(ht_fmt_find(call->in[GEMM_X].format)) &&
+           ht_fmt_in_planes(ht_fmt_find(call->in[GEMM_W].format));
+}
+
 static ht_vk_kernel choose_kernel(const ht_op_call *call, bool cpu, bool packed) {
+    if (are_planes(call)) {
+        return cpu ? HT_KERNEL_gemm_planes_cpu : HT_KERNEL_gemm_planes_tiles;
+    }
     if (cpu) {
         return packed ? HT_KERNEL_gemm_packed_cpu : HT_KERNEL_gemm_cpu;
     }
@@ -244,7 +263,7 @@ static ht_status record_matrix(const ht_op_call *call, ht_push_gemm *push,
 
 // By gemm_few.comp: rows of x that do not fill a tile.
 static bool is_few(const ht_op_call *call, const ht_push_gemm *push) {
-    return !ht_op_use_cpu_kernel(call) && push->rows <= HT_GEMM_FEW_ROWS &&
+    return !ht_op_use_cpu_kernel(call) && !are_planes(call) && push->rows <= HT_GEMM_FEW_ROWS &&
            push->kernel_h * push->kernel_w == 1 && push->stride * push->upsample == 1 &&
            push->in_h == push->out_h && push->in_w == push->out_w;
 }
@@ -327,6 +346,10 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     uint32_t width = HT_GEMM_TILE_N;
     if (cpu) {
         choose_cpu_tile(push, lanes, packed_k || packed, has_short_groups(call), &tile_m, &tile_n);
+        if (are_planes(call) &&
+            tile_m > lanes) { // a step is 32 values: more would take long to compile
+            tile_m = lanes > 8 ? lanes : 8;
+        }
         width = tile_n * lanes;
         dispatch.constants[8] = packed_n && tile_n == 4;
     }

@@ -36,6 +36,9 @@ static ht_vk_element choose_element(const ht_op_call *call, uint32_t depth) {
     if (!is_packed(x) && x->format != HT_FORMAT_F16) {
         return HT_VK_ELEMENTS; // would have to be rounded
     }
+    if (ht_fmt_in_planes(x) || ht_fmt_terms(w) > 1) {
+        return HT_VK_ELEMENTS; // bit counts, or a product for each term
+    }
     if (integers && groups_fit(group, &limits->matrix[HT_VK_S8])) {
         return HT_VK_S8;
     }

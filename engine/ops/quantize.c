@@ -10,8 +10,7 @@ typedef struct params {
 enum { X, SCALES, INPUTS };
 
 static ht_value quantize(ht_graph *g, const ht_value inputs[INPUTS], const params *p) {
-    const ht_value known =
-        ht_op_find_node(g, &ht_op_quantize_def, inputs, INPUTS, p, sizeof *p);
+    const ht_value known = ht_op_find_node(g, &ht_op_quantize_def, inputs, INPUTS, p, sizeof *p);
     return known.id != HT_NO_VALUE.id
                ? known
                : ht_op_add_node(g, &ht_op_quantize_def, inputs, INPUTS, p, sizeof *p);
@@ -47,7 +46,7 @@ bool ht_op_packs_rows(ht_format format) {
 }
 
 bool ht_op_can_pack(ht_format format) {
-    return ht_format_is_packed(format) && ht_fmt_find(format)->kind != HT_FMT_ZERO_POINT;
+    return ht_format_for_activations(format);
 }
 
 bool ht_op_packs_any(const ht_op_call *call, ht_format format) {
@@ -59,6 +58,12 @@ static ht_status infer(ht_op_call *call) {
     const params *p = call->params;
     ht_status status = HT_OK;
     HT_TRY(ht_op_check_float(call, &ht_op_quantize_def, 0, "x"));
+    const ht_fmt_row *row = ht_fmt_find(p->format);
+    if (row != NULL && row->top == 1) {
+        return ht_op_fail(call, &ht_op_quantize_def,
+                          "%s has too few levels for what is packed while a graph runs",
+                          ht_format_name(p->format));
+    }
     if (!ht_op_can_pack(p->format)) {
         return ht_op_fail(call, &ht_op_quantize_def,
                           "the new format must be packed and without zero points, not %s",

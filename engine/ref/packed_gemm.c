@@ -9,8 +9,9 @@ typedef struct operand {
     const ht_fmt_row *format;
     ht_packed_layout at;
     const uint8_t *block;
-    float values[256];  // of the codes
-    float tensor_scale; // of w
+    uint32_t terms;       // scales that add up to a value
+    float values[8][256]; // of the codes, in each term
+    float tensor_scale;   // of w
 } operand;
 
 static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
@@ -18,8 +19,11 @@ static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
     o->block = packed->block;
     o->tensor_scale = 1;
     ht_packed_layout_of(packed->desc, &o->at);
+    o->terms = ht_fmt_terms(o->format);
     for (uint32_t code = 0; code < 1u << o->format->bits; code++) {
-        o->values[code] = ht_fmt_decode(o->format, code);
+        for (uint32_t j = 0; j < o->terms; j++) {
+            o->values[j][code] = ht_fmt_term(o->format, code, j);
+        }
     }
     if (is_w && o->format->scale == HT_FMT_SCALE_E4M3) {
         memcpy(&o->tensor_scale, o->block + o->at.tensor_offset, sizeof o->tensor_scale);
@@ -30,15 +34,15 @@ static uint64_t group_index(const operand *o, uint64_t row, uint32_t k) {
     return row * o->at.groups + (o->format->group ? k / o->format->group : 0);
 }
 
-static float scale_at(const operand *o, uint64_t row, uint32_t k) {
-    return ht_fmt_scale_value(o->format, o->block + o->at.scales_offset, group_index(o, row, k)) *
+static float scale_at(const operand *o, uint64_t row, uint32_t k, uint32_t term) {
+    return ht_fmt_scale_value(o->format, o->block + o->at.scales_offset,
+                              group_index(o, row, k) + term) *
            o->tensor_scale;
 }
 
-static float value_at(const operand *o, uint64_t row, uint32_t k) {
+static float value_at(const operand *o, uint64_t row, uint32_t k, uint32_t term) {
     const uint8_t *codes = o->block + row * o->at.row_bytes;
-    const float value =
-        o->values[o->format->bits == 8 ? codes[k] : codes[k / 2] >> (k % 2 * 4) & 0x0f];
+    const float value = o->values[term][ht_fmt_get_code(o->format, codes, k)];
     return o->format->kind == HT_FMT_ZERO_POINT
                ? value - (float)o->block[o->at.zeros_offset + group_index(o, row, k)]
                : value;
@@ -50,19 +54,28 @@ static uint32_t group_length(const operand *x, const operand *w, uint32_t depth)
     return a < b ? a : b;
 }
 
-// total + the products of a row of x and one of w. In double every sum of code products is exact.
-static float add_rows(float total, const operand *x, uint64_t x_row, const operand *w,
-                      uint64_t w_row) {
+// total + the products of a row of x and one term of a row of w. In double every sum of code products
+// is exact.
+static float add_term(float total, const operand *x, uint64_t x_row, const operand *w,
+                      uint64_t w_row, uint32_t term) {
     const uint32_t depth = x->at.width;
     const uint32_t length = group_length(x, w, depth);
     for (uint32_t first = 0; first < depth; first += length) {
-        const float scale = scale_at(x, x_row, first) * scale_at(w, w_row, first);
+        const float scale = scale_at(x, x_row, first, 0) * scale_at(w, w_row, first, term);
         double sum = 0;
         for (uint32_t k = first; k < depth && k - first < length; k++) {
-            sum += (double)value_at(x, x_row, k) * value_at(w, w_row, k);
+            sum += (double)value_at(x, x_row, k, 0) * value_at(w, w_row, k, term);
         }
         const float part = scale * (float)sum;
         total = total + part;
+    }
+    return total;
+}
+
+static float add_rows(float total, const operand *x, uint64_t x_row, const operand *w,
+                      uint64_t w_row) {
+    for (uint32_t term = 0; term < w->terms; term++) {
+        total = add_term(total, x, x_row, w, w_row, term);
     }
     return total;
 }

@@ -228,12 +228,13 @@ ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entr
     for (uint64_t i = 0; i < count || !good; i++) {
         const float scale =
             good ? ht_fmt_scale_value(format, entry->parts[HT_PART_SCALES], i) : tensor_scale;
-        if (!isfinite(scale) || scale <= 0 || !good) {
+        if (!isfinite(scale) || (scale <= 0 && format->kind != HT_FMT_BITS) || !good) {
             return ht_fail(context, HT_ERR_IO,
                            "weights '%s': packed tensor '%s': %sscale %llu is %g, expected a "
-                           "positive number",
+                           "%s number",
                            entry->info.file, entry->info.name, good ? "" : "tensor ",
-                           (unsigned long long)i, (double)scale);
+                           (unsigned long long)i, (double)scale,
+                           format->kind == HT_FMT_BITS ? "finite" : "positive");
         }
     }
     return HT_OK;

@@ -111,6 +111,20 @@ static ht_status check_pair(ht_context *context, const char *path, const char *w
                        "can",
                        path, where);
     }
+    if (formats->activations != HT_FORMAT_NONE &&
+        !ht_format_for_activations(formats->activations)) {
+        return ht_fail(context, HT_ERR_IO,
+                       "recipe '%s'%s: activations cannot be %s, which is for weights; int8-planes "
+                       "and int4-planes can go with weights in bit planes",
+                       path, where, ht_format_name(formats->activations));
+    }
+    if (ht_format_in_planes(formats->activations) && !ht_format_in_planes(formats->weights)) {
+        return ht_fail(context, HT_ERR_IO,
+                       "recipe '%s'%s: %s activations need weights in bit planes, not %s; int8 "
+                       "activations go with any",
+                       path, where, ht_format_name(formats->activations),
+                       ht_format_name(formats->weights));
+    }
     return HT_OK;
 }
 
@@ -135,8 +149,8 @@ static ht_status read_scales(ht_context *context, const char *path, const json_t
 }
 
 static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
-    static const char *const known[] = {"match", "weights",  "activations",
-                                        "note",  "optional", "scales", NULL};
+    static const char *const known[] = {"match",    "weights", "activations", "note",
+                                        "optional", "scales",  NULL};
     ht_context *context = recipe->context;
     const char *path = recipe->path;
     row *r = &recipe->rows[index];

@@ -10,7 +10,11 @@
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer HtBytes { uint8_t v[]; };
 
 const uint HT_KIND_MINIFLOAT = 3u; // columns of formats.def
+const uint HT_KIND_SYMMETRIC = 4u;
 const uint HT_KIND_ZERO_POINT = 5u;
+const uint HT_KIND_SIGNS = 6u; // in bit planes from here on
+const uint HT_KIND_BITS = 7u;
+const uint HT_KIND_PLANES = 8u;
 const uint HT_SCALE_F32 = 1u;
 const uint HT_SCALE_F16 = 2u;
 const uint HT_SCALE_E8M0 = 3u;
@@ -31,6 +35,14 @@ HtFormatRow ht_format_row(uint format) {
 }
 
 bool ht_is_packed(uint format) { return ht_format_row(format).scale != 0u; }
+
+bool ht_in_planes(uint format) { return ht_format_row(format).kind >= HT_KIND_SIGNS; }
+
+// Scales that share a group: one, or one for each plane.
+uint ht_terms(uint format) {
+    HtFormatRow row = ht_format_row(format);
+    return row.kind == HT_KIND_SIGNS || row.kind == HT_KIND_BITS ? row.bits : 1u;
+}
 
 // Bias of the exponent of a minifloat.
 int ht_exponent_bias(HtFormatRow row) {

@@ -9,6 +9,8 @@
 
 const uint HT_STEP = 16u; // codes that are loaded at once; rows and groups are multiples of it
 
+uint ht_term = 0u; // of w, where its values are sums of planes: which one is decoded
+
 bool ht_has_zeros(uint format) { return ht_format_row(format).kind == HT_KIND_ZERO_POINT; }
 // Values that share a scale; 0: the whole row.
 uint ht_group_of(uint format) { return ht_format_row(format).group; }
@@ -21,7 +23,7 @@ uint ht_padded(uint format, uint width) {
 
 uint ht_groups(uint format, uint width) {
     uint group = ht_group_of(format);
-    return group == 0u ? 1u : ht_padded(format, width) / group;
+    return group == 0u ? ht_terms(format) : ht_padded(format, width) / group;
 }
 
 uint ht_row_bytes(uint format, uint width) {
@@ -29,8 +31,17 @@ uint ht_row_bytes(uint format, uint width) {
                                 : width * ht_value_bytes(format);
 }
 
-// Codes HT_STEP * step and on, of a row at `address`.
+// Codes HT_STEP * step and on, of a row at `address`; of bit planes 16 bits of each, two in a word.
 uvec4 ht_load_codes(uint64_t address, uint format, uint step) {
+    if (ht_in_planes(format)) {
+        uint planes = ht_format_row(format).bits;
+        uvec4 halves = uvec4(0u);
+        [[unroll]] for (uint p = 0u; p < planes; p++) {
+            uint word = HtU32(address).v[step / 2u * planes + p];
+            halves[p / 2u] |= ((word >> (step % 2u * 16u)) & 0xffffu) << (p % 2u * 16u);
+        }
+        return halves;
+    }
     if (ht_format_row(format).bits == 8u) {
         u64vec2 words = HtU64x2(address).v[step];
         return uvec4(unpackUint2x32(words.x), unpackUint2x32(words.y));
@@ -45,9 +56,30 @@ vec2 ht_minifloats(uint codes, HtFormatRow row) {
     return unpackHalf2x16(size << (10u - row.mantissa) | (codes & sign) << (16u - row.bits));
 }
 
+// The integer of value `k` of a step in bit planes; of sums of planes, in the term ht_term.
+int ht_plane_value(uvec4 codes, uint k, uint format) {
+    HtFormatRow row = ht_format_row(format);
+    if (row.kind != HT_KIND_PLANES) {
+        int bit = int((codes[ht_term / 2u] >> (ht_term % 2u * 16u + k)) & 1u);
+        return row.kind == HT_KIND_SIGNS ? 2 * bit - 1 : bit;
+    }
+    int value = 0;
+    [[unroll]] for (uint p = 0u; p < row.bits; p++) {
+        int bit = int((codes[p / 2u] >> (p % 2u * 16u + k)) & 1u);
+        value += p + 1u == row.bits ? -(bit << p) : bit << p;
+    }
+    return value;
+}
+
 // Four of the codes of a step, in ht_code_unit; zero points are not subtracted.
 vec4 ht_decode_codes(uvec4 codes, uint quad, uint format) {
     HtFormatRow row = ht_format_row(format);
+    if (ht_in_planes(format)) {
+        return vec4(ht_plane_value(codes, 4u * quad, format),
+                    ht_plane_value(codes, 4u * quad + 1u, format),
+                    ht_plane_value(codes, 4u * quad + 2u, format),
+                    ht_plane_value(codes, 4u * quad + 3u, format));
+    }
     uint word = row.bits == 8u ? codes[quad] : codes[quad / 2u] >> (quad % 2u * 16u);
     if (row.kind == HT_KIND_MINIFLOAT) {
         uint pairs = row.bits == 8u ? word : (word & 0xffffu) | word << 8;

@@ -26,7 +26,8 @@ uint64_t ht_w_row(uint row) {
 
 uint ht_group_at(uint format, uint row, uint step) {
     uint group = ht_group_of(format);
-    return group == 0u ? row : row * ht_groups(format, push.depth) + step * HT_STEP / group;
+    return group == 0u ? row * ht_terms(format) + (ht_terms(format) > 1u ? ht_term : 0u)
+                       : row * ht_groups(format, push.depth) + step * HT_STEP / group;
 }
 
 // What the number 1 in the kernel's sums stands for, without the scale.

@@ -12,6 +12,13 @@ int ht_twice_e2m1(uint code) {
 // Codes 4 * quad and on, of those loaded for a step, minus the zero point.
 int ht_integer_codes(uvec4 codes, uint quad, uint format, int zero) {
     HtFormatRow row = ht_format_row(format);
+    if (ht_in_planes(format)) {
+        uint four = 0u;
+        [[unroll]] for (uint i = 0u; i < 4u; i++) {
+            four |= uint(ht_plane_value(codes, 4u * quad + i, format) & 0xff) << (8u * i);
+        }
+        return int(four);
+    }
     if (row.bits == 8u) {
         return int(codes[quad]);
     }

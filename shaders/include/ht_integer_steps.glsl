@@ -7,15 +7,14 @@
 #ifndef HT_INTEGER_STEPS_GLSL
 #define HT_INTEGER_STEPS_GLSL
 
-const uint HT_KIND_SYMMETRIC = 4u; // of formats.def
-
 ivec4 int_sums[TILE_M];
 int x_sums[MAX_PARTS]; // of the rows that the lane loads
 
 // Short groups stay floats: the work at the end of each would eat up what is saved.
 bool ht_are_integers() {
     return ht_format_row(FORMAT_X).kind == HT_KIND_SYMMETRIC &&
-           ht_format_row(FORMAT_W).kind == HT_KIND_SYMMETRIC && !ht_has_short_groups();
+           (ht_format_row(FORMAT_W).kind == HT_KIND_SYMMETRIC || ht_in_planes(FORMAT_W)) &&
+           !ht_has_short_groups();
 }
 
 const uint UP_BITS = 7u; // 128
@@ -23,7 +22,8 @@ const uint UP_BITS = 7u; // 128
 // Where one operand has four bits, each eight codes are taken in the order 0 2 4 6 1 3 5 7, in
 // which two masks take them out of a word.
 bool in_nibble_order() {
-    return ht_format_row(FORMAT_X).bits == 4u || ht_format_row(FORMAT_W).bits == 4u;
+    return ht_format_row(FORMAT_X).bits == 4u ||
+           (ht_format_row(FORMAT_W).bits == 4u && !ht_in_planes(FORMAT_W));
 }
 
 // Four bytes plus 128 in a word: the codes of `quad` in that order.
@@ -34,6 +34,11 @@ uint shifted_nibbles(uvec4 codes, uint quad) {
 
 // Value `p` of a quad, plus 128.
 uint shifted_value(uvec4 codes, uint quad, uint p, uint format) {
+    if (ht_in_planes(format)) {
+        uint in_order = quad / 2u * 8u + 2u * p + quad % 2u;
+        return uint(ht_plane_value(codes, in_nibble_order() ? in_order : 4u * quad + p, format) +
+                    128);
+    }
     uint word = codes[quad] ^ 0x80808080u;
     uint at = p;
     if (ht_format_row(format).bits == 4u) {

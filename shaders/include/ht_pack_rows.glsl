@@ -8,6 +8,24 @@
 // The kernel's: four values of a row, limited; those past its end are 0.
 vec4 row_quad(uint row, uint quad);
 
+// 32 values of a row in bit planes: word `word` of each.
+void pack_planes(uvec2 codes, uint format, uint row, uint word, uint words, float inverse) {
+    HtFormatRow of = ht_format_row(format);
+    uint planes[8] = {0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u};
+    [[unroll]] for (uint q = 0u; q < 8u; q++) {
+        vec4 v = row_quad(row, 8u * word + q) * inverse;
+        uint four = ht_encode(v.x, of) | ht_encode(v.y, of) << 8 | ht_encode(v.z, of) << 16 |
+                    ht_encode(v.w, of) << 24;
+        [[unroll]] for (uint p = 0u; p < of.bits; p++) { // the product puts four bits side by side
+            uint nibble = (((four >> p) & 0x01010101u) * 0x01020408u) >> 24 & 15u;
+            planes[p] |= nibble << (4u * q);
+        }
+    }
+    [[unroll]] for (uint p = 0u; p < of.bits; p++) {
+        HtU32(codes).v[(row * words + word) * of.bits + p] = planes[p];
+    }
+}
+
 // One scale for the row, by a whole workgroup; every quad is asked for twice, or, where FIXED (the
 // kernel's constant) says that the scale is there, once.
 void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uint quads) {
@@ -25,6 +43,13 @@ void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uin
     }
     if (gl_LocalInvocationID.x == 0u) {
         ht_store_scale(scales, format, row, scale);
+    }
+    if (ht_in_planes(format)) {
+        uint words = quads / 8u;
+        for (uint k = gl_LocalInvocationID.x; k < words; k += gl_WorkGroupSize.x) {
+            pack_planes(codes, format, row, k, words, inverse);
+        }
+        return;
     }
     for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
         ht_store_codes(codes, format, row * quads + q,

@@ -33,7 +33,8 @@ void multiply_groups(Line line, uint my_rows, uint my_columns);
 
 void share_scales(Line line, uint step) {
     if (line.part == 0u) {
-        scales[OF_X][line.number / 4u][line.number % 4u] = ht_x_scale(line.x_row, step);
+        scales[OF_X][line.number / 4u][line.number % 4u] =
+            line.x_valid ? ht_x_scale(line.x_row, step) : 0.0;
         scales[OF_W][line.number / 4u][line.number % 4u] = ht_w_scale(line.w_row, step);
     }
 }
@@ -76,7 +77,10 @@ void main() {
             line.x_valid = valid != 0u && row0 + line.number < push.rows;
             line.w_row = (column * push.kernel_h + tap_y) * push.kernel_w + tap_x;
             line.w = ht_w_row(line.w_row);
-            multiply_groups(line, my_rows, my_columns);
+            for (uint term = 0u; term < ht_terms(FORMAT_W); term++) {
+                ht_term = term;
+                multiply_groups(line, my_rows, my_columns);
+            }
         }
     }
 

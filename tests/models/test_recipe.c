@@ -59,6 +59,10 @@ static void test_refused(void **state) {
         {ROW("{\"match\": \"*\", \"activations\": \"int8\"}"), "need packed weights"},
         {ROW("{\"match\": \"*\", \"weights\": \"f16\", \"activations\": \"int8\"}"),
          "need packed weights"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"activations\": \"bin1\"}"),
+         "activations cannot be bin1"},
+        {ROW("{\"match\": \"*\", \"weights\": \"int8\", \"activations\": \"int8-planes\"}"),
+         "int8-planes activations need weights in bit planes, not int8"},
         {ROW("{\"match\": \"*\", \"weights\": \"int4z\", \"activations\": \"int4z\"}"),
          "zero points"},
     };

@@ -34,6 +34,14 @@ typedef enum ht_format {
     HT_FORMAT_INT4_G32 = 35,
     HT_FORMAT_INT4Z = 36,    // 0..15 and a zero point of a byte, groups of 64, f16 scales
     HT_FORMAT_INT8_F16 = 37, // INT8 with one f16 scale a row
+    // In bit planes, for products by AND and bit counts. Scales are of whole rows.
+    HT_FORMAT_BIN1 = 48,        // s1 b1, b = +-1, an f16 scale
+    HT_FORMAT_BIN2 = 49,        // s1 b1 + s2 b2
+    HT_FORMAT_BIN3 = 50,        // s1 b1 + s2 b2 + s3 b3
+    HT_FORMAT_DUAL = 52,        // s1 b1 + s2 b2, b = 0 or 1; scales may be negative
+    HT_FORMAT_TERNARY = 53,     // -1..1
+    HT_FORMAT_INT4_PLANES = 56, // -7..7, one f32 scale a row
+    HT_FORMAT_INT8_PLANES = 57, // -127..127
 } ht_format;
 
 // Shape and storage of one tensor. dims[rank - 1] is contiguous in memory.
@@ -48,6 +56,10 @@ HT_API const char *ht_format_name(ht_format format); // "f16"
 // The format of a name, or HT_FORMAT_NONE.
 HT_API ht_format ht_format_find(const char *name);
 HT_API bool ht_format_is_packed(ht_format format);
+// Stored in bit planes: as activations these go with weights in bit planes only.
+HT_API bool ht_format_in_planes(ht_format format);
+// Packed formats that a graph can pack activations into: no zero points, more than two bits.
+HT_API bool ht_format_for_activations(ht_format format);
 // All formats, in the order of their numbers; HT_FORMAT_NONE past the last.
 HT_API ht_format ht_format_at(size_t index);
 HT_API uint32_t ht_format_bits(ht_format format);
@@ -55,13 +67,15 @@ HT_API uint64_t ht_desc_count(const ht_tensor_desc *desc); // number of values
 HT_API uint64_t ht_desc_bytes(const ht_tensor_desc *desc); // with the scales of packed formats
 
 // How a packed tensor lies in its block. Rows run along the last dimension; the others count them.
-// Four-bit codes: the low half of a byte is the earlier value. Codes beyond the width, up to
-// `padded`, are those of 0 (the zero point's in INT4Z: they never reach a product).
+// Four-bit codes: the low half of a byte is the earlier value. Bit planes: word 32-bit (k / 32) planes
+// + p of a row has plane p of the values k .. k + 31, the first in the lowest bit. Codes beyond the
+// width, up to `padded`, are 0 (in formats where that stands for another number, as in INT4Z, they
+// never reach a product).
 typedef struct ht_packed_layout {
     uint64_t rows;
     uint32_t width, padded; // values of a row; padded is a multiple of 32 and of the group
-    uint32_t groups;        // scales of a row
-    uint64_t row_bytes;     // codes of a row, a multiple of 16
+    uint32_t groups;        // scales of a row; of sums of planes, one for each plane
+    uint64_t row_bytes;     // codes of a row, a multiple of 16 (of bit planes: of 4)
     uint32_t scale_bytes;   // 4, 2 or 1
     uint64_t scales_offset; // [rows][groups], from the start of the block
     uint64_t zeros_offset;  // INT4Z: [rows][groups] bytes; else equal to tensor_offset

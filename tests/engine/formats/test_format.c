@@ -35,6 +35,13 @@ static void test_table_is_stable(void **state) {
         {HT_FORMAT_INT4_G32, 35, "int4-g32", 4, HT_FMT_SYMMETRIC, 7, 32},
         {HT_FORMAT_INT4Z, 36, "int4z", 4, HT_FMT_ZERO_POINT, 15, 64},
         {HT_FORMAT_INT8_F16, 37, "int8-f16", 8, HT_FMT_SYMMETRIC, 127, 0},
+        {HT_FORMAT_BIN1, 48, "bin1", 1, HT_FMT_SIGNS, 1, 0},
+        {HT_FORMAT_BIN2, 49, "bin2", 2, HT_FMT_SIGNS, 1, 0},
+        {HT_FORMAT_BIN3, 50, "bin3", 3, HT_FMT_SIGNS, 1, 0},
+        {HT_FORMAT_DUAL, 52, "dual", 2, HT_FMT_BITS, 1, 0},
+        {HT_FORMAT_TERNARY, 53, "ternary", 2, HT_FMT_PLANES, 1, 0},
+        {HT_FORMAT_INT4_PLANES, 56, "int4-planes", 4, HT_FMT_PLANES, 7, 0},
+        {HT_FORMAT_INT8_PLANES, 57, "int8-planes", 8, HT_FMT_PLANES, 127, 0},
     };
     assert_int_equal(ht_fmt_row_count, HT_COUNT(want));
     for (size_t i = 0; i < HT_COUNT(want); i++) {

@@ -8,15 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Of more than two bits, and with single codes: test_planes.c has the others.
 static void each_packed(void (*check)(const ht_fmt_row *row)) {
     size_t checked = 0;
     for (size_t i = 0; i < ht_fmt_row_count; i++) {
-        if (ht_format_is_packed(ht_fmt_rows[i].format)) {
+        if (ht_format_is_packed(ht_fmt_rows[i].format) && ht_fmt_rows[i].top > 1) {
             check(&ht_fmt_rows[i]);
             checked++;
         }
     }
-    assert_true(checked >= 15);
+    assert_true(checked >= 17);
 }
 
 // Codes of the positive values, in order.

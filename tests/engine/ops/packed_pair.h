@@ -34,6 +34,13 @@ static const ht_format PACKED_WEIGHTS[] = {
     HT_FORMAT_INT8, HT_FORMAT_INT8_G32, HT_FORMAT_INT4,     HT_FORMAT_INT4_G32, HT_FORMAT_INT4Z,
     HT_FORMAT_INT8_F16};
 
+// Both in bit planes: products by AND and bit counts.
+static const ht_format PLANE_WEIGHTS[] = {
+    HT_FORMAT_BIN1,    HT_FORMAT_BIN2,        HT_FORMAT_BIN3,       HT_FORMAT_DUAL,
+    HT_FORMAT_TERNARY, HT_FORMAT_INT4_PLANES, HT_FORMAT_INT8_PLANES};
+static const ht_format PLANE_INPUTS[] = {HT_FORMAT_INT8_PLANES, HT_FORMAT_INT4_PLANES,
+                                         HT_FORMAT_BIN1, HT_FORMAT_TERNARY};
+
 static const ht_format PAIR_INPUTS[] = {HT_FORMAT_F16,  HT_FORMAT_INT8,  HT_FORMAT_INT8_G32,
                                         HT_FORMAT_E4M3, HT_FORMAT_MXFP8, HT_FORMAT_INT4,
                                         HT_FORMAT_NVFP4};
@@ -115,7 +122,8 @@ static inline bool pair_is_exact(const packed_pair *pair) {
     if (x->scale == HT_FMT_SCALE_NONE) {
         return false;
     }
-    const bool integers = x->kind == HT_FMT_SYMMETRIC && w->kind == HT_FMT_SYMMETRIC;
+    const bool integers =
+        (x->kind == HT_FMT_SYMMETRIC && w->kind == HT_FMT_SYMMETRIC) || ht_fmt_in_planes(x);
     return integers || pair_span(x) * pair_span(w) * length <= 16777216;
 }
 
@@ -157,6 +165,7 @@ static inline void pair_compare(const char *what, const packed_pair *pair, const
 static inline bool pair_has_integers(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
     return row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT ||
+           ht_fmt_in_planes(row) ||
            (row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1);
 }
 
@@ -180,7 +189,9 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
     pair->on_floats(pair, absolute(x, ht_desc_count(&pair->x)),
                     absolute(w, ht_desc_count(&pair->w)), absolute(bias_size, pair->columns),
                     sizes);
-    const bool dot = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
+    const bool planes = ht_fmt_in_planes(ht_fmt_find(pair->x.format)); // one kernel for all GPUs
+    const bool dot =
+        !planes && pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format);
     const bool few = pair->x.rank == 2 && pair->x.dims[0] <= HT_GEMM_FEW_ROWS; // gemm_few.comp
     size_t runs = 0;
     for (size_t t = 0; t < HT_COUNT(tiers); t++) {

@@ -62,6 +62,34 @@ static void test_shapes(void **state) {
     }
 }
 
+// Weights in bit planes with x that is not; every pair of planes; every width around words and every
+// size around tiles.
+static void test_planes(void **state) {
+    (void)state;
+    static const ht_format plain[] = {HT_FORMAT_F16, HT_FORMAT_INT8, HT_FORMAT_INT8_G32};
+    for (size_t w = 0; w < HT_COUNT(PLANE_WEIGHTS); w++) {
+        check_shape(7, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)]);
+        check_tiers(9, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)], true);
+        for (size_t x = 0; x < HT_COUNT(PLANE_INPUTS); x++) {
+            check_shape(9, 6, 100, PLANE_WEIGHTS[w], PLANE_INPUTS[x]);
+        }
+    }
+    static const uint32_t shapes[][3] = {
+        {1, 1, 1},    {2, 5, 31},    {8, 8, 32},    {9, 31, 33},   {15, 32, 63},   {17, 33, 64},
+        {17, 36, 65}, {63, 64, 128}, {65, 63, 200}, {66, 130, 96}, {20, 40, 2080},
+    };
+    static const ht_format pairs[][2] = {{HT_FORMAT_BIN1, HT_FORMAT_INT8_PLANES},
+                                         {HT_FORMAT_BIN2, HT_FORMAT_INT4_PLANES},
+                                         {HT_FORMAT_TERNARY, HT_FORMAT_INT8_PLANES},
+                                         {HT_FORMAT_DUAL, HT_FORMAT_BIN1},
+                                         {HT_FORMAT_BIN1, HT_FORMAT_BIN1}};
+    for (size_t i = 0; i < HT_COUNT(shapes); i++) {
+        for (size_t p = 0; p < HT_COUNT(pairs); p++) {
+            check_shape(shapes[i][0], shapes[i][1], shapes[i][2], pairs[p][0], pairs[p][1]);
+        }
+    }
+}
+
 // Whole rows of integers beyond what f32 can count.
 static void test_long_rows(void **state) {
     (void)state;
@@ -70,6 +98,7 @@ static void test_long_rows(void **state) {
     check_shape(17, 40, 4608, HT_FORMAT_INT8, HT_FORMAT_INT8);
     check_shape(17, 40, 1152, HT_FORMAT_FP4, HT_FORMAT_INT8);
     check_shape(17, 40, 1152, HT_FORMAT_E4M3, HT_FORMAT_INT8);
+    check_shape(17, 40, 1152, HT_FORMAT_BIN2, HT_FORMAT_INT8);
 }
 
 static void test_float_inputs(void **state) {
@@ -124,6 +153,11 @@ static void test_rules(void **state) {
          "x must be"},
         {{.inputs = {{HT_FORMAT_INT4Z, 2, {3, 64}, NULL}, {HT_FORMAT_INT8, 2, {4, 64}, NULL}}},
          "x cannot have zero points (int4z)"},
+        {{.inputs = {{HT_FORMAT_BIN2, 2, {3, 64}, NULL}, {HT_FORMAT_BIN1, 2, {4, 64}, NULL}}},
+         "x cannot be a sum of bit planes (bin2)"},
+        {{.inputs = {{HT_FORMAT_INT8_PLANES, 2, {3, 64}, NULL},
+                     {HT_FORMAT_INT8, 2, {4, 64}, NULL}}},
+         "w must be in bit planes where x is (int8-planes), not int8"},
         {{.inputs = {x, {HT_FORMAT_INT8, 2, {4, 65}, NULL}}}, "w must be [N, 64]"},
         {{.inputs = {x, {HT_FORMAT_INT8, 3, {4, 1, 64}, NULL}}}, "w must be [N, 64]"},
     };
@@ -141,6 +175,7 @@ int main(void) {
         cmocka_unit_test(test_reference_by_hand),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_planes),
         cmocka_unit_test(test_long_rows),
         cmocka_unit_test(test_float_inputs),
         cmocka_unit_test(test_epilogue),

@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const ht_format FORMATS[] = {
-    HT_FORMAT_E4M3, HT_FORMAT_E5M2,     HT_FORMAT_E3M4,     HT_FORMAT_E2M5,    HT_FORMAT_MXFP8,
-    HT_FORMAT_FP4,  HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4,   HT_FORMAT_MXFP4,
-    HT_FORMAT_INT8, HT_FORMAT_INT8_G32, HT_FORMAT_INT4,     HT_FORMAT_INT4_G32};
+    HT_FORMAT_E4M3,  HT_FORMAT_E5M2,     HT_FORMAT_E3M4,        HT_FORMAT_E2M5,
+    HT_FORMAT_MXFP8, HT_FORMAT_FP4,      HT_FORMAT_FP4_E1M2,    HT_FORMAT_FP4_E3M0,
+    HT_FORMAT_NVFP4, HT_FORMAT_MXFP4,    HT_FORMAT_INT8,        HT_FORMAT_INT8_G32,
+    HT_FORMAT_INT4,  HT_FORMAT_INT4_G32, HT_FORMAT_INT4_PLANES, HT_FORMAT_INT8_PLANES};
 
 static void must(ht_context *context, ht_status status) {
     if (status != HT_OK) {
@@ -53,10 +54,6 @@ static int place(const ht_fmt_row *row, uint32_t code) {
     return (int)(code ^ sign) - (int)sign;
 }
 
-static uint32_t code_at(const ht_fmt_row *row, const uint8_t *codes, uint64_t at) {
-    return row->bits == 8 ? codes[at] : codes[at / 2] >> (at % 2 * 4) & 0x0f;
-}
-
 // Scales: Vulkan allows a division 2.5 units in the last place. f32 scales may be off by that; f16
 // and E4M3 by one of theirs, where the quotient lies on a tie; powers of two come from the exponent
 // and are exact.
@@ -86,7 +83,9 @@ static void check_codes(const char *what, const ht_tensor_desc *packed, const ui
     ht_packed_layout_of(packed, &at);
     uint64_t others = 0;
     for (uint64_t i = 0; i < at.rows * at.padded; i++) {
-        const uint32_t a = code_at(row, got, i), b = code_at(row, want, i);
+        const uint64_t before = i / at.padded * at.row_bytes;
+        const uint32_t a = ht_fmt_get_code(row, got + before, (uint32_t)(i % at.padded));
+        const uint32_t b = ht_fmt_get_code(row, want + before, (uint32_t)(i % at.padded));
         const int apart = abs(place(row, a) - place(row, b));
         others += apart != 0;
         if (apart > 1 || (i % at.padded >= at.width && a != 0)) {
@@ -205,6 +204,7 @@ static void test_rules(void **state) {
         {HT_FORMAT_INT8, HT_FORMAT_INT8, "x must be f32, f16 or bf16, not int8"},
         {HT_FORMAT_F32, HT_FORMAT_F16, "packed and without zero points, not f16"},
         {HT_FORMAT_F32, HT_FORMAT_INT4Z, "packed and without zero points, not int4z"},
+        {HT_FORMAT_F32, HT_FORMAT_BIN1, "bin1 has too few levels"},
         {HT_FORMAT_F32, HT_FORMAT_NONE, "packed and without zero points, not none"},
     };
     for (size_t i = 0; i < HT_COUNT(rows); i++) {

@@ -2,8 +2,8 @@
 // fused into the op before; scales that change between runs; what is refused.
 #include "support.h"
 
-#include "own_folder.h"
 #include "formats.h"
+#include "own_folder.h"
 
 #include <halftone/ops.h>
 
@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { ROWS = 7, SCALES = 3 };
-static const ht_format FORMATS[] = {HT_FORMAT_INT8, HT_FORMAT_E4M3};
+static const ht_format FORMATS[] = {HT_FORMAT_INT8, HT_FORMAT_E4M3, HT_FORMAT_INT8_PLANES};
 static const ht_tier TIERS[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
 
 // x, an activation before it or not, packed with scale 2, and read by a product.
@@ -44,6 +44,10 @@ static void report(void *user, const ht_node_check *check) {
 static const char HEADER[] =
     "{\"w.weight\":{\"dtype\":\"F32\",\"shape\":[4,96],\"data_offsets\":[0,1536]}}";
 
+static ht_format weights_of(ht_format x) {
+    return ht_fmt_in_planes(ht_fmt_find(x)) ? HT_FORMAT_BIN1 : HT_FORMAT_INT8;
+}
+
 static void build(chain *c, ht_context *context, ht_format format, bool fused, bool keep_values) {
     const ht_graph_desc desc = {
         .label = "static", .activations = HT_FORMAT_F32, .keep_values = keep_values};
@@ -64,7 +68,7 @@ static void build(chain *c, ht_context *context, ht_format format, bool fused, b
     // The same again is the same node.
     assert_int_equal(ht_op_quantize_static(c->graph, v, format, scales, 2).id, packed.id);
     const ht_value weight = ht_graph_weight_as(c->graph, c->weights, "w.weight", HT_WEIGHT_MATRIX,
-                                               HT_FORMAT_INT8, 2, dims);
+                                               weights_of(format), 2, dims);
     ht_graph_output(c->graph, ht_op_linear(c->graph, packed, weight, &HT_EPILOGUE_NONE), c->out);
     assert_int_equal(ht_graph_finish(c->graph), HT_OK);
     ht_graph_get_stats(c->graph, &c->stats);
