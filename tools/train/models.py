@@ -102,7 +102,7 @@ def run_block(block, x, context, bias, t6):
 def denoise(model, latent, t, text, mask, tap=None):
     """latent [B, 8, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
 
-    With `tap`, (velocity, tokens [B, 64, 192] after that many blocks).
+    With `tap`, (velocity, tokens [B, 64, 192] after that many blocks); several taps, several tokens.
     """
     b, ch, height, width = latent.shape
     n = height // 2
@@ -117,13 +117,13 @@ def denoise(model, latent, t, text, mask, tap=None):
     cp = model.caption_projection
     context = cp.linear_2(F.gelu(cp.linear_1(text), approximate="tanh"))
     bias = ((1 - mask) * -10000.0).to(low)[:, None, None, :].expand(b, 1, n * n, -1)
-    tapped = None
+    tapped = []
     for i, block in enumerate(model.transformer_blocks):
         x = run_block(block, x, context, bias, t6)
-        if i + 1 == tap:
-            tapped = x
+        if i + 1 in (tap if isinstance(tap, tuple) else (tap,)):
+            tapped.append(x)
     shift, scale = (model.scale_shift_table[None] + te[:, None]).chunk(2, dim=1)
     y = model.proj_out(modulated(x.float(), shift, scale)).float()
     y = y.view(b, n, n, 2, 2, ch).permute(0, 5, 1, 3, 2, 4)
     y = y.reshape(b, ch, height, width)
-    return y if tap is None else (y, tapped)
+    return y if tap is None else (y, tapped if isinstance(tap, tuple) else tapped[0])
