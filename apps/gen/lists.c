@@ -3,6 +3,8 @@
 
 #include "common/models.h"
 
+#include <halftone/grid.h>
+
 #include <samplers/sampler.h>
 #include <stdio.h>
 
@@ -48,7 +50,7 @@ static int list_devices(ht_app_log *log) {
 // of a long row.
 static void list_formats(void) {
     static const char *const scales[] = {"", "byte", "f16", "", "f32"};
-    puts("name       bits   values per scale  scale");
+    puts("name         bits   values per scale  scale");
     ht_format format;
     for (size_t i = 0; (format = ht_format_at(i)); ++i) {
         ht_tensor_desc desc = {.format = format, .rank = 2, .dims = {4096, 4096}};
@@ -58,10 +60,12 @@ static void list_formats(void) {
         ht_packed_layout layout;
         ht_packed_layout_of(&desc, &layout);
         char group[32] = "row";
-        if (layout.groups > 1) {
-            snprintf(group, sizeof(group), "%u", layout.padded / layout.groups);
+        if (ht_format_group(format) != 0) {
+            snprintf(group, sizeof(group), "%u", ht_format_group(format));
+        } else if (layout.groups > 1) {
+            snprintf(group, sizeof(group), "row, one of %u", layout.groups);
         }
-        printf("%-10s %-6.4g %-17s %s%s%s\n", ht_format_name(format),
+        printf("%-12s %-6.4g %-17s %s%s%s\n", ht_format_name(format),
                (double)layout.bytes * 8 / (double)ht_desc_count(&desc), group,
                scales[layout.scale_bytes],
                layout.zeros_offset != layout.tensor_offset ? ", zero point" : "",

@@ -246,7 +246,7 @@ class Run:
         for name, p in plain.named_parameters():
             layer = name.rsplit(".", 1)[0]
             binary = name.endswith(".weight") and layer in self.layers
-            p.copy_(bases.frozen(self.layers[layer]) if binary else own[name].half().float())
+            p.data = bases.frozen(self.layers[layer]) if binary else own[name].half()
         plain.save_pretrained(folder + "/transformer")
         export.clean_config(folder + "/transformer/config.json")
         export.DEFAULTS["defaults"]["cfg_scale"] = 1.0

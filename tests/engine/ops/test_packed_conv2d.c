@@ -99,10 +99,8 @@ static void test_geometries(void **state) {
         check_shape(&shapes[i], HT_FORMAT_FP4, HT_FORMAT_INT8);
         check_shape(&shapes[i], HT_FORMAT_INT4, HT_FORMAT_F16);
         check_shape(&shapes[i], HT_FORMAT_BIN1, HT_FORMAT_INT8);
-        check_shape(&shapes[i], HT_FORMAT_BIN2, HT_FORMAT_F16);
         check_shape(&shapes[i], HT_FORMAT_BIN1, HT_FORMAT_BIN1);
         check_shape(&shapes[i], HT_FORMAT_BIN2, HT_FORMAT_INT4_PLANES);
-        check_shape(&shapes[i], HT_FORMAT_TERNARY, HT_FORMAT_INT8_PLANES);
     }
 }
 

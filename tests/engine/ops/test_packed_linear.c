@@ -62,7 +62,7 @@ static void test_shapes(void **state) {
     }
 }
 
-// Weights in bit planes with x that is not; every pair of planes; every width around words and every
+// Weights in bit planes with x that is not; pairs of planes; every width around words and every
 // size around tiles.
 static void test_planes(void **state) {
     (void)state;
@@ -70,8 +70,8 @@ static void test_planes(void **state) {
     for (size_t w = 0; w < HT_COUNT(PLANE_WEIGHTS); w++) {
         check_shape(7, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)]);
         check_tiers(9, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)], true);
-        for (size_t x = 0; x < HT_COUNT(PLANE_INPUTS); x++) {
-            check_shape(9, 6, 100, PLANE_WEIGHTS[w], PLANE_INPUTS[x]);
+        for (size_t x = 0; x < 2; x++) { // each pair compiles its own kernels
+            check_shape(9, 6, 100, PLANE_WEIGHTS[w], PLANE_INPUTS[(w + x) % HT_COUNT(PLANE_INPUTS)]);
         }
     }
     static const uint32_t shapes[][3] = {
@@ -80,8 +80,6 @@ static void test_planes(void **state) {
     };
     static const ht_format pairs[][2] = {{HT_FORMAT_BIN1, HT_FORMAT_INT8_PLANES},
                                          {HT_FORMAT_BIN2, HT_FORMAT_INT4_PLANES},
-                                         {HT_FORMAT_TERNARY, HT_FORMAT_INT8_PLANES},
-                                         {HT_FORMAT_DUAL, HT_FORMAT_BIN1},
                                          {HT_FORMAT_BIN1, HT_FORMAT_BIN1}};
     for (size_t i = 0; i < HT_COUNT(shapes); i++) {
         for (size_t p = 0; p < HT_COUNT(pairs); p++) {
