@@ -148,6 +148,8 @@ class Run:
         self.rest = [p for g in self.opt.param_groups if not g["muon"] for p in g["params"]]
         self.average = muon.Average(self.params, args.ema)
         self.resume()
+        if args.export:
+            return
         tokens = text_stage.Tokens(args.model + "/tokenizer")
         checking = Parent(teacher, tokens, args.guidance, 999)
         self.check = checking.paths(32)
