@@ -142,12 +142,25 @@ static bool check(batch_options *o) {
     return o->shard_text ? read_shard(o) : shard_of_slurm(o);
 }
 
+// "out/" is "out": paths are printed with a slash of their own.
+static void cut_slashes(batch_options *o) {
+    size_t length = o->output ? strlen(o->output) : 0;
+    while (length > 1 && o->output[length - 1] == '/') {
+        ((char *)o->output)[--length] = 0; // argv's
+    }
+}
+
 bool batch_options_parse(int argc, char **argv, batch_options *options) {
     *options = (batch_options){.job = ht_job_defaults, .name = "[number]-[seed]"};
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }
-    return options->help || options->version || check(options);
+    if (options->help || options->version) {
+        return true;
+    }
+    const bool good = check(options);
+    cut_slashes(options);
+    return good;
 }
 
 bool batch_options_override(int argc, char **argv, ht_job *defaults) {

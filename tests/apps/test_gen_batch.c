@@ -273,8 +273,9 @@ static void test_failures(void **state) {
     assert_non_null(strstr(output, "0 done now, 2 before, 3 failed"));
     ht_batch_shell("cp out/00001-1.png later.png");
     assert_int_equal(
-        ht_batch("", "jobs.jsonl -o out --retry --contact-sheet", output, sizeof(output)), 1);
+        ht_batch("", "jobs.jsonl -o out// --retry --contact-sheet", output, sizeof(output)), 1);
     assert_non_null(strstr(output, "1 done now, 2 before, 2 failed"));
+    assert_non_null(strstr(output, "out/00002-2.png\n"));
     ht_batch_shell("test -s out/contact-sheet.png && test -s out/00002-2.png");
     assert_int_equal(ht_batch("", "merge out", output, sizeof(output)), 1);
     assert_non_null(strstr(output, "5 jobs: 3 done, 2 failed, 0 not there"));
