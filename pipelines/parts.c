@@ -108,6 +108,56 @@ static ht_status apply_recipe(ht_pipeline *p, ht_part *part, const ht_weight_map
     return status == HT_OK ? ht_weight_cache_open(p, part, &part->weights) : status;
 }
 
+// Bytes that the weights take on the device, as the recipe packs them.
+static uint64_t device_bytes(const ht_pipeline *p, const ht_part *part, bool denoiser) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ht_weights_count(part->weights); ++i) {
+        const ht_weight_info *info = ht_weights_get(part->weights, i);
+        const uint64_t count = ht_desc_count(&info->desc);
+        char layer[HT_NAME_BYTES];
+        ht_layer_formats formats = {0};
+        if (denoiser && ht_weight_layer(info->name, layer, sizeof(layer))) {
+            ht_recipe_find(p->recipe, layer, &formats);
+        }
+        if (ht_format_is_packed(info->desc.format)) {
+            sum += info->bytes;
+        } else if (info->desc.rank < 2 || count == 0) {
+            sum += count * sizeof(float);
+        } else {
+            const uint32_t rows = info->desc.dims[0];
+            const ht_tensor_desc flat = {
+                .format = formats.weights != HT_FORMAT_NONE ? formats.weights : part->format,
+                .rank = 2,
+                .dims = {rows, (uint32_t)(count / rows)}};
+            sum += ht_desc_bytes(&flat);
+        }
+    }
+    return sum;
+}
+
+// What would leave too little memory for what is computed stays in its file, and goes through a ring of
+// two buffers while graphs run. Not where every node or layer is to be looked at.
+static ht_status stream_if_large(ht_pipeline *p, uint32_t index) {
+    const ht_part *part = &p->parts[index];
+    const uint64_t limit = p->options.max_device_bytes > 0
+                               ? p->options.max_device_bytes
+                               : ht_context_device(p->context)->memory_bytes;
+    const uint64_t needed = device_bytes(p, part, index == PART_DENOISER);
+    if (needed <= limit / 10 * 6 || p->options.check || p->options.observe) {
+        return HT_OK;
+    }
+    const uint64_t ring = limit / 10 * 3;
+    if (ring < 4096) { // nothing can work with so little; what is asked for next will say so
+        return HT_OK;
+    }
+    ht_log(p->context, HT_LOG_WARN,
+           "%s: %.0f MiB of weights, of %.0f MiB of device memory: streamed from the file through "
+           "two buffers of %.0f MiB",
+           part->name, (double)needed / (1 << 20), (double)limit / (1 << 20),
+           (double)ring / (2 << 20));
+    return ht_weights_stream(part->weights, ring);
+}
+
 ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
     ht_part *part = &p->parts[index];
     if (part->weights) {
@@ -130,6 +180,9 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
         status = apply_recipe(p, part, &map);
     }
     ht_weight_map_clear(&map);
+    if (status == HT_OK) {
+        status = stream_if_large(p, index);
+    }
     if (status != HT_OK) {
         ht_part_close(p, index);
     } else if (left_over + hidden > 0) {

@@ -180,7 +180,7 @@ uint32_t ht_vk_dispatch_count(const ht_vk_commands *commands) {
     return commands->dispatches;
 }
 
-ht_status ht_vk_commands_run(ht_vk_commands *commands) {
+ht_status ht_vk_commands_start(ht_vk_commands *commands) {
     ht_context *context = commands->context;
     const ht_vk_device *device = context->device;
     ht_status status = HT_OK;
@@ -190,11 +190,24 @@ ht_status ht_vk_commands_run(ht_vk_commands *commands) {
                                   .commandBufferInfoCount = 1,
                                   .pCommandBufferInfos = &buffer};
     HT_VK(context, vkQueueSubmit2(device->queue, 1, &submit, commands->fence));
+fail:
+    return status;
+}
+
+ht_status ht_vk_commands_wait(ht_vk_commands *commands) {
+    ht_context *context = commands->context;
+    const ht_vk_device *device = context->device;
+    ht_status status = HT_OK;
     HT_VK(context, vkWaitForFences(device->device, 1, &commands->fence, VK_TRUE, UINT64_MAX));
     HT_VK(context, vkResetFences(device->device, 1, &commands->fence));
     HT_TRY(ht_vk_check_validation(context));
 fail:
     return status;
+}
+
+ht_status ht_vk_commands_run(ht_vk_commands *commands) {
+    ht_status status = ht_vk_commands_start(commands);
+    return status == HT_OK ? ht_vk_commands_wait(commands) : status;
 }
 
 ht_status ht_vk_commands_times(ht_vk_commands *commands, uint64_t *times_ns, uint32_t count) {

@@ -88,7 +88,9 @@ void ht_vk_barrier(ht_vk_commands *commands);
 void ht_vk_timestamp(ht_vk_commands *commands, uint32_t index);
 uint32_t ht_vk_dispatch_count(const ht_vk_commands *commands);
 
-// Submit and wait.
+// Submit, and wait for what was submitted; ht_vk_commands_run does both.
+ht_status ht_vk_commands_start(ht_vk_commands *commands);
+ht_status ht_vk_commands_wait(ht_vk_commands *commands);
 ht_status ht_vk_commands_run(ht_vk_commands *commands);
 // Times of the last run, in nanoseconds from an arbitrary start.
 ht_status ht_vk_commands_times(ht_vk_commands *commands, uint64_t *times_ns, uint32_t count);

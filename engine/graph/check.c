@@ -135,6 +135,10 @@ static bool input_is_gone(ht_graph *g, const ht_graph_node *node) {
 
 ht_status ht_graph_check(ht_graph *g, ht_node_check_fn report, void *user) {
     ht_status status = HT_OK;
+    if (g->n_streams > 0) {
+        return ht_fail(g->context, HT_ERR_INVALID,
+                       "graph '%s' streams its weights and cannot be checked", g->label);
+    }
     if (!g->desc.keep_values) {
         return ht_fail(g->context, HT_ERR_INVALID,
                        "graph '%s' reuses memory; make it with keep_values to check it", g->label);

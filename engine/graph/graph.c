@@ -46,6 +46,7 @@ void ht_graph_destroy(ht_graph **graph) {
         ht_vk_commands_destroy(&g->pieces[i]);
     }
     ht_free(context, g->pieces);
+    ht_graph_stream_destroy(g);
     ht_vk_free(context, &g->activations);
     ht_vk_arena_finish(&g->constants);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
@@ -149,6 +150,7 @@ ht_value ht_graph_weight_as(ht_graph *g, ht_weights *weights, const char *name,
     value->desc = desc;
     value->desc.label = NULL;
     value->address = address;
+    value->streamed = address == 0 && ht_desc_bytes(&desc) > 0;
     value->weights = weights;
     value->layout = layout;
     value->weight_name = ht_strdup(g->context, name);
@@ -410,9 +412,12 @@ ht_status ht_graph_finish(ht_graph *g) {
         return g->status;
     }
     ht_graph_fuse(g);
-    ht_status status = ht_graph_plan(g);
+    ht_status status = ht_graph_stream_plan(g);
     if (status == HT_OK) {
-        status = ht_graph_record(g);
+        status = ht_graph_plan(g);
+    }
+    if (status == HT_OK) {
+        status = g->n_streams > 0 ? ht_graph_stream_record(g) : ht_graph_record(g);
     }
     g->finished = true;
     g->status = status;
@@ -425,6 +430,9 @@ ht_status ht_graph_run(ht_graph *g) {
         return status != HT_OK
                    ? status
                    : ht_fail(g->context, HT_ERR_INVALID, "graph '%s' was not finished", g->label);
+    }
+    if (g->n_streams > 0) {
+        return ht_graph_stream_run(g);
     }
     HT_TRY(ht_vk_commands_run(g->commands));
     if (g->desc.profile) {

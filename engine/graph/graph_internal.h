@@ -27,6 +27,9 @@ typedef struct ht_graph_value {
     ht_weights *weights;  // WEIGHT: where to read it back from
     char *weight_name;
     ht_weight_layout layout;
+    bool streamed;          // WEIGHT that is copied to a slot before its piece runs
+    uint32_t piece;         // which; the first is 1
+    uint64_t slot_offset;
 } ht_graph_value;
 
 typedef struct ht_graph_node {
@@ -67,6 +70,10 @@ struct ht_graph {
     ht_vk_commands *commands;
     ht_vk_commands **pieces; // of ht_graph_observe: the nodes up to each layer; n_pieces
     uint32_t n_pieces;
+    // With streamed weights the graph runs in pieces, whose weights fit in a slot.
+    uint32_t *stream_ends; // node behind each; n_streams of them, 0: nothing is streamed
+    ht_vk_commands **streams;
+    uint32_t n_streams;
     uint64_t *times_ns; // n_nodes + 1 with desc.profile
     bool has_times;
     ht_graph_stats stats;
@@ -90,5 +97,12 @@ ht_status ht_graph_record(ht_graph *g);
 ht_status ht_graph_record_piece(ht_graph *g, uint32_t first, uint32_t end, ht_vk_commands **out);
 // What a value holds now, as ht_alloc'ed floats (check.c).
 ht_status ht_graph_read_floats(ht_graph *g, uint32_t id, float **out);
+
+// stream.c: give streamed weights their pieces and addresses (before planning), record the pieces, run
+// them, copying the weights of the next while one computes.
+ht_status ht_graph_stream_plan(ht_graph *g);
+ht_status ht_graph_stream_record(ht_graph *g);
+ht_status ht_graph_stream_run(ht_graph *g);
+void ht_graph_stream_destroy(ht_graph *g);
 
 #endif

@@ -76,6 +76,10 @@ ht_status ht_graph_observe(ht_graph *g, bool results, ht_layer_run_fn show, void
     if (status == HT_OK && !g->finished) {
         status = ht_fail(g->context, HT_ERR_INVALID, "graph '%s' was not finished", g->label);
     }
+    if (status == HT_OK && g->n_streams > 0) {
+        status = ht_fail(g->context, HT_ERR_INVALID,
+                         "graph '%s' streams its weights and cannot be observed", g->label);
+    }
     HT_TRY(status);
     if (g->pieces == NULL) {
         HT_TRY(record_pieces(g));

@@ -412,6 +412,33 @@ static ht_upload *find_upload(const ht_weights *weights, const ht_weights_entry 
     return NULL;
 }
 
+// Is this weight one that stays in the file until a graph needs it?
+static bool is_streamed(const ht_weights *weights, const ht_weights_entry *entry,
+                        ht_weight_layout layout, const ht_tensor_desc *desc) {
+    const ht_weight_order order = order_of(entry, layout, desc);
+    const bool in_place = !entry->parts[HT_PART_CODES] && !ht_weight_order_moves(&order) &&
+                          entry->info.desc.format == desc->format &&
+                          ht_vk_get_limits(weights->context)->host_import;
+    return weights->ring.slot_bytes > 0 && layout != HT_WEIGHT_TABLE &&
+           layout != HT_WEIGHT_VECTOR && !in_place &&
+           ht_desc_bytes(desc) <= weights->ring.slot_bytes;
+}
+
+ht_status ht_weights_stream_in(ht_weights *weights, const char *name, ht_weight_layout layout,
+                               const ht_tensor_desc *desc, const ht_vk_range *slot,
+                               uint64_t offset) {
+    ht_weights_entry *entry = ht_weights_lookup(weights->entries, weights->n_entries, name);
+    const ht_weight_order order = order_of(entry, layout, desc);
+    const bool same = !entry->parts[HT_PART_CODES] && entry->info.desc.format == desc->format &&
+                      !ht_weight_order_moves(&order);
+    ht_upload upload = {.format = desc->format, .bytes = ht_desc_bytes(desc), .range = *slot};
+    upload.range.address += offset;
+    upload.range.offset += offset;
+    upload.range.bytes = upload.bytes;
+    upload.range.host = slot->host ? (char *)slot->host + offset : NULL;
+    return fill(weights, entry, desc, &order, same, &upload);
+}
+
 ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_layout layout,
                             ht_format format, uint32_t rank, const uint32_t *dims,
                             ht_tensor_desc *desc, uint64_t *address) {
@@ -428,6 +455,11 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
     }
     *desc = device_desc(layout, device_format(weights, entry, layout, format), rank, dims);
     ht_upload *upload = find_upload(weights, entry, layout, desc->format);
+    if (!upload && is_streamed(weights, entry, layout, desc)) {
+        desc->label = entry->info.name;
+        *address = 0;
+        return HT_OK;
+    }
     if (!upload) {
         HT_TRY(reserve_upload(weights));
         upload = &weights->uploads[weights->n_uploads];
@@ -502,6 +534,11 @@ void ht_weights_release_device(ht_weights *weights) {
     weights->n_uploads = 0;
     if (weights->has_arena) {
         ht_vk_arena_finish(&weights->arena);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (weights->ring.slots[i].block) {
+            ht_vk_free(weights->context, &weights->ring.slots[i]);
+        }
     }
     for (uint32_t i = 0; i < weights->n_shards; i++) {
         ht_shard *shard = &weights->shards[i];

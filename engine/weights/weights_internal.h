@@ -15,6 +15,21 @@
 ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_layout layout,
                             ht_format format, uint32_t rank, const uint32_t *dims,
                             ht_tensor_desc *desc, uint64_t *address);
+// Of weights that are streamed, *address is 0 for what does not lie on the device for good.
+// Two buffers of equal size, and whose piece each has now (owner NULL: nobody's).
+typedef struct ht_weights_ring {
+    ht_vk_range slots[2];
+    const void *owner[2];
+    uint32_t piece[2];
+    uint64_t slot_bytes;
+    uint64_t used; // while a graph is planned
+} ht_weights_ring;
+// The ring, made when it is needed first.
+ht_status ht_weights_get_ring(ht_weights *weights, ht_weights_ring **out);
+// Copy such a weight, which ht_weights_device described as `desc`, into a slot.
+ht_status ht_weights_stream_in(ht_weights *weights, const char *name, ht_weight_layout layout,
+                               const ht_tensor_desc *desc, const ht_vk_range *slot,
+                               uint64_t offset);
 // Read back such a weight (its device bytes) for the reference run; `format` as above, or the one
 // it has on the device.
 ht_status ht_weights_device_read(ht_weights *weights, const char *name, ht_weight_layout layout,

@@ -134,6 +134,7 @@ struct ht_weights {
     ht_vk_arena arena;
     bool has_arena;
     uint64_t device_bytes, imported_bytes;
+    ht_weights_ring ring; // slot_bytes is 0 unless weights are streamed
 };
 
 // Map and validate one file (safetensors.c). The shard becomes the caller's on success only.

@@ -258,11 +258,45 @@ static void test_recipes(void **state) {
     ht_test_golden_close(&golden);
 }
 
+// A device with too little memory for the weights: they are streamed, and the clip is the same.
+static void test_streamed(void **state) {
+    (void)state;
+    static const uint64_t limits[] = {0, 160000}; // the transformer has 102 kB
+    static float latents[2][4 * 3 * 2 * 2];
+    uint64_t bytes[2];
+    ht_context_desc desc = ht_test_context_desc();
+    desc.no_host_import = true;
+    for (size_t i = 0; i < HT_COUNT(limits); ++i) {
+        ht_context *context;
+        ht_pipeline *p;
+        ht_pipeline_options options = exact;
+        ht_run *run = calloc(1, sizeof(*run));
+        ht_report *report = calloc(1, sizeof(*report));
+        options.max_device_bytes = limits[i];
+        assert_int_equal(ht_context_create(&desc, &context), HT_OK);
+        must(context, ht_pipeline_open(context, FOLDER, &options, &p));
+        ht_generate_params params = params_of(1, FRAMES);
+        params.width = 16;
+        ht_run_begin(run, p, &params, NULL, report);
+        must(context, ht_run_sample(run));
+        assert_int_equal(run->latent_count, HT_COUNT(latents[i]));
+        memcpy(latents[i], run->items[0].latent, sizeof(latents[i]));
+        ht_run_end(run);
+        bytes[i] = report->parts[PART_DENOISER].device_bytes;
+        free(run);
+        free(report);
+        ht_pipeline_destroy(&p);
+        ht_context_destroy(&context);
+    }
+    assert_memory_equal(latents[0], latents[1], sizeof(latents[0]));
+    assert_true(bytes[1] < bytes[0]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latents), cmocka_unit_test(test_euler),
         cmocka_unit_test(test_frames),  cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_recipes), cmocka_unit_test(test_streamed),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

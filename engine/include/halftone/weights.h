@@ -57,6 +57,12 @@ typedef struct ht_weight_view {
 // From now on the weights have these tensors and no others. Before anything is uploaded, and once.
 HT_API ht_status ht_weights_view(ht_weights *weights, const ht_weight_view *views, size_t count);
 
+// From now on, matrices and convolutions stay in the file (those that the device cannot read there): each
+// graph copies them to the device while it runs, piece by piece, into one of two buffers of bytes / 2
+// while it computes with the other. Tensors that are larger are uploaded as ever. Before any graph is
+// made with them.
+HT_API ht_status ht_weights_stream(ht_weights *weights, uint64_t bytes);
+
 // LAYER of a tensor called LAYER.weight into `layer`; false for other names and too long ones.
 HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
 
