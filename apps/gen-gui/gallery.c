@@ -256,6 +256,13 @@ static void unbind(GtkSignalListItemFactory *factory, GtkListItem *item, GuiGall
 
 // ---- object
 
+// Cells and thumbnails cost nothing before the page is looked at.
+static void first_seen(GuiGallery *g) {
+    if (!gtk_grid_view_get_model(g->grid)) {
+        gtk_grid_view_set_model(g->grid, GTK_SELECTION_MODEL(g->selection));
+    }
+}
+
 static void size_allocate(GtkWidget *widget, int width, int height, int baseline) {
     GuiGallery *g = GUI_GALLERY(widget);
     GTK_WIDGET_CLASS(gui_gallery_parent_class)->size_allocate(widget, width, height, baseline);
@@ -309,7 +316,7 @@ static void gui_gallery_init(GuiGallery *g) {
     g_signal_connect(factory, "bind", G_CALLBACK(bind), g);
     g_signal_connect(factory, "unbind", G_CALLBACK(unbind), g);
     gtk_grid_view_set_factory(g->grid, factory);
-    gtk_grid_view_set_model(g->grid, GTK_SELECTION_MODEL(g->selection));
+    g_signal_connect(g, "map", G_CALLBACK(first_seen), NULL);
     g_object_unref(factory);
     selection_changed(g);
 }

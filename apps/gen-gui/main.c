@@ -75,6 +75,16 @@ static void startup(GApplication *app, State *state) {
     gtk_window_set_default_icon_name(ICON);
 }
 
+static int local_options(GApplication *app, GVariantDict *options, State *state) {
+    (void)app;
+    (void)state;
+    if (g_variant_dict_contains(options, "version")) {
+        g_print("halftone %s\n", HT_VERSION);
+        return 0;
+    }
+    return -1; // go on
+}
+
 static void bind_messages(void) {
     char prefix[PATH_MAX];
     gtk_disable_setlocale(); // would undo the last line
@@ -97,6 +107,9 @@ int main(int argc, char **argv) {
     g_application_set_option_context_parameter_string(G_APPLICATION(app), _("[PICTURE…]"));
     g_application_set_option_context_summary(
         G_APPLICATION(app), _("Pictures from text; a picture's settings are taken from its file."));
+    g_application_add_main_option(G_APPLICATION(app), "version", 0, G_OPTION_FLAG_NONE,
+                                  G_OPTION_ARG_NONE, _("Show the version"), NULL);
+    g_signal_connect(app, "handle-local-options", G_CALLBACK(local_options), &state);
     g_signal_connect(app, "startup", G_CALLBACK(startup), &state);
     g_signal_connect(app, "activate", G_CALLBACK(activate), &state);
     g_signal_connect(app, "open", G_CALLBACK(open_files), &state);

@@ -145,19 +145,14 @@ static bool same_device(const GuiEngineOptions *a, const GuiEngineOptions *b) {
 
 // A session for these options; the one there is, when it has them.
 static bool need_session(GuiWorker *w, const GuiEngineOptions *options) {
-    if (w->session && !same_device(&w->options, options)) {
-        ht_job_session_destroy(&w->session);
+    if (w->session && same_device(&w->options, options)) {
+        g_free(w->options.folder);
+        w->options.folder = g_strdup(options->folder);
+        return true;
     }
-    char *old = w->session ? w->options.device : NULL; // the session borrows it
-    GuiEngineOptions copy;
-    gui_engine_options_copy(options, &copy);
-    if (old) {
-        g_free(copy.device);
-        copy.device = old;
-        w->options.device = NULL;
-    }
+    ht_job_session_destroy(&w->session);
     gui_engine_options_clear(&w->options);
-    w->options = copy;
+    gui_engine_options_copy(options, &w->options); // the session borrows the device's name
     const ht_job_session_desc desc = {
         .log = &w->log,
         .device = w->options.device,
@@ -168,7 +163,7 @@ static bool need_session(GuiWorker *w, const GuiEngineOptions *options) {
         .user = w,
         .preview_every = w->options.previews ? 1 : 0,
     };
-    w->session = w->session ? w->session : ht_job_session_create(&desc);
+    w->session = ht_job_session_create(&desc);
     return w->session != NULL;
 }
 
