@@ -77,23 +77,33 @@ static bool refuse(char *why, size_t why_bytes, const char *sentence) {
     return false;
 }
 
-// --w8a8 and the like are short for --recipe.
+// --w8a8 and the like are short for --recipe with the same name.
+static const char *const short_recipes[] = {"w8a8", "w4a8", "w4a4", "fp16"};
+
+bool ht_job_is_short_recipe(const ht_flag *field) {
+    for (size_t i = 0; i < sizeof(short_recipes) / sizeof(*short_recipes); ++i) {
+        if (field->kind == HT_FLAG_BOOL && strcmp(field->name, short_recipes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool choose_recipe(ht_job *job, char *why, size_t why_bytes) {
-    const struct {
-        bool *given;
-        const char *name;
-    } rows[] = {
-        {&job->w8a8, "w8a8"}, {&job->w4a8, "w4a8"}, {&job->w4a4, "w4a4"}, {&job->fp16, "fp16"}};
     if (job->fp16 && job->fp32) {
         return refuse(why, why_bytes, "--fp16 and --fp32 exclude each other");
     }
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
-        if (*rows[i].given && job->recipe && strcmp(job->recipe, rows[i].name) != 0) {
-            snprintf(why, why_bytes, "--%s and --recipe %s exclude each other", rows[i].name,
+    for (size_t i = 0; i < ht_job_field_count; ++i) {
+        const ht_flag *field = &ht_job_fields[i];
+        if (!ht_job_is_short_recipe(field) || !*(bool *)((char *)job + field->offset)) {
+            continue;
+        }
+        if (job->recipe && strcmp(job->recipe, field->name) != 0) {
+            snprintf(why, why_bytes, "--%s and --recipe %s exclude each other", field->name,
                      job->recipe);
             return false;
         }
-        job->recipe = *rows[i].given ? rows[i].name : job->recipe;
+        job->recipe = field->name;
     }
     if (job->recipe && job->fp32) {
         return refuse(why, why_bytes, "--fp32 leaves nothing to a recipe; give one of the two");
@@ -222,16 +232,15 @@ bool ht_job_same_field(const ht_job *a, const ht_job *b, const ht_flag *field) {
                       (const char *)b + field->offset);
 }
 
-// After ht_job_finish a short form says nothing that `recipe` does not.
-static bool is_short_form(const ht_flag *field) {
-    return field->kind == HT_FLAG_BOOL &&
-           (field->offset == offsetof(ht_job, w8a8) || field->offset == offsetof(ht_job, w4a8) ||
-            field->offset == offsetof(ht_job, w4a4));
+// After ht_job_finish a short form says nothing that `recipe` does not; but --fp16 is also of the other
+// parts of a model.
+static bool says_nothing_more(const ht_flag *field) {
+    return ht_job_is_short_recipe(field) && field->offset != offsetof(ht_job, fp16);
 }
 
 bool ht_job_same_model(const ht_job *a, const ht_job *b) {
     for (size_t i = 0; i < ht_job_field_count; ++i) {
-        if (scopes[i] == HT_JOB_SCOPE_MODEL && !is_short_form(&ht_job_fields[i]) &&
+        if (scopes[i] == HT_JOB_SCOPE_MODEL && !says_nothing_more(&ht_job_fields[i]) &&
             !ht_job_same_field(a, b, &ht_job_fields[i])) {
             return false;
         }

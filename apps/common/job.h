@@ -51,6 +51,9 @@ const ht_flag *ht_job_field_find(const char *key);
 // The JSON key of a field.
 void ht_job_field_key(const ht_flag *field, char key[64]);
 
+// Is this a flag as --w4a8, short for --recipe w4a8?
+bool ht_job_is_short_recipe(const ht_flag *field);
+
 // Make short forms plain (--w4a8 is --recipe w4a8, --hires is --hires-scale 2) and refuse what
 // contradicts itself. To be called once after reading; `need_prompt`: false where prompts come from
 // elsewhere. False with a sentence in `why`.

@@ -110,25 +110,36 @@ bool ht_job_set_json(ht_job *job, const char *key, const json_t *value, char *wh
     return set_field(job, field, key, value, why, why_bytes);
 }
 
-// Fields of which one statement replaces all earlier ones.
-static const char *const alternatives[][7] = {
-    {"recipe", "w8a8", "w4a8", "w4a4", "fp16", "fp32", NULL},
-    {"hires", "hires_scale", "hires_width", "hires_height", NULL},
-};
+// Fields of which one statement replaces all earlier ones: what the recipe is, how large the second pass.
+static int alternatives_of(const ht_flag *field) {
+    const size_t second[] = {offsetof(ht_job, hires), offsetof(ht_job, hires_scale),
+                             offsetof(ht_job, hires_width), offsetof(ht_job, hires_height)};
+    if (ht_job_is_short_recipe(field) ||
+        (field->kind == HT_FLAG_BOOL && field->offset == offsetof(ht_job, fp32)) ||
+        (field->kind == HT_FLAG_TEXT && field->offset == offsetof(ht_job, recipe))) {
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof(second) / sizeof(*second); ++i) {
+        if (field->kind != HT_FLAG_GROUP && field->kind != HT_FLAG_LATER &&
+            field->offset == second[i]) {
+            return 2;
+        }
+    }
+    return 0;
+}
 
 static void forget_alternatives(ht_job *job, const json_t *object) {
-    for (size_t i = 0; i < sizeof(alternatives) / sizeof(*alternatives); ++i) {
-        bool said = false;
-        const char *key;
-        json_t *value;
-        json_object_foreach((json_t *)object, key, value) {
-            const ht_flag *field = ht_job_field_find(key);
-            for (size_t k = 0; alternatives[i][k] && !said; ++k) {
-                said = field && field == ht_job_field_find(alternatives[i][k]);
-            }
-        }
-        for (size_t k = 0; said && alternatives[i][k]; ++k) {
-            reset(job, ht_job_field_find(alternatives[i][k]));
+    bool said[3] = {false};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) {
+        const ht_flag *field = ht_job_field_find(key);
+        said[field ? alternatives_of(field) : 0] = true;
+    }
+    said[0] = false; // a field of its own
+    for (size_t i = 0; i < ht_job_field_count; ++i) {
+        if (said[alternatives_of(&ht_job_fields[i])]) {
+            reset(job, &ht_job_fields[i]);
         }
     }
 }
