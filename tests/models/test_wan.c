@@ -7,10 +7,14 @@
 
 #define FOLDER "tests/data/models/tiny-wan/transformer"
 
-static ht_wan_config config_of(ht_context *context) {
+static ht_wan_config config_in(ht_context *context, const char *folder) {
     ht_wan_config config;
-    ht_test_must(context, ht_wan_config_read(context, FOLDER, &config));
+    ht_test_must(context, ht_wan_config_read(context, folder, &config));
     return config;
+}
+
+static ht_wan_config config_of(ht_context *context) {
+    return config_in(context, FOLDER);
 }
 
 static ht_value rows_of(ht_test_net *net, const int32_t *rows, uint32_t count) {
@@ -20,8 +24,8 @@ static ht_value rows_of(ht_test_net *net, const int32_t *rows, uint32_t count) {
     return ht_graph_tensor(net->graph, tensor);
 }
 
-static ht_tensor *build(ht_test_net *net, const char *latent, uint32_t frames) {
-    ht_wan_config config = config_of(net->context);
+static ht_tensor *build(ht_test_net *net, const char *folder, const char *latent, uint32_t frames) {
+    ht_wan_config config = config_in(net->context, folder);
     ht_value keys[HT_WAN_MAX_LAYERS], values[HT_WAN_MAX_LAYERS];
     ht_graph *g = net->graph;
     ht_wan_context(g, &config, net->weights, ht_test_net_input(net, "text", false), keys, values);
@@ -47,7 +51,7 @@ static void test_outputs(void **state) {
         for (size_t i = 0; i < HT_COUNT(rows) && ht_test_context(ht_test_tiers[t]); ++i) {
             ht_test_net net;
             ht_test_net_open(&net, ht_test_tiers[t], FOLDER, "wan_tiny", false);
-            ht_tensor *out = build(&net, rows[i].latent, rows[i].frames);
+            ht_tensor *out = build(&net, FOLDER, rows[i].latent, rows[i].frames);
             ht_test_net_run(&net);
             ht_test_net_expect(&net, out, rows[i].output, true);
             ht_test_net_close(&net);
@@ -55,12 +59,29 @@ static void test_outputs(void **state) {
     }
 }
 
+// The 1.3B model, 17 frames cut to 64 x 96 pixels, once on demand: see ht_test_fullsize and
+// tools/golden/make_fullsize_wan.py.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_memory_use use;
+    ht_test_net net;
+    ht_test_fullsize("wan_transformer", "golden_wan", folder, golden);
+    ht_test_net_open(&net, HT_TIER_AUTO, folder, golden, false);
+    ht_tensor *out = build(&net, folder, "latent.clip", 5);
+    ht_test_net_run(&net);
+    ht_context_memory(net.context, &use);
+    print_message("device memory: %.0f MiB\n", (double)use.allocated_peak / (1 << 20));
+    ht_test_net_expect(&net, out, "output.clip", true);
+    ht_test_net_close(&net);
+}
+
 static void test_every_node(void **state) {
     (void)state;
     ht_test_net net;
     uint32_t nodes = 0;
     ht_test_net_open(&net, HT_TIER_AUTO, FOLDER, "wan_tiny", true);
-    build(&net, "latent.clip", 3);
+    build(&net, FOLDER, "latent.clip", 3);
     ht_test_must(net.context, ht_graph_finish(net.graph));
     ht_test_must(net.context, ht_graph_check(net.graph, ht_test_expect_node, &nodes));
     assert_true(nodes > 40);
@@ -162,9 +183,9 @@ static void test_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),   cmocka_unit_test(test_every_node),
-        cmocka_unit_test(test_positions), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_outputs),    cmocka_unit_test(test_full_size),
+        cmocka_unit_test(test_every_node), cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_weights),    cmocka_unit_test(test_sizes),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
