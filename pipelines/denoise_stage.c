@@ -105,10 +105,19 @@ static ht_status observe(void *user, const ht_layer_run *run) {
     return options->observe(options->observe_user, run, &o->place);
 }
 
+static ht_status observe_attention(void *user, const ht_attention_run *run) {
+    const observer *o = user;
+    const ht_pipeline_options *options = &o->pipeline->options;
+    return options->observe_attention(options->observe_user, run, &o->place);
+}
+
 // Run a graph of the denoiser, layer by layer where somebody wants to see them.
 static ht_status run_graph(ht_pipeline *p, ht_graph *graph, bool first,
                            const ht_stats_place *place) {
     observer o = {p, *place};
+    if (p->options.observe_attention) {
+        return ht_graph_observe_attentions(graph, observe_attention, &o);
+    }
     if (!p->options.observe) {
         return ht_stage_run(p, graph, first);
     }
@@ -152,7 +161,8 @@ static ht_status write_mask(ht_pipeline *p) {
     }
     for (uint32_t b = 0; b < s->batch; ++b) {
         for (uint32_t i = 0; i < s->length; ++i) {
-            mask[(size_t)b * s->length + i] = i < p->text.tokens[b / s->pictures] ? 0.0f : -10000.0f;
+            mask[(size_t)b * s->length + i] =
+                i < p->text.tokens[b / s->pictures] ? 0.0f : -10000.0f;
         }
     }
     ht_status status = ht_tensor_write_f32(s->mask, mask, count);
@@ -318,8 +328,7 @@ ht_status ht_denoise_prepare(ht_run *run, const float *timesteps, uint32_t count
                 s->length == p->text.length && s->rows == count &&
                 s->frames == run->latent_frames &&
                 s->height == run->latent_frames * run->latent_height &&
-                s->width == run->latent_width &&
-                ht_control_same(run);
+                s->width == run->latent_width && ht_control_same(run);
     if (status == HT_OK && !same) {
         ht_denoise_release(p);
         status = make_tensors(run, count);

@@ -25,6 +25,10 @@ typedef struct ht_embedding_file {
 typedef ht_status (*ht_observe_fn)(void *user, const ht_layer_run *run,
                                    const ht_stats_place *place);
 
+// The same of an attention of the denoiser.
+typedef ht_status (*ht_observe_attention_fn)(void *user, const ht_attention_run *run,
+                                             const ht_stats_place *place);
+
 typedef struct ht_pipeline_options {
     ht_format weights;     // of matrices and convolutions on the device; NONE: f16
     ht_format activations; // of denoiser and VAE; NONE: what is safe and fast
@@ -56,6 +60,7 @@ typedef struct ht_pipeline_options {
     void *check_user;
     ht_observe_fn observe; // see every layer of the denoiser in every step; slow. May be NULL
     bool observe_results;  // with what the layers make
+    ht_observe_attention_fn observe_attention; // instead of the layers the attentions. May be NULL
     void *observe_user;
     // While weights are packed on opening (phase LOAD); false cancels. May be NULL.
     bool (*progress)(void *user, const struct ht_progress *progress);

@@ -1,6 +1,7 @@
 // gen-quantize: a float checkpoint into a packed one. Signals, and what to do.
-#include "quantize.h"
+#include "attention.h"
 
+#include "common/files.h"
 #include "common/stop.h"
 
 #include <stdio.h>
@@ -27,11 +28,19 @@ int main(int argc, char **argv) {
     if (options.show_stats) {
         return quantize_show(&options, &log) ? EXIT_GOOD : EXIT_FAILED;
     }
+    if (options.show_attention) {
+        return quantize_attention_show(&options, &log) ? EXIT_GOOD : EXIT_FAILED;
+    }
     char statistics[PATH_MAX];
     if (!quantize_calibration(&options, &log, statistics, sizeof(statistics))) {
         return EXIT_USAGE;
     }
-    if (options.prompts && !quantize_collect(&options, &log, stop)) {
+    const bool watch = options.attention && options.prompts &&
+                       (options.overwrite || !ht_file_exists(options.attention));
+    if (watch && !quantize_attention_collect(&options, options.prompts, &log, stop)) {
+        return *stop ? EXIT_CANCELLED : EXIT_FAILED;
+    }
+    if (options.prompts && options.stats && !quantize_collect(&options, &log, stop)) {
         return *stop ? EXIT_CANCELLED : EXIT_FAILED;
     }
     return options.output ? quantize_run(&options, &log, stop) : EXIT_GOOD;

@@ -3,6 +3,8 @@
 
 #include "common/flags.h"
 
+#include <pipeline.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +32,9 @@ static const ht_flag flags[] = {
      .help = "what each layer lost, as JSON (stdout)"},
     {"stats", NULL, 0, HT_FLAG_TEXT, AT(stats), .value = "FILE",
      .help = "count what the layers of the float model read, over --prompts, into this file"},
+    {"attention", NULL, 0, HT_FLAG_TEXT, AT(attention), .value = "FILE.json",
+     .help = "table of attentions for gen --attention paro: made over --prompts or those of "
+             "--calibrate where it is not there, put into --output"},
     {"dynamic", NULL, 0, HT_FLAG_BOOL, AT(dynamic),
      .help = "no static scales of activations, whatever --stats says"},
     {"prompts", NULL, 'p', HT_FLAG_TEXT, AT(prompts), .value = "FILE",
@@ -48,8 +53,15 @@ static const ht_flag flags[] = {
      .help = "by number or part of the name"},
     {"show-stats", NULL, 0, HT_FLAG_TEXT, AT(show_stats), .value = "FILE",
      .help = "print such a file as a table, and draw its ranges"},
+    {"width", NULL, 'W', HT_FLAG_U32, AT(width), 1, HT_MAX_EDGE, "N",
+     "of the pictures that --attention is for, whose table serves no other size (the model's)"},
+    {"height", NULL, 'H', HT_FLAG_U32, AT(height), 1, HT_MAX_EDGE, "N", "likewise"},
+    {"show-attention", NULL, 0, HT_FLAG_TEXT, AT(show_attention), .value = "FILE.json",
+     .help = "draw the maps of such a table before and after reordering, with what is kept"},
+    {"density", NULL, 0, HT_FLAG_REAL, AT(density), 0.01, 1, "X",
+     "share of the blocks that --show-attention keeps (0.5)"},
     {"plot", NULL, 0, HT_FLAG_TEXT, AT(plot), .value = "FILE.svg",
-     .help = "where --show-stats draws (FILE.svg beside it)"},
+     .help = "where --show-stats and --show-attention draw (FILE.svg beside it)"},
     {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite), .help = "replace a file that exists"},
     {"quiet", NULL, 'q', HT_FLAG_BOOL, AT(quiet), .help = "errors only"},
     {"verbose", NULL, 'v', HT_FLAG_COUNT, AT(verbose), .help = "every layer"},
@@ -72,14 +84,20 @@ static const ht_flag_set set = {
 static bool check(const quantize_options *o) {
     const char *missing = !o->model                    ? "there is no --model"
                           : o->calibrate && !o->output ? "--calibrate needs --output"
-                          : !o->output && !o->stats    ? "there is no --output, and no --stats"
+                          : !o->output && !o->stats && !o->attention
+                              ? "there is no --output, no --stats and no --attention"
                           : o->stats && !o->prompts && !o->output
                               ? "--stats needs --prompts FILE to count, or --output to be used"
-                          : !o->stats && o->prompts    ? "--prompts needs --stats FILE"
+                          : !o->stats && !o->attention && o->prompts
+                              ? "--prompts needs --stats FILE or --attention FILE.json"
+                          : !o->output && o->attention && !o->prompts
+                              ? "--attention needs --prompts FILE to watch, or --output to be used"
                           : o->calibrate && o->stats
                               ? "--calibrate and --stats are two ways to say it"
                           : strncmp(o->recipe, "mixed:", 6) == 0 && !o->calibrate
                               ? "a mixed recipe needs --calibrate PROMPTS"
+                          : (o->width || o->height) && (o->stats || o->calibrate || !o->attention)
+                              ? "--width and --height are for --attention with --prompts alone"
                           : o->low_rank % 4 != 0         ? "--low-rank: expected a multiple of 4"
                           : o->low_rank && !o->calibrate ? "--low-rank needs --calibrate"
                           : o->seed < 0                  ? "--seed: expected 0 or more"
@@ -96,7 +114,8 @@ bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
                                   .cfg_scale = -1,
                                   .seed = 1000,
                                   .rows = 128,
-                                  .gram_width = 1536};
+                                  .gram_width = 1536,
+                                  .density = 0.5};
     if (argc > 1 && argv[1][0] != '-') { // gen-quantize MODEL -o FILE
         options->model = argv[1];
         argv[1] = argv[0];
@@ -106,7 +125,7 @@ bool quantize_options_parse(int argc, char **argv, quantize_options *options) {
     if (!ht_flags_parse(&set, argc, argv, options)) {
         return false;
     }
-    return options->help || options->version || options->show_stats ||
+    return options->help || options->version || options->show_stats || options->show_attention ||
            check(options);
 }
 

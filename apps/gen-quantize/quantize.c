@@ -1,4 +1,5 @@
 // From a model or a file of weights to its packed form.
+#include "attention.h"
 #include "mixed.h"
 
 #include "common/files.h"
@@ -224,14 +225,22 @@ static bool read_activations(session *s, char **text) {
 
 static bool pack(session *s, const char *path) {
     const bool informed = s->better.stats != NULL;
-    char *activations;
+    char *activations, *attention = NULL;
     if (!read_activations(s, &activations)) {
         return false;
+    }
+    if (s->options->attention) {
+        attention = quantize_attention_text(s->options, s->log);
+        if (!attention) {
+            free(activations);
+            return false;
+        }
     }
     const ht_quantize_desc desc = {.path = path,
                                    .replace = s->options->overwrite,
                                    .recipe = ht_recipe_text(s->recipe),
                                    .activations = activations,
+                                   .attention = attention,
                                    .search = s->options->search && !informed,
                                    .format = layer_format,
                                    .pack = informed ? pack_layer : NULL,
@@ -241,6 +250,7 @@ static bool pack(session *s, const char *path) {
                                    .user = s};
     const ht_status status = ht_weights_quantize(s->weights, &desc);
     free(activations);
+    free(attention);
     ht_app_progress_clear(&s->progress);
     if (status == HT_OK && s->matched == 0) {
         ht_app_say(s->log, HT_LOG_WARN, "recipe %s packs no layer of '%s'", s->result.recipe,

@@ -97,20 +97,33 @@ typedef struct job {
     float *maps;    // [heads, orders, blocks, blocks] of this picture
     float *largest; // the same: largest share of a query in a block
     float *shares;  // [heads, tokens] of one query
+    float *keys;    // [heads, head_dim, tokens]
 } job;
 
-// shares = softmax of one query over all tokens.
-static void attend(const ht_attention_stats *s, const float *q, const float *k, float *shares) {
+// Keys of a head, channel by channel, so that the loop over tokens is the inner one.
+static void transpose(const ht_attention_stats *s, const float *k, float *out) {
     const uint64_t width = (uint64_t)s->heads * s->head_dim;
+    for (uint32_t n = 0; n < s->tokens; n++) {
+        for (uint32_t d = 0; d < s->head_dim; d++) {
+            out[(uint64_t)d * s->tokens + n] = k[n * width + d];
+        }
+    }
+}
+
+// shares = softmax of one query over all tokens; keys [head_dim, tokens].
+static void attend(const ht_attention_stats *s, const float *q, const float *keys, float *shares) {
     const float scale = 1.0f / sqrtf((float)s->head_dim);
     float highest = -INFINITY, total = 0.0f;
-    for (uint32_t n = 0; n < s->tokens; n++) {
-        float sum = 0.0f;
-        for (uint32_t d = 0; d < s->head_dim; d++) {
-            sum += q[d] * k[n * width + d];
+    memset(shares, 0, s->tokens * sizeof *shares);
+    for (uint32_t d = 0; d < s->head_dim; d++) {
+        const float *row = keys + (uint64_t)d * s->tokens;
+        const float factor = q[d] * scale;
+        for (uint32_t n = 0; n < s->tokens; n++) {
+            shares[n] += factor * row[n];
         }
-        shares[n] = sum * scale;
-        highest = fmaxf(highest, shares[n]);
+    }
+    for (uint32_t n = 0; n < s->tokens; n++) {
+        highest = shares[n] > highest ? shares[n] : highest;
     }
     for (uint32_t n = 0; n < s->tokens; n++) {
         shares[n] = expf(shares[n] - highest);
@@ -150,14 +163,17 @@ static void add_heads(void *user, uint64_t first, uint64_t count) {
         float *maps = j->maps + head * s->orders * map_size(s);
         float *largest = j->largest + head * s->orders * map_size(s);
         float *shares = j->shares + head * s->tokens;
+        float *keys = j->keys + head * s->head_dim * s->tokens;
+        transpose(s, j->k + head * s->head_dim, keys);
         for (uint32_t n = 0; n < s->tokens; n++) {
-            attend(s, j->q + n * width + head * s->head_dim, j->k + head * s->head_dim, shares);
+            attend(s, j->q + n * width + head * s->head_dim, keys, shares);
             for (uint32_t o = 0; o < s->orders; o++) {
                 const uint32_t *block_of = s->block_of + (uint64_t)o * s->tokens;
                 const uint64_t row = o * map_size(s) + (uint64_t)block_of[n] * s->blocks;
                 for (uint32_t key = 0; key < s->tokens; key++) {
-                    maps[row + block_of[key]] += shares[key];
-                    largest[row + block_of[key]] = fmaxf(largest[row + block_of[key]], shares[key]);
+                    const uint64_t at = row + block_of[key];
+                    maps[at] += shares[key];
+                    largest[at] = shares[key] > largest[at] ? shares[key] : largest[at];
                 }
             }
         }
@@ -181,7 +197,7 @@ ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, cons
              .largest = zeros(stats->context, bytes),
              .shares =
                  ht_alloc(stats->context, (uint64_t)stats->heads * stats->tokens * sizeof(float))};
-    const bool good = j.maps != NULL && j.largest != NULL && j.shares != NULL;
+    const bool good = j.maps != NULL && j.largest != NULL && j.shares != NULL && j.keys != NULL;
     if (good) {
         ht_parallel(stats->heads, 1, add_heads, &j);
         stats->pictures++;
@@ -189,6 +205,7 @@ ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, cons
     ht_free(stats->context, j.maps);
     ht_free(stats->context, j.largest);
     ht_free(stats->context, j.shares);
+    ht_free(stats->context, j.keys);
     return good ? HT_OK : HT_ERR_NO_MEMORY;
 }
 

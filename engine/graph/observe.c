@@ -1,12 +1,12 @@
 // Running a graph layer by layer: pieces of its nodes, each ending behind a layer with a weight, so
 // that what the layer read is still there.
+#include "attention.h"
 #include "graph_internal.h"
 
 // A product with a weight; `window` as its op says.
 static bool is_layer(ht_graph *g, const ht_graph_node *node, ht_window *window) {
     ht_op_call call;
-    if (node->def->window == NULL ||
-        ht_graph_root(g, node->inputs[1])->kind != HT_VALUE_WEIGHT) {
+    if (node->def->window == NULL || ht_graph_root(g, node->inputs[1])->kind != HT_VALUE_WEIGHT) {
         return false;
     }
     ht_graph_call(g, node, &call);
@@ -14,7 +14,11 @@ static bool is_layer(ht_graph *g, const ht_graph_node *node, ht_window *window) 
     return true;
 }
 
-// A piece per layer, and one for the nodes behind the last.
+static bool is_attention(const ht_graph_node *node) {
+    return node->def == &ht_op_attention_def || node->def == &ht_op_attention_codes_def;
+}
+
+// A piece per layer or attention, and one for the nodes behind the last.
 static ht_status record_pieces(ht_graph *g) {
     ht_window window;
     uint32_t first = 0;
@@ -24,7 +28,8 @@ static ht_status record_pieces(ht_graph *g) {
         return HT_ERR_NO_MEMORY;
     }
     for (uint32_t n = 0; n < g->n_nodes; n++) {
-        if (is_layer(g, &g->nodes[n], &window) || n + 1 == g->n_nodes) {
+        const ht_graph_node *node = &g->nodes[n];
+        if (is_layer(g, node, &window) || is_attention(node) || n + 1 == g->n_nodes) {
             g->n_pieces++;
             HT_TRY(ht_graph_record_piece(g, first, n + 1, &g->pieces[g->n_pieces - 1]));
             first = n + 1;
@@ -69,25 +74,26 @@ fail:
     return status;
 }
 
+static ht_status prepare(ht_graph *g) {
+    if (g->status == HT_OK && !g->finished) {
+        return ht_fail(g->context, HT_ERR_INVALID, "graph '%s' was not finished", g->label);
+    }
+    if (g->status == HT_OK && g->n_streams > 0) {
+        return ht_fail(g->context, HT_ERR_INVALID,
+                       "graph '%s' streams its weights and cannot be observed", g->label);
+    }
+    return g->status != HT_OK || g->pieces != NULL ? g->status : record_pieces(g);
+}
+
 ht_status ht_graph_observe(ht_graph *g, bool results, ht_layer_run_fn show, void *user) {
     observer o = {.g = g, .results = results, .show = show, .user = user};
-    ht_status status = g->status;
+    ht_status status = HT_OK;
     uint32_t piece = 0;
-    if (status == HT_OK && !g->finished) {
-        status = ht_fail(g->context, HT_ERR_INVALID, "graph '%s' was not finished", g->label);
-    }
-    if (status == HT_OK && g->n_streams > 0) {
-        status = ht_fail(g->context, HT_ERR_INVALID,
-                         "graph '%s' streams its weights and cannot be observed", g->label);
-    }
-    HT_TRY(status);
-    if (g->pieces == NULL) {
-        HT_TRY(record_pieces(g));
-    }
+    HT_TRY(prepare(g));
     for (uint32_t n = 0; n < g->n_nodes; n++) {
         ht_layer_run run = {0};
         const bool layer = is_layer(g, &g->nodes[n], &run.window);
-        if (layer || n + 1 == g->n_nodes) {
+        if (layer || is_attention(&g->nodes[n]) || n + 1 == g->n_nodes) {
             HT_TRY(ht_vk_commands_run(g->pieces[piece++]));
         }
         if (layer) {
@@ -96,5 +102,48 @@ ht_status ht_graph_observe(ht_graph *g, bool results, ht_layer_run_fn show, void
     }
 fail:
     ht_free(g->context, o.x);
+    return status;
+}
+
+static ht_status show_attention(ht_graph *g, const ht_graph_node *node, const char *layer,
+                                ht_attention_run_fn show, void *user) {
+    ht_op_call call;
+    float *q = NULL, *k = NULL;
+    ht_status status = HT_OK;
+    ht_graph_call(g, node, &call);
+    HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_Q], &q));
+    HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_K], &k));
+    const ht_attention_params *p = call.params;
+    const ht_attention_run run = {.layer = layer,
+                                  .heads = p->heads,
+                                  .q_desc = call.in[ATTN_Q],
+                                  .k_desc = call.in[ATTN_K],
+                                  .q = q,
+                                  .k = k};
+    status = show(user, &run);
+fail:
+    ht_free(g->context, q);
+    ht_free(g->context, k);
+    return status;
+}
+
+ht_status ht_graph_observe_attentions(ht_graph *g, ht_attention_run_fn show, void *user) {
+    const char *layer = "";
+    ht_status status = HT_OK;
+    uint32_t piece = 0;
+    HT_TRY(prepare(g));
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        const ht_graph_node *node = &g->nodes[n];
+        ht_window window;
+        const bool weighted = is_layer(g, node, &window);
+        if (weighted || is_attention(node) || n + 1 == g->n_nodes) {
+            HT_TRY(ht_vk_commands_run(g->pieces[piece++]));
+        }
+        if (is_attention(node)) {
+            HT_TRY(show_attention(g, node, layer, show, user));
+        }
+        layer = weighted ? node->label : layer;
+    }
+fail:
     return status;
 }

@@ -8,8 +8,6 @@
 
 enum { MAX_HEAD_DIM = 512 };
 
-static const ht_op_def ATTENTION;
-
 ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                          const ht_attention_args *args) {
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
@@ -17,8 +15,8 @@ ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                                           args->mask, plan.blocks, plan.orders, plan.head_orders};
     const ht_attention_params p = {args->heads, args->scale, plan.products};
     const bool codes = plan.products != HT_ATTENTION_FLOATS;
-    return ht_op_add_node(g, codes ? &ht_op_attention_codes_def : &ATTENTION, inputs, ATTN_INPUTS,
-                          &p, sizeof p);
+    return ht_op_add_node(g, codes ? &ht_op_attention_codes_def : &ht_op_attention_def, inputs,
+                          ATTN_INPUTS, &p, sizeof p);
 }
 
 // A float [B, T, C], with the result's B and C; T may be 0 for any.
@@ -122,7 +120,7 @@ fail:
 }
 
 static ht_status infer(ht_op_call *call) {
-    return ht_op_check_attention(call, &ATTENTION);
+    return ht_op_check_attention(call, &ht_op_attention_def);
 }
 
 uint32_t ht_op_head_dim(const ht_op_call *call) {
@@ -241,5 +239,5 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def ATTENTION = {
+const ht_op_def ht_op_attention_def = {
     .name = "attention", .infer = infer, .record = record, .reference = reference, .packs = packs};

@@ -22,7 +22,7 @@ typedef struct ht_attention_params {
     ht_attention_products products;
 } ht_attention_params;
 
-extern const ht_op_def ht_op_attention_codes_def;
+extern const ht_op_def ht_op_attention_def, ht_op_attention_codes_def;
 
 // Every rule but those of codes alone, and the result's shape.
 ht_status ht_op_check_attention(ht_op_call *call, const ht_op_def *def);

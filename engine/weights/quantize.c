@@ -153,6 +153,9 @@ static ht_status write_header(const ht_quantizer *q) {
     if (q->desc->recipe) {
         ht_st_writer_metadata(q->writer, HT_WEIGHTS_RECIPE_KEY, q->desc->recipe);
     }
+    if (q->desc->attention) {
+        ht_st_writer_metadata(q->writer, "halftone.attention", q->desc->attention);
+    }
     if (q->desc->activations) {
         ht_st_writer_metadata(q->writer, "halftone.activations", q->desc->activations);
     }

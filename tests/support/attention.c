@@ -44,6 +44,20 @@ void ht_test_attention_close(ht_test_attention *f) {
     free(f->head_orders);
 }
 
+void ht_test_attention_keep(ht_test_attention *f, const uint8_t *keep) {
+    const uint32_t heads = f->args.heads;
+    const uint32_t rows = ht_attention_block_count(f->op.inputs[HT_TEST_ATTN_Q].dims[1]);
+    const uint32_t columns = ht_attention_block_count(f->op.inputs[HT_TEST_ATTN_K].dims[1]);
+    const uint64_t count = ht_attention_lists_count(keep, heads, rows, columns);
+    int32_t *lists = malloc(count * sizeof *lists);
+    assert_non_null(lists);
+    ht_attention_lists(keep, heads, rows, columns, lists);
+    f->blocks = as_floats(lists, count);
+    f->op.inputs[HT_TEST_ATTN_BLOCKS] =
+        (ht_test_input){HT_FORMAT_I32, 1, {(uint32_t)count}, f->blocks};
+    free(lists);
+}
+
 void ht_test_attention_blocks(ht_test_attention *f, double share, uint32_t at_least) {
     const uint32_t heads = f->args.heads;
     const uint32_t rows = ht_attention_block_count(f->op.inputs[HT_TEST_ATTN_Q].dims[1]);
@@ -59,14 +73,7 @@ void ht_test_attention_blocks(ht_test_attention *f, double share, uint32_t at_le
             keep[row * columns + ht_test_random(&seed) % columns] = 1;
         }
     }
-    const uint64_t count = ht_attention_lists_count(keep, heads, rows, columns);
-    int32_t *lists = malloc(count * sizeof *lists);
-    assert_non_null(lists);
-    ht_attention_lists(keep, heads, rows, columns, lists);
-    f->blocks = as_floats(lists, count);
-    f->op.inputs[HT_TEST_ATTN_BLOCKS] =
-        (ht_test_input){HT_FORMAT_I32, 1, {(uint32_t)count}, f->blocks};
-    free(lists);
+    ht_test_attention_keep(f, keep);
     free(keep);
 }
 

@@ -28,6 +28,8 @@ ht_value ht_test_attention_build(ht_graph *g, const ht_value *in, const void *ar
 void ht_test_attention_open(ht_test_attention *f, const char *name, uint32_t batch,
                             uint32_t queries, uint32_t keys, uint32_t heads, uint32_t head_dim);
 void ht_test_attention_close(ht_test_attention *f);
+// Keep the blocks of `keep` [heads, rows, columns] that are not 0.
+void ht_test_attention_keep(ht_test_attention *f, const uint8_t *keep);
 // Keep about `share` of the blocks, and at least one in each row where `at_least` is not 0.
 void ht_test_attention_blocks(ht_test_attention *f, double share, uint32_t at_least);
 // Head n has order n of six.

@@ -126,6 +126,17 @@ typedef ht_status (*ht_layer_run_fn)(void *user, const ht_layer_run *run);
 // ht_graph_run.
 HT_API ht_status ht_graph_observe(ht_graph *graph, bool results, ht_layer_run_fn show, void *user);
 
+// An attention while the graph runs: what it multiplies, [B, T, C] each, borrowed for the call.
+typedef struct ht_attention_run {
+    const char *layer; // name of the last weight before it, as in ht_layer_run: "...attn1.to_v"
+    uint32_t heads;
+    ht_tensor_desc q_desc, k_desc;
+    const float *q, *k;
+} ht_attention_run;
+typedef ht_status (*ht_attention_run_fn)(void *user, const ht_attention_run *run);
+// As ht_graph_observe, of the attention nodes.
+HT_API ht_status ht_graph_observe_attentions(ht_graph *graph, ht_attention_run_fn show, void *user);
+
 #ifdef __cplusplus
 }
 #endif

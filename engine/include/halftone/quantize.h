@@ -34,6 +34,7 @@ typedef struct ht_quantize_desc {
     bool replace;       // when it is there
     const char *recipe; // kept in the file under "halftone.recipe"; NULL: nothing
     const char *activations; // the same under "halftone.activations": a table of static scales
+    const char *attention;   // the same under "halftone.attention": orders and masses of blocks
     // Of the layers' formats take the one with the least squared error among those of equal bits,
     // groups and scales.
     bool search;
