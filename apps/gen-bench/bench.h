@@ -45,7 +45,8 @@ typedef struct bench_result {
     ht_bench_unit unit; // what multiplied, of linear, conv2d and attention
     uint32_t repeats;
     double median_s, best_s;
-    double first_s; // the first run, with whatever the driver compiles there
+    double processor_s; // of the whole program in a run, the median: on CPU drivers the work itself
+    double first_s;     // the first run, with whatever the driver compiles there
 } bench_result;
 
 typedef struct bench_settings {

@@ -27,15 +27,16 @@ void bench_print(const bench_result *r, const ht_bench_ceilings *ceilings) {
                        ceilings->ops_per_s[unit] * 1e-9);
             }
         }
-        printf("\n\n%-24s %-11s %-28s %10s %10s %12s %8s %-11s %9s\n", "case", "op", "shape",
-               "median ms", "best ms", "rate", "ceiling", "of", "first ms");
+        printf("\n\n%-24s %-11s %-28s %10s %10s %10s %12s %8s %-11s %9s\n", "case", "op", "shape",
+               "median ms", "best ms", "cpu ms", "rate", "ceiling", "of", "first ms");
         return;
     }
     rate(r, ceilings, &giga, &share);
-    printf("%-24s %-11s %-28s %10.3f %10.3f %7.1f %s %7.1f%% %-11s %9.1f\n", r->what->name,
+    printf("%-24s %-11s %-28s %10.3f %10.3f %10.3f %7.1f %s %7.1f%% %-11s %9.1f\n", r->what->name,
            bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape), r->median_s * 1e3,
-           r->best_s * 1e3, giga, bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0,
-           unit_of(r), r->first_s * 1e3);
+           r->best_s * 1e3, r->processor_s * 1e3, giga,
+           bench_flops(r->what) > 0.0 ? "GF/s" : "GB/s", share * 100.0, unit_of(r),
+           r->first_s * 1e3);
     fflush(stdout);
 }
 
@@ -58,13 +59,13 @@ static void print_result(FILE *file, const bench_result *r, const ht_bench_ceili
     fprintf(file,
             "    {\"case\": \"%s\", \"op\": \"%s\", \"shape\": \"%s\", \"activations\": \"%s\", "
             "\"weights\": \"%s\", \"repeats\": %u, \"median_ms\": %.6f, \"best_ms\": %.6f, "
-            "\"first_ms\": %.3f, "
+            "\"processor_ms\": %.3f, \"first_ms\": %.3f, "
             "\"gflops\": %.3f, \"gbytes_per_s\": %.3f, \"ceiling_share\": %.4f, \"ceiling_of\": "
             "\"%s\"}",
             r->what->name, bench_op_name(r->what->op), bench_shape(r->what, shape, sizeof shape),
             ht_format_name(r->what->x ? r->what->x : r->format),
             ht_format_name(r->what->w ? r->what->w : HT_FORMAT_F16), r->repeats, r->median_s * 1e3,
-            r->best_s * 1e3, r->first_s * 1e3, flops / r->median_s * 1e-9,
+            r->best_s * 1e3, r->processor_s * 1e3, r->first_s * 1e3, flops / r->median_s * 1e-9,
             bench_bytes(r->what, r->format) / r->median_s * 1e-9, share, unit_of(r));
 }
 

@@ -50,12 +50,12 @@ static bool refuse(const char *sentence) {
     return false;
 }
 
-// Names become folders: letters, digits, '-', '_' and '.', not first.
+// Names become folders: letters, digits, '-', '_', '@', ':' and '.', not first.
 // NAME=FILE: the packed weights in a file, with the recipe that they were made for.
 static bool add_recipe(eval_options *o, const char *name, size_t whole) {
     const char *equal = memchr(name, '=', whole);
     const size_t length = equal ? (size_t)(equal - name) : whole;
-    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@:";
     if (length == 0 || length >= EVAL_NAME || strspn(name, good) < length || *name == '.') {
         return refuse("--recipes: names separated by commas, as in fp16,w8a8");
     }

@@ -4,11 +4,22 @@
 #include "common/files.h"
 #include "common/models.h"
 
+#include <common/attention_table.h>
+
 #include <stdio.h>
 #include <string.h>
 
-bool eval_recipe_apply(const char *name, const char *file, char path[PATH_MAX],
+bool eval_recipe_apply(const char *whole, const char *file, char path[PATH_MAX],
                        ht_pipeline_options *options, char *why, size_t why_bytes) {
+    const char *at = strchr(whole, '@');
+    char name[NAME_MAX];
+    ht_attention_choice choice;
+    snprintf(name, sizeof(name), "%.*s", at ? (int)(at - whole) : (int)strlen(whole), whole);
+    options->attention = at ? at + 1 : NULL;
+    if (at && !ht_attention_choice_parse(at + 1, &choice)) {
+        snprintf(why, why_bytes, "'%s': behind @ expected " HT_ATTENTION_CHOICES, whole);
+        return false;
+    }
     if (*file) {
         snprintf(path, PATH_MAX, "%s", file);
         options->denoiser = path;

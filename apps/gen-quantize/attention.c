@@ -75,10 +75,17 @@ static ht_status observe(void *user, const ht_attention_run *run, const ht_stats
     }
     snprintf(name, sizeof(name), "%.*s", (int)length, run->layer);
     watched *w = find_layer(c, name, run, &grid);
-    ht_status status = w ? HT_OK : HT_ERR_NO_MEMORY;
+    ht_status status = HT_OK;
+    if (!w) {
+        return ht_fail(c->run.context, HT_ERR_NO_MEMORY,
+                       "attention: no memory left for the statistics of '%s'", name);
+    }
     for (uint32_t b = 0; b < run->q_desc.dims[0] && status == HT_OK; ++b) {
         const uint64_t at = (uint64_t)b * tokens * run->q_desc.dims[2];
         status = ht_attention_stats_add(w->stats, run->q + at, run->k + at);
+    }
+    if (status != HT_OK) {
+        ht_fail(c->run.context, status, "attention: no memory left to watch '%s'", name);
     }
     return status;
 }

@@ -110,11 +110,18 @@ static void draw(FILE *out, const tables *t) {
     const int row = 2 * (SIDE + TEXT) + 3 * GAP + TEXT;
     const char *name;
     int top = GAP;
+    uint32_t most = 0; // heads side by side
+    json_object_foreach(layers, name, ignored) {
+        ht_attention_layer l;
+        if (ht_attention_table_find(t->chosen, name, &l) && l.heads > most) {
+            most = l.heads < HEADS_SHOWN ? l.heads : HEADS_SHOWN;
+        }
+    }
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
             "font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" "
             "fill=\"white\"/>\n",
-            LEFT + HEADS_SHOWN * (SIDE + GAP), (int)json_object_size(layers) * row + GAP);
+            LEFT + (int)most * (SIDE + GAP), (int)json_object_size(layers) * row + GAP);
     json_object_foreach(layers, name, ignored) {
         ht_attention_layer pair[2];
         if (!ht_attention_table_find(t->natural, name, &pair[0]) ||

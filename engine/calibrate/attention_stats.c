@@ -195,6 +195,8 @@ ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, cons
              .k = k,
              .maps = zeros(stats->context, bytes),
              .largest = zeros(stats->context, bytes),
+             .keys = ht_alloc(stats->context, (uint64_t)stats->heads * stats->tokens *
+                                                  stats->head_dim * sizeof(float)),
              .shares =
                  ht_alloc(stats->context, (uint64_t)stats->heads * stats->tokens * sizeof(float))};
     const bool good = j.maps != NULL && j.largest != NULL && j.shares != NULL && j.keys != NULL;

@@ -1,0 +1,150 @@
+// Choices of attention and tables of a checkpoint: what is read, what is refused, what is kept.
+#include "support.h"
+
+#include <common/attention_table.h>
+#include <stdio.h>
+#include <string.h>
+
+static void test_choices(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int kind; // -1: refused
+        float density;
+    } rows[] = {{"dense", HT_ATTENTION_DENSE, HT_ATTENTION_DENSITY},
+                {"sage", HT_ATTENTION_SAGE8, HT_ATTENTION_DENSITY},
+                {"sage8", HT_ATTENTION_SAGE8, HT_ATTENTION_DENSITY},
+                {"sage4", HT_ATTENTION_SAGE4, HT_ATTENTION_DENSITY},
+                {"paro", HT_ATTENTION_PARO, HT_ATTENTION_DENSITY},
+                {"paro:0.25", HT_ATTENTION_PARO, 0.25f},
+                {"paro:1", HT_ATTENTION_PARO, 1.0f},
+                {"auto", HT_ATTENTION_AUTO, HT_ATTENTION_DENSITY},
+                {"", -1, 0},
+                {"paro:", -1, 0},
+                {"paro:0", -1, 0},
+                {"paro:1.5", -1, 0},
+                {"paro:nan", -1, 0},
+                {"paro:0.5x", -1, 0},
+                {"Dense", -1, 0}};
+    for (size_t i = 0; i < HT_COUNT(rows); i++) {
+        ht_attention_choice choice;
+        const bool good = ht_attention_choice_parse(rows[i].text, &choice);
+        assert_int_equal(good, rows[i].kind >= 0);
+        if (good) {
+            assert_int_equal(choice.kind, rows[i].kind);
+            assert_float_equal(choice.density, rows[i].density, 0);
+        }
+    }
+}
+
+// Two blocks of tokens: masses 1/2 1/2, 1/4 3/4 (codes 8 8, 16 3), then another head.
+static const char good[] =
+    "{\"version\": 1, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], \"orders\": [0, 1], "
+    "\"masses\": \"0808100300ff08ff\", \"quality\": []}}}";
+
+static void test_table(void **state) {
+    (void)state;
+    ht_attention_table *table = NULL;
+    ht_attention_layer layer;
+    assert_int_equal(ht_attention_table_parse(ht_test_context(HT_TIER_CPU), "file", good, &table),
+                     HT_OK);
+    assert_false(ht_attention_table_find(table, "a.attn2", &layer));
+    assert_true(ht_attention_table_find(table, "a.attn1", &layer));
+    assert_int_equal(layer.heads, 2);
+    assert_int_equal(layer.grid.width, 16);
+    assert_int_equal(layer.orders[1], 1);
+    assert_int_equal(layer.codes[2], 16);
+    for (int i = 0; i < 8; i++) {
+        assert_true(layer.keep[i]); // all, until something else is asked for
+    }
+    ht_attention_table_keep(table, 5.0 / 8); // the diagonals, and one of the two of code 8
+    assert_true(ht_attention_table_find(table, "a.attn1", &layer));
+    int kept = 0;
+    for (int i = 0; i < 8; i++) {
+        kept += layer.keep[i];
+    }
+    assert_int_equal(kept, 5);
+    assert_true(layer.keep[0] && layer.keep[3] && layer.keep[4] && layer.keep[7]);
+    assert_true(layer.keep[1] || layer.keep[6]);
+    ht_attention_table_destroy(&table);
+    assert_null(table);
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *layer; // NULL: `whole` is the text
+        const char *whole, *part;
+    } rows[] = {
+        {NULL, "{", "not JSON"},
+        {NULL, "{\"version\": 2, \"layers\": {}}", "version 2"},
+        {NULL, "{\"version\": 1, \"layers\": {}}", "no layers"},
+        {NULL, "{\"version\": 1, \"layers\": 7}", "no layers"},
+        {"{\"grid\": [0, 1, 8], \"orders\": [0], \"masses\": \"00\"}", NULL, "needs a grid"},
+        {"{\"grid\": [0, 1, 8, 0], \"orders\": [0], \"masses\": \"00\"}", NULL, "needs a grid"},
+        {"{\"grid\": [0, 4000, 4000, 4000], \"orders\": [0], \"masses\": \"00\"}", NULL,
+         "needs a grid"},
+        {"{\"grid\": [-1, 1, 8, 8], \"orders\": [0], \"masses\": \"00\"}", NULL, "needs a grid"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [], \"masses\": \"00\"}", NULL, "needs a grid"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [6], \"masses\": \"00\"}", NULL, "0 .. 5"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [\"x\"], \"masses\": \"00\"}", NULL, "0 .. 5"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"0\"}", NULL, "hexadecimal"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"0g\"}", NULL, "hexadecimal"},
+        {"{\"grid\": [0, 1, 2048, 2048], \"orders\": [0], \"masses\": \"00\"}", NULL,
+         "hexadecimal"},
+        {"7", NULL, "needs a grid"},
+    };
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    for (size_t i = 0; i < HT_COUNT(rows); i++) {
+        char text[256];
+        ht_attention_table *table = NULL;
+        snprintf(text, sizeof text, "{\"version\": 1, \"layers\": {\"x\": %s}}", rows[i].layer);
+        assert_int_equal(
+            ht_attention_table_parse(context, "file", rows[i].layer ? text : rows[i].whole, &table),
+            HT_ERR_IO);
+        assert_null(table);
+        assert_non_null(strstr(ht_context_message(context), rows[i].part));
+    }
+}
+
+// A graph's self-attention by a table: the right size works, another one is refused by name.
+static void test_self_attention(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    ht_attention_choice choice;
+    ht_attention_table *table = NULL;
+    assert_int_equal(ht_attention_table_parse(context, "file", good, &table), HT_OK);
+    assert_true(ht_attention_choice_parse("paro", &choice));
+    choice.table = table;
+    for (uint32_t height = 8; height <= 32; height += 24) {
+        const ht_attention_grid grid = {0, 1, height, 16};
+        const ht_tensor_desc desc = {
+            .format = HT_FORMAT_F32, .rank = 3, .dims = {1, height * 16, 16}, .label = "x"};
+        const ht_graph_desc graph_desc = {.label = "test", .activations = HT_FORMAT_F32};
+        ht_tensor *tensor = NULL;
+        ht_graph *graph = NULL;
+        assert_int_equal(ht_tensor_create(context, &desc, &tensor), HT_OK);
+        assert_int_equal(ht_graph_create(context, &graph_desc, &graph), HT_OK);
+        const ht_value x = ht_graph_tensor(graph, tensor);
+        ht_self_attention(graph, &choice, "a.attn1", &grid, x, x, x, 2);
+        if (height == 8) {
+            assert_int_equal(ht_graph_status(graph), HT_OK);
+        } else {
+            assert_int_equal(ht_graph_status(graph), HT_ERR_UNSUPPORTED);
+            assert_non_null(strstr(ht_context_message(context), "'a.attn1' is for 2 heads"));
+        }
+        ht_graph_destroy(&graph);
+        ht_tensor_destroy(&tensor);
+    }
+    ht_attention_table_destroy(&table);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_self_attention),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
