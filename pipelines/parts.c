@@ -139,9 +139,12 @@ static uint64_t device_bytes(const ht_pipeline *p, const ht_part *part, bool den
 // two buffers while graphs run. Not where every node or layer is to be looked at.
 static ht_status stream_if_large(ht_pipeline *p, uint32_t index) {
     const ht_part *part = &p->parts[index];
-    const uint64_t limit = p->options.max_device_bytes > 0
-                               ? p->options.max_device_bytes
-                               : ht_context_device(p->context)->memory_bytes;
+    const ht_device_info *device = ht_context_device(p->context);
+    if (!device) { // only looked at
+        return HT_OK;
+    }
+    const uint64_t limit =
+        p->options.max_device_bytes > 0 ? p->options.max_device_bytes : device->memory_bytes;
     const uint64_t needed = device_bytes(p, part, index == PART_DENOISER);
     if (needed <= limit / 10 * 6 || p->options.check || p->options.observe) {
         return HT_OK;

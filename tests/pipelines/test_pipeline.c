@@ -359,8 +359,24 @@ static void test_refusals(void **state) {
     close_model(&m);
 }
 
+// A context without a device is enough to see what a model is.
+static void test_without_device(void **state) {
+    (void)state;
+    const ht_context_desc desc = {.host_only = true};
+    ht_context *context;
+    ht_pipeline *pipeline;
+    assert_int_equal(ht_context_create(&desc, &context), HT_OK);
+    must(context, ht_pipeline_open(context, MODEL, &exact, &pipeline));
+    const ht_pipeline_info *info = ht_pipeline_get_info(pipeline);
+    assert_string_equal(info->class_name, "PixArtSigmaPipeline");
+    assert_true(info->grid > 0 && info->steps > 0 && info->file_bytes > 0);
+    ht_pipeline_destroy(&pipeline);
+    ht_context_destroy(&context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_device),
         cmocka_unit_test(test_text),         cmocka_unit_test(test_latents),
         cmocka_unit_test(test_prompt_case),  cmocka_unit_test(test_picture),
         cmocka_unit_test(test_callbacks),
