@@ -8,6 +8,7 @@
 #include "gemm.shared.h"
 #include "ht_epilogue.glsl"
 #include "ht_pixel.glsl"
+#define HT_INTEGERS_WHERE_POSSIBLE
 #include "ht_groups.glsl"
 
 layout(local_size_x_id = 0) in;
@@ -20,12 +21,10 @@ const uint QUADS = 1u;
 
 // Steps of the shorter group, when it is short.
 const uint SHORT_STEPS = 2u;
-uint short_steps() {
+uint ht_short_steps() {
     uint steps = ht_steps_per_group(0u);
     return steps <= SHORT_STEPS ? steps : 0u;
 }
-
-bool ht_has_short_groups() { return short_steps() != 0u; }
 
 #include "ht_integer_steps.glsl"
 
@@ -62,7 +61,11 @@ void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
         }
     }
     if (ht_are_integers()) {
-        add_products(x_codes, w_codes);
+        if (ht_short_steps() != 0u) {
+            add_short_products(x_codes, w_codes);
+        } else {
+            add_products(x_codes, w_codes);
+        }
         return;
     }
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
@@ -95,13 +98,15 @@ void finish_group(const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
 // sums = the products of steps first .. last - 1, which are of one group. Short groups without a
 // loop: the driver writes what a loop carries anew, under a mask, each time around.
 void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
-    if (ht_are_integers()) {
-        clear_int_sums();
-    } else {
+    if (!ht_are_integers()) {
         clear_sums();
+    } else if (ht_short_steps() != 0u) {
+        clear_short_sums();
+    } else {
+        clear_int_sums();
     }
-    if (short_steps() != 0u) { // the rest of a row's last group is pad, which is 0
-        [[unroll]] for (uint i = 0u; i < short_steps(); i++) {
+    if (ht_short_steps() != 0u) { // the rest of a row's last group is pad, which is 0
+        [[unroll]] for (uint i = 0u; i < ht_short_steps(); i++) {
             multiply_step(at, first + i, zeros);
         }
         return;

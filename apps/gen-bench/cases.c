@@ -75,6 +75,12 @@ const bench_case bench_cases[] = {
     CASE("sage/4k x 64 int4", BENCH_ATTENTION, false, 4096, 4096, 2, 64, 0, 4),
     CASE("sparse/64k 2 %", BENCH_ATTENTION, false, 65536, 65536, 8, 64, 2),
 
+    // The models that come along, 128 x 128, with guidance.
+    CASE("scenes-dit/to_q", BENCH_LINEAR, false, 128, 192, 192),
+    CASE("scenes-dit/mlp", BENCH_LINEAR, false, 128, 768, 192),
+    CASE("scenes-dit/mlp out", BENCH_LINEAR, false, 128, 192, 768),
+    CASE("scenes-unet/conv", BENCH_CONV2D, false, 16, 16, 160, 160, 3, 1, 1),
+
     // Stable Diffusion 1.5, 512 x 512: latents of 64 x 64.
     CASE("sd15/conv_in", BENCH_CONV2D, false, 64, 64, 4, 320, 3, 1, 1),
     CASE("sd15/conv 32", BENCH_CONV2D, false, 32, 32, 640, 640, 3, 1, 1),

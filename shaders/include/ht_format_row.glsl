@@ -44,6 +44,10 @@ uint ht_terms(uint format) {
     return row.kind == HT_KIND_SIGNS || row.kind == HT_KIND_BITS ? row.bits : 1u;
 }
 
+bool ht_is_e2m1(HtFormatRow row) {
+    return row.kind == HT_KIND_MINIFLOAT && row.exponent == 2u && row.mantissa == 1u;
+}
+
 // Bias of the exponent of a minifloat.
 int ht_exponent_bias(HtFormatRow row) {
     return row.exponent == 1u ? 1 : int((1u << (row.exponent - 1u)) - 1u);

@@ -30,6 +30,10 @@ uint ht_group_at(uint format, uint row, uint step) {
                        : row * ht_groups(format, push.depth) + step * HT_STEP / group;
 }
 
+#ifdef HT_INTEGERS_WHERE_POSSIBLE
+bool ht_are_integers(); // ht_integer_steps.glsl
+#endif
+
 // What the number 1 in the kernel's sums stands for, without the scale.
 float ht_sum_unit(uint format) {
 #if defined HT_INTEGER_CODES // codes of E2M1 count halves
@@ -38,6 +42,9 @@ float ht_sum_unit(uint format) {
     return uintBitsToFloat(uint(127 + 7 - ht_exponent_bias(ht_format_row(format))) << 23);
 #elif defined HT_ELEMENT_F16
     return 1.0;
+#elif defined HT_INTEGERS_WHERE_POSSIBLE // on the CPU: both operands' codes, or neither's
+    return ht_are_integers() ? (ht_is_e2m1(ht_format_row(format)) ? 0.5 : 1.0)
+                             : ht_code_unit(format);
 #else
     return ht_code_unit(format);
 #endif
