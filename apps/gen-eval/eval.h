@@ -2,10 +2,10 @@
 #ifndef HT_EVAL_H
 #define HT_EVAL_H
 
-#include "metrics.h"
 #include "options.h"
 
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/progress.h"
 
 #include <judge.h>

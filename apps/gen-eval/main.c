@@ -1,4 +1,5 @@
 // gen-eval: the same prompts and seeds under several recipes, compared. Signals, and what to do.
+#include "ablate.h"
 #include "eval.h"
 
 #include "common/stop.h"
@@ -25,5 +26,11 @@ int main(int argc, char **argv) {
                                                      : HT_LOG_WARN};
     ht_app_guard_signals("gen-eval");
     const volatile int *stop = ht_app_stop_on_signals(EXIT_CANCELLED);
+    if (options.ablate) {
+        const int code = eval_ablate(&options, &log, stop);
+        if (code != EXIT_GOOD) {
+            return code;
+        }
+    }
     return options.layers ? eval_layers(&options, &log, stop) : eval_run(&options, &log, stop);
 }

@@ -27,6 +27,17 @@ static const ht_flag flags[] = {
      .help = "folder for index.html, report.json and the pictures"},
     {"layers", NULL, 0, HT_FLAG_BOOL, AT(layers),
      .help = "compare the recipes layer by layer instead, over a few prompts: layers.json"},
+    {"ablate", NULL, 0, HT_FLAG_TEXT, AT(ablate), .value = "RECIPE",
+     .help =
+         "instead of --recipes: the recipe calibrated, and with one technique left out in turn"},
+    {"calibrate", NULL, 'c', HT_FLAG_TEXT, AT(calibrate), .value = "FILE",
+     .help = "with --ablate: prompts (.txt, .jsonl), or a file of gen-quantize --stats --gram"},
+    {"calibrate-limit", NULL, 0, HT_FLAG_U32, AT(calibrate_limit), 1, 1000000, "N",
+     "with --ablate: only the first N of these prompts"},
+    {"low-rank", NULL, 0, HT_FLAG_U32, AT(low_rank), 0, 1024, "R",
+     "with --ablate: rank of a float branch beside 4-bit layers (0: none)"},
+    {"search", NULL, 0, HT_FLAG_BOOL, AT(search),
+     .help = "with --ablate: formats searched among those of the same size"},
     {"overwrite", NULL, 0, HT_FLAG_BOOL, AT(overwrite),
      .help = "replace an evaluation that is there"},
     {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
@@ -90,6 +101,18 @@ static bool check(eval_options *o) {
     }
     if (o->seed < 0) {
         return refuse("--seed: expected 0 or more");
+    }
+    if (!o->ablate != !o->calibrate) {
+        return refuse("--ablate RECIPE and --calibrate FILE go together");
+    }
+    if (o->ablate && o->layers) {
+        return refuse("--ablate compares pictures, --layers compares layers: one at a time");
+    }
+    if (!o->ablate && (o->low_rank || o->search || o->calibrate_limit)) {
+        return refuse("--low-rank, --search and --calibrate-limit need --ablate RECIPE");
+    }
+    if (o->low_rank % 4 != 0) {
+        return refuse("--low-rank: expected a multiple of 4");
     }
     return o->output ? true : refuse("there is no --output DIR; see --help");
 }

@@ -9,6 +9,9 @@ enum { EVAL_MAX_RECIPES = 16, EVAL_NAME = 64, EVAL_PATH = 1024 };
 
 typedef struct eval_options {
     const char *model, *prompts, *recipes, *judge, *output, *device;
+    const char *ablate, *calibrate; // a recipe, and statistics or prompts of them
+    uint32_t low_rank, calibrate_limit;
+    bool search;
     uint32_t steps, limit; // 0: the model's, all
     double cfg_scale;      // negative: the model's
     int64_t seed;

@@ -5,11 +5,10 @@
 #include "mixed.h"
 
 #include "common/files.h"
+#include "common/metrics.h"
 #include "common/models.h"
 #include "common/progress.h"
 #include "common/prompts.h"
-
-#include "../gen-eval/metrics.h"
 
 #include <jansson.h>
 #include <math.h>

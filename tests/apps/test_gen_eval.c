@@ -44,6 +44,12 @@ static void test_refused(void **state) {
         {"-o d --recipes fp16,../up", 2, "names separated by commas"},
         {"-o d --recipes ''", 2, "names separated by commas"},
         {"-o d --seed -1", 2, "expected 0 or more"},
+        {"-o d --ablate w4a8", 2, "--ablate RECIPE and --calibrate FILE go together"},
+        {"-o d --calibrate p.txt", 2, "--ablate RECIPE and --calibrate FILE go together"},
+        {"-o d --ablate w4a8 -c p.txt --layers", 2, "one at a time"},
+        {"-o d --low-rank 8", 2, "need --ablate RECIPE"},
+        {"-o d --ablate w4a8 -c p.txt --low-rank 3", 2, "a multiple of 4"},
+        {"-o d --ablate w4a8 -c none.txt", 1, "'none.txt': No such file"},
         {"-o d --recipes w3a5", 1, "recipe 'w3a5'"},
         {"-o d --recipes fp16 --prompts none.jsonl", 1, "'none.jsonl': No such file"},
         {"-o d --recipes fp16 --prompts none.txt", 1, "'none.txt': No such file"},
@@ -99,8 +105,9 @@ static void test_layers(void **state) {
     (void)state;
     char output[65536];
     write_text("one.txt", "a red cube\n");
-    if (evaluate("-o l --layers --recipes fp16,w8a8,w4a8 --steps 1 --cfg-scale 1 --prompts one.txt -q",
-                 output, sizeof(output)) != 0) {
+    if (evaluate(
+            "-o l --layers --recipes fp16,w8a8,w4a8 --steps 1 --cfg-scale 1 --prompts one.txt -q",
+            output, sizeof(output)) != 0) {
         fail_msg("%s", output);
     }
     assert_non_null(strstr(output, "w4a8 against fp16, 1 prompts"));
@@ -126,6 +133,48 @@ static void test_layers(void **state) {
         assert_true(json_is_null(json_object_get(row, "read_db")));
     }
     assert_true(sums[0] > sums[1] + 6); // 8 bits against 4
+    json_decref(report);
+}
+
+static bool file_holds(const char *name, const char *text) {
+    char command[1024];
+    snprintf(command, sizeof(command), "grep -aqF '%s' '%s'", text,
+             ht_test_folder_file(&folder, name));
+    return shell(command) == 0;
+}
+
+// Every variant of a recipe for two layers: packed anew, evaluated, and without what its name says.
+static void test_ablation(void **state) {
+    (void)state;
+    static const char *const names[] = {"fp16",    "nearest",    "all",      "no-learned",
+                                        "no-gptq", "no-balance", "no-static"};
+    char output[65536];
+    write_text("one.txt", "a red cube\n");
+    write_text("two-layers.json",
+               "{\"name\": \"two\", \"layers\": [{\"match\": \"transformer_blocks.0.ff.*\", "
+               "\"weights\": \"fp4\", \"activations\": \"int8\"}]}");
+    const char *run = "-o a --ablate two-layers.json --calibrate one.txt --steps 1 --cfg-scale 1 "
+                      "--prompts one.txt -q";
+    if (evaluate(run, output, sizeof(output)) != 0) {
+        fail_msg("%s", output);
+    }
+    json_t *report = load("a/report.json");
+    const json_t *recipes = json_object_get(report, "recipes");
+    assert_int_equal(json_array_size(recipes), sizeof(names) / sizeof(*names));
+    double sqnr[7] = {0};
+    for (size_t i = 0; i < 7; ++i) {
+        const json_t *r = json_array_get(recipes, i);
+        assert_string_equal(json_string_value(json_object_get(r, "recipe")), names[i]);
+        sqnr[i] = i ? number(r, "latent_sqnr_db") : 0;
+    }
+    // Of the only layers that lose anything, measured at the very prompt that was calibrated on.
+    assert_true(sqnr[2] > sqnr[1] + 3);
+    assert_true(file_holds("a/all.safetensors", "halftone.activations"));
+    assert_false(file_holds("a/no-static.safetensors", "halftone.activations"));
+    assert_false(file_holds("a/nearest.safetensors", "halftone.activations"));
+    // An evaluation that is there is refused before anything is packed.
+    assert_int_equal(evaluate(run, output, sizeof(output)), 1);
+    assert_non_null(strstr(output, "--overwrite"));
     json_decref(report);
 }
 
@@ -192,6 +241,7 @@ int main(void) {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_ablation),
     };
     ht_test_folder_open(&folder);
     int result = ht_test_run_gpu(tests, HT_COUNT(tests));

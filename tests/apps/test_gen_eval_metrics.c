@@ -1,7 +1,7 @@
 // Figures of gen-eval against values worked out by hand.
 #include "support.h"
 
-#include "gen-eval/metrics.h"
+#include "common/metrics.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // How far one picture, or one latent, is from another.
-#ifndef HT_EVAL_METRICS_H
-#define HT_EVAL_METRICS_H
+#ifndef HT_APP_METRICS_H
+#define HT_APP_METRICS_H
 
 #include <stdbool.h>
 #include <stddef.h>
