@@ -33,7 +33,7 @@ typedef enum ht_attention_kind {
     HT_ATTENTION_SAGE8, // integer codes of eight bits for q and k
     HT_ATTENTION_SAGE4, // of four
     HT_ATTENTION_PARO,  // SAGE8 of kept blocks, of tokens in each head's order
-    HT_ATTENTION_AUTO,  // PARO where the table has the layer, SAGE8 where that pays, else DENSE
+    HT_ATTENTION_AUTO,  // PARO where the table has the layer, else DENSE
 } ht_attention_kind;
 
 typedef struct ht_attention_choice {

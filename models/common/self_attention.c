@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Fewer tokens have hardly a block to skip, and their integer codes cost more than they save.
-enum { FEW_TOKENS = 256, CODES_PAY = 1024 };
+// Fewer tokens have hardly a block to skip.
+enum { FEW_TOKENS = 256 };
 
 bool ht_attention_choice_parse(const char *text, ht_attention_choice *out) {
     static const char *const names[] = {"dense", "sage8", "sage4", "paro", "auto"};
@@ -80,8 +80,7 @@ static bool decide(ht_graph *graph, const ht_attention_choice *choice, const cha
     ht_context *context = ht_graph_context(graph);
     *kind = choice->kind;
     if (*kind == HT_ATTENTION_AUTO) {
-        const bool pays = tokens >= CODES_PAY && ht_context_tier(context) == HT_TIER_CPU;
-        *kind = fits ? HT_ATTENTION_PARO : pays ? HT_ATTENTION_SAGE8 : HT_ATTENTION_DENSE;
+        *kind = fits ? HT_ATTENTION_PARO : HT_ATTENTION_DENSE;
     } else if (*kind == HT_ATTENTION_PARO && !fits && tokens <= FEW_TOKENS) {
         *kind = HT_ATTENTION_DENSE;
     } else if (*kind == HT_ATTENTION_PARO && !known) {
