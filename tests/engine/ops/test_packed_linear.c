@@ -34,11 +34,15 @@ static void test_reference_by_hand(void **state) {
 }
 
 // Few rows, for which GPUs have a kernel of their own, and enough for a tile. Few columns: the kernel
-// for them is compiled fast, and each pair of formats compiles its own.
+// for them is compiled fast, and each pair of formats compiles its own. Every weight meets floats and
+// INT8, and a third of the other inputs; every input meets a third of the weights.
 static void test_pairs(void **state) {
     (void)state;
     for (size_t x = 0; x < HT_COUNT(PAIR_INPUTS); x++) {
         for (size_t w = 0; w < HT_COUNT(PACKED_WEIGHTS); w++) {
+            if (x > 1 && (x + w) % 3 != 0 && PACKED_WEIGHTS[w] != PAIR_INPUTS[x]) {
+                continue;
+            }
             check_shape(7, 6, 100, PACKED_WEIGHTS[w], PAIR_INPUTS[x]);
             check_tiers(9, 6, 100, PACKED_WEIGHTS[w], PAIR_INPUTS[x], true);
         }
