@@ -35,12 +35,12 @@ static void test_reference_by_hand(void **state) {
 
 // Few rows, for which GPUs have a kernel of their own, and enough for a tile. Few columns: the kernel
 // for them is compiled fast, and each pair of formats compiles its own. Every weight meets floats and
-// INT8, and a third of the other inputs; every input meets a third of the weights.
+// INT8, and one of the other inputs; every input meets a sixth of the weights.
 static void test_pairs(void **state) {
     (void)state;
     for (size_t x = 0; x < HT_COUNT(PAIR_INPUTS); x++) {
         for (size_t w = 0; w < HT_COUNT(PACKED_WEIGHTS); w++) {
-            if (x > 1 && (x + w) % 3 != 0 && PACKED_WEIGHTS[w] != PAIR_INPUTS[x]) {
+            if (x > 1 && (x + w) % 6 != 0 && PACKED_WEIGHTS[w] != PAIR_INPUTS[x]) {
                 continue;
             }
             check_shape(7, 6, 100, PACKED_WEIGHTS[w], PAIR_INPUTS[x]);
@@ -72,24 +72,23 @@ static void test_planes(void **state) {
     (void)state;
     static const ht_format plain[] = {HT_FORMAT_F16, HT_FORMAT_INT8, HT_FORMAT_INT8_G32};
     for (size_t w = 0; w < HT_COUNT(PLANE_WEIGHTS); w++) {
-        check_shape(7, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)]);
-        check_tiers(9, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)], true);
-        for (size_t x = 0; x < 2; x++) { // each pair compiles its own kernels
-            check_shape(9, 6, 100, PLANE_WEIGHTS[w], PLANE_INPUTS[(w + x) % HT_COUNT(PLANE_INPUTS)]);
+        // Each pair compiles its own kernels.
+        if (w % 2 == 0) {
+            check_shape(9, 6, 100, PLANE_WEIGHTS[w], plain[w % HT_COUNT(plain)]);
         }
+        check_shape(9, 6, 100, PLANE_WEIGHTS[w], PLANE_INPUTS[w % HT_COUNT(PLANE_INPUTS)]);
     }
     static const uint32_t shapes[][3] = {
-        {1, 1, 1},    {2, 5, 31},    {8, 8, 32},    {9, 31, 33},   {15, 32, 63},   {17, 33, 64},
-        {17, 36, 65}, {63, 64, 128}, {65, 63, 200}, {66, 130, 96}, {20, 40, 2080},
+        {1, 1, 1}, {9, 31, 33}, {17, 36, 65}, {66, 130, 96},
     };
     static const ht_format pairs[][2] = {{HT_FORMAT_BIN1, HT_FORMAT_INT8_PLANES},
                                          {HT_FORMAT_BIN2, HT_FORMAT_INT4_PLANES},
                                          {HT_FORMAT_BIN1, HT_FORMAT_BIN1}};
     for (size_t i = 0; i < HT_COUNT(shapes); i++) {
-        for (size_t p = 0; p < HT_COUNT(pairs); p++) {
-            check_shape(shapes[i][0], shapes[i][1], shapes[i][2], pairs[p][0], pairs[p][1]);
-        }
+        const ht_format *pair = pairs[i % HT_COUNT(pairs)];
+        check_shape(shapes[i][0], shapes[i][1], shapes[i][2], pair[0], pair[1]);
     }
+    check_shape(20, 40, 2080, HT_FORMAT_BIN1, HT_FORMAT_INT8_PLANES);
 }
 
 // Whole rows of integers beyond what f32 can count.
