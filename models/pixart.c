@@ -283,16 +283,6 @@ static ht_value feed_forward(const ht_nn *nn, const ht_pixart_config *c, const c
     return ht_nn_linear(nn, ht_nn_name(name, "%s.ff.net.2", block), inner, width, &rest);
 }
 
-// tokens [B, h * w, p * p * out] -> [B, h * p, w * p, out]; the channel is the fastest of a token.
-static ht_value unpatchify(const ht_nn *nn, const ht_pixart_config *c, ht_value tokens,
-                           const ht_tensor_desc *latent) {
-    uint32_t p = c->patch, h = latent->dims[1] / p, w = latent->dims[2] / p;
-    uint32_t batch = latent->dims[0], out = c->out_channels;
-    ht_value x = ht_nn_view(nn, tokens, (uint32_t[6]){batch, h, w, p, p, out});
-    x = ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 3, 2, 4, 5});
-    return ht_nn_view(nn, x, (uint32_t[6]){batch, h * p, w * p, out});
-}
-
 ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weights *weights,
                         const ht_pixart_inputs *in) {
     const ht_nn nn = {.graph = graph,
@@ -319,5 +309,8 @@ ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weig
     x = ht_adaln_norm(&nn, &m, last, x, 1e-6f);
     x = ht_nn_linear(&nn, "proj_out", x, config->patch * config->patch * config->out_channels,
                      NULL);
-    return latent.rank == 4 ? unpatchify(&nn, config, x, &latent) : (ht_value){0};
+    if (latent.rank != 4) {
+        return (ht_value){0};
+    }
+    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels);
 }

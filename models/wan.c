@@ -170,17 +170,6 @@ static ht_value feed_forward(const ht_nn *nn, const ht_wan_config *c, const char
     return ht_nn_linear(nn, ht_nn_name(name, "%s.ffn.net.2", block), inner, width_of(c), &rest);
 }
 
-// tokens [B, frames * h * w, p * p * out] -> [B, frames * h * p, w * p, out]; the channel is the
-// fastest of a token. Frames below one another are cut like one tall picture.
-static ht_value unpatchify(const ht_nn *nn, const ht_wan_config *c, ht_value tokens,
-                           const ht_tensor_desc *latent) {
-    uint32_t p = c->patch, h = latent->dims[1] / p, w = latent->dims[2] / p;
-    uint32_t batch = latent->dims[0], out = c->out_channels;
-    ht_value x = ht_nn_view(nn, tokens, (uint32_t[6]){batch, h, w, p, p, out});
-    x = ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 3, 2, 4, 5});
-    return ht_nn_view(nn, x, (uint32_t[6]){batch, h * p, w * p, out});
-}
-
 ht_value ht_wan_step(ht_graph *graph, const ht_wan_config *config, ht_weights *weights,
                      const ht_wan_inputs *in) {
     ht_nn nn = layers_of(graph, config, weights);
@@ -207,5 +196,5 @@ ht_value ht_wan_step(ht_graph *graph, const ht_wan_config *config, ht_weights *w
     x = ht_adaln_norm(&nn, &m, 6 * config->layers, x, config->eps);
     x = ht_nn_linear(&nn, "proj_out", x, config->patch * config->patch * config->out_channels,
                      NULL);
-    return unpatchify(&nn, config, x, &latent);
+    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels);
 }

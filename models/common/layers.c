@@ -234,3 +234,11 @@ ht_value ht_nn_rms_norm(const ht_nn *nn, const char *prefix, ht_value x, float e
     }
     return ht_op_rms_norm(nn->graph, x, ht_nn_vector(nn, prefix, "weight", width), eps);
 }
+
+ht_value ht_nn_unpatchify(const ht_nn *nn, ht_value tokens, const ht_tensor_desc *latent, uint32_t p,
+                          uint32_t out) {
+    uint32_t batch = latent->dims[0], h = latent->dims[1] / p, w = latent->dims[2] / p;
+    ht_value x = ht_nn_view(nn, tokens, (uint32_t[6]){batch, h, w, p, p, out});
+    x = ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 3, 2, 4, 5});
+    return ht_nn_view(nn, x, (uint32_t[6]){batch, h * p, w * p, out});
+}

@@ -79,4 +79,10 @@ uint32_t ht_nn_width(const ht_nn *nn, ht_value x);
 // Same values, other shape; at most 6 dimensions, the list ends at the first 0.
 ht_value ht_nn_view(const ht_nn *nn, ht_value x, const uint32_t dims[HT_MAX_RANK]);
 
+// Tokens back to places: [B, h * w, p * p * out] -> [B, h * p, w * p, out], of a latent
+// [B, h * p, w * p, C] in patches of p; the channel is the fastest of a token. Frames below one another
+// are cut like one tall picture.
+ht_value ht_nn_unpatchify(const ht_nn *nn, ht_value tokens, const ht_tensor_desc *latent, uint32_t p,
+                          uint32_t out);
+
 #endif
