@@ -1,9 +1,8 @@
-// Push constants of attention_codes_cpu.
+// Push constants of the kernels of attention by codes.
 #ifndef ATTENTION_CODES_SHARED_H
 #define ATTENTION_CODES_SHARED_H
 
-#include "ht_attention_layout.h"
-#include "ht_shared.h"
+#include "ht_attention_push.h"
 
 HT_PUSH(attention_codes) {
     HT_ADDRESS q, k, v; // codes
@@ -11,16 +10,7 @@ HT_PUSH(attention_codes) {
     HT_ADDRESS channels;
     HT_ADDRESS q_means;  // with four bits
     HT_ADDRESS k_values; // with four bits: [batch, keys, heads, head_dim], as it was given
-    HT_ADDRESS result;   // [batch, queries, heads, head_dim]
-    HT_ADDRESS mask;     // from here to head_orders as in attention.shared.h
-    HT_ADDRESS blocks;
-    HT_ADDRESS orders;
-    HT_ADDRESS head_orders;
-    HT_UINT batch;
-    HT_UINT queries, keys;
-    HT_UINT heads, head_dim;
-    HT_UINT tiles;  // of queries, per head
-    HT_FLOAT scale; // of q . k, times log2(e)
+    HT_ATTENTION_FIELDS
 }
 HT_PUSH_END(attention_codes);
 

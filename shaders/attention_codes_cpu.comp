@@ -8,7 +8,8 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
-#include "ht_quad.glsl"
+#include "ht_formats.glsl"
+#include "ht_quantize.glsl"
 #include "attention_codes.shared.h"
 #include "ht_attention.glsl"
 
@@ -17,17 +18,19 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint FORMAT_K = 2; // of k_values
 layout(constant_id = 2) const uint BITS = 8;
 layout(constant_id = 3) const uint HEAD_QUADS = 16;
+layout(constant_id = 6) const bool E4M3 = false; // weights and v
 layout(constant_id = 7) const uint TILE_M = 16;
 layout(constant_id = 8) const uint CHUNKS = 2;
 layout(constant_id = 11) const uint TAIL = 0;
 #include "ht_lane_channels.glsl"
 #include "ht_lane_codes.glsl"
+#include "ht_bytes.glsl"
 
 const uint STEPS = LANES < 16u ? 16u / LANES : 1u; // of a block
 
 int products[TILE_M * WIDTH]; // of weights and v, of this block
 vec4 scores[TILE_M * STEPS];
-uint weights[TILE_M * STEPS]; // codes of the lane's four keys, a byte each
+uint weights[TILE_M * STEPS]; // codes of the lane's four keys, a byte each; E4M3: see scores
 int q_sums[PARTS];            // of the codes of the rows that the lane loads
 float q_scales[PARTS];
 float highest[TILE_M]; // score so far, the same in every lane
@@ -89,8 +92,14 @@ bool counts(uint key, uint block, uint end) {
     return key < end && (LANES <= 16u || key < (block + 1u) * HT_ATTENTION_BLOCK);
 }
 
-// From scores to codes, with the largest of the block as 127; the results so far are shrunk to the
-// new highest score. Returns the scale of the block's codes.
+// Four weights, the largest of the block being 1, rounded: numbers of 0 to 127, or of E4M3.
+vec4 rounded(vec4 w) {
+    return E4M3 ? ht_e4m3_bytes(ht_e4m3_encode4(w * float(HT_CODES_TOP_E4M3)))
+                : roundEven(w * float(HT_CODES_TOP_WEIGHT));
+}
+
+// From scores to codes, with the largest of the block as the top; the results so far are shrunk to
+// the new highest score. Returns the scale of the block's codes.
 float weigh_block(uint i, uint block, uint end) {
     float top = LOWEST;
     uint key0 = block * HT_ATTENTION_BLOCK + 4u * gl_SubgroupInvocationID;
@@ -105,12 +114,16 @@ float weigh_block(uint i, uint block, uint end) {
     top = subgroupMax(top);
     vec4 sum = vec4(0.0);
     [[unroll]] for (uint step = 0u; step < STEPS; step++) {
-        vec4 w = roundEven(exp2(scores[i * STEPS + step] - top) * float(HT_CODES_TOP_WEIGHT));
+        vec4 w = rounded(exp2(scores[i * STEPS + step] - top));
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
             w[j] = counts(key0 + step * 4u * LANES + j, block, end) ? w[j] : 0.0;
         }
-        uvec4 codes = uvec4(w);
-        weights[i * STEPS + step] = codes.x | codes.y << 8 | codes.z << 16 | codes.w << 24;
+        if (E4M3) {
+            scores[i * STEPS + step] = w;
+        } else {
+            uvec4 codes = uvec4(w);
+            weights[i * STEPS + step] = codes.x | codes.y << 8 | codes.z << 16 | codes.w << 24;
+        }
         sum += w;
     }
     float high = max(highest[i], top);
@@ -167,6 +180,25 @@ void add_values(uint row, uint last, uint step, uint owner) {
     }
 }
 
+// The same of E4M3 codes and the keys of one lane, into the results.
+void add_minifloats(uint row, uint step, uint owner, const float factors[TILE_M]) {
+    vec4 v[WIDTH];
+    uint words[WIDTH];
+    load_words(row, words);
+    [[unroll]] for (uint w = 0u; w < WIDTH; w++) {
+        v[w] = ht_e4m3_bytes(words[w]);
+    }
+    [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
+        vec4 s = scores[i * STEPS + step];
+        vec4 p = vec4(subgroupBroadcast(s.x, owner), subgroupBroadcast(s.y, owner),
+                      subgroupBroadcast(s.z, owner), subgroupBroadcast(s.w, owner)) *
+                 factors[i];
+        [[unroll]] for (uint w = 0u; w < WIDTH; w++) {
+            results[i * WIDTH + w] += dot(p, v[w]);
+        }
+    }
+}
+
 void add_block(uint image, uint head, uint query0, uint block, const uint64_t q_at[PARTS]) {
     uint begin = block * HT_ATTENTION_BLOCK;
     uint end = min(begin + HT_ATTENTION_BLOCK, push.keys);
@@ -187,11 +219,15 @@ void add_block(uint image, uint head, uint query0, uint block, const uint64_t q_
     [[unroll]] for (uint step = 0u; step < STEPS; step++) {
         uint first = step * LANES;
         uint end_of_step = min(first + LANES, count);
-        for (uint n = first; n < end_of_step; n += 2u) {
-            add_values(row + n, row + count - 1u, step, n - first);
+        for (uint n = first; n < end_of_step; n += E4M3 ? 1u : 2u) {
+            if (E4M3) {
+                add_minifloats(row + n, step, n - first, factors);
+            } else {
+                add_values(row + n, row + count - 1u, step, n - first);
+            }
         }
     }
-    [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
+    [[unroll]] for (uint i = 0u; i < (E4M3 ? 0u : TILE_M); i++) {
         [[unroll]] for (uint w = 0u; w < WIDTH; w++) {
             results[i * WIDTH + w] += factors[i] * float(products[i * WIDTH + w]);
         }
@@ -202,25 +238,17 @@ void load_queries(uint image_head, uint query0, out uint64_t q_at[PARTS]) {
     [[unroll]] for (uint part = 0u; part < PARTS; part++) {
         uint query = min(query0 + part * LANES + gl_SubgroupInvocationID, push.queries - 1u);
         uint row = image_head * push.queries + query;
-        int sum = 0;
         q_at[part] = row_at(push.q, row);
         q_scales[part] = HtF32(push.scales).v[row];
-        for (uint piece = 0u; piece <= LAST_PIECE; piece++) { // codes behind the head are 0
-            uvec4 words = load_piece(q_at[part], piece);
-            [[unroll]] for (uint quad = 0u; quad < PIECE_QUADS; quad++) {
-                [[unroll]] for (uint p = 0u; p < 4u; p++) {
-                    sum += code_of_q(words, quad, p);
-                }
-            }
-        }
-        q_sums[part] = sum;
+        q_sums[part] = sum_of_codes(q_at[part]);
     }
 }
 
 // results = means of v plus its scales times what was summed up.
 void finish(uint image, uint head, uint i) {
     float sum = subgroupAdd(total[i]);
-    float share = sum == 0.0 ? 0.0 : 1.0 / sum; // no key at all: nothing, not NaN
+    float unit = E4M3 ? ht_code_unit(HT_FORMAT_E4M3) : 1.0; // of the weights it divides itself out
+    float share = sum == 0.0 ? 0.0 : unit / sum; // no key at all: nothing, not NaN
     uint first = image * HT_CODES_CHANNEL_ROWS * push.heads * push.head_dim + head * push.head_dim;
     uint mean = first + HT_CODES_MEAN_V * push.heads * push.head_dim;
     uint scale = first + HT_CODES_SCALE_V * push.heads * push.head_dim;
@@ -252,7 +280,7 @@ void main() {
     }
     clear_results();
 
-    uvec2 kept = SPARSE ? kept_blocks(head, query0) : uvec2(0u);
+    uvec2 kept = SPARSE ? kept_blocks(image, head, query0) : uvec2(0u);
     uint blocks = step_count(kept, HT_ATTENTION_BLOCK);
     for (uint n = 0u; n < blocks; n++) {
         uvec2 range = keys_of_step(kept, n, HT_ATTENTION_BLOCK);

@@ -166,7 +166,7 @@ void main() {
     }
     clear_results();
 
-    uvec2 kept = SPARSE ? kept_blocks(head, query0) : uvec2(0u);
+    uvec2 kept = SPARSE ? kept_blocks(image, head, query0) : uvec2(0u);
     uint steps = step_count(kept, 4u * LANES);
     for (uint step = 0u; step < steps; step++) {
         uvec2 range = keys_of_step(kept, step, 4u * LANES);

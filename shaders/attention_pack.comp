@@ -13,8 +13,10 @@ layout(constant_id = 2) const uint FORMAT_V = 2;
 layout(constant_id = 3) const uint STEP = 3;
 layout(constant_id = 4) const uint BITS = 8;
 layout(constant_id = 5) const bool ORDERED = false;
+layout(constant_id = 6) const bool E4M3 = false; // codes of v
 
 const uint TOP = BITS == 8u ? HT_CODES_TOP8 : HT_CODES_TOP4;
+float top_v() { return float(E4M3 ? HT_CODES_TOP_E4M3 : HT_CODES_TOP_V); }
 
 uint width() { return push.heads * push.head_dim; }
 
@@ -68,7 +70,7 @@ void combine(uint image, uint quad) {
         most = max(most, row_of(push.partials, rows, image, row + HT_CODES_MOST_V, quad));
     }
     vec4 mean_v = sum_v / float(push.tokens);
-    vec4 scale = max(most - mean_v, mean_v - least) / float(HT_CODES_TOP_V);
+    vec4 scale = max(most - mean_v, mean_v - least) / top_v();
     const uint all = HT_CODES_CHANNEL_ROWS;
     store_row(push.channels, all, image, HT_CODES_MEAN_K, quad, sum_k / float(push.tokens));
     store_row(push.channels, all, image, HT_CODES_MEAN_V, quad, mean_v);
@@ -146,6 +148,10 @@ void pack_row(uint image, uint head, uint position) {
     }
 }
 
+uint code_of_v(float value) {
+    return E4M3 ? ht_encode(value, ht_format_row(HT_FORMAT_E4M3)) : code(value, top_v()) & 0xffu;
+}
+
 void pack_values(uint image, uint head, uint four, uint quad) {
     uint channel = head * (push.head_dim / 4u) + quad;
     vec4 mean = row_of(push.channels, HT_CODES_CHANNEL_ROWS, image, HT_CODES_MEAN_V, channel);
@@ -157,7 +163,7 @@ void pack_values(uint image, uint head, uint four, uint quad) {
         if (position < push.tokens) {
             vec4 v = (value_of(image, head, token_at(head, position), quad) - mean) * inverse;
             [[unroll]] for (uint e = 0u; e < 4u; e++) {
-                words[e] |= (code(v[e], float(HT_CODES_TOP_V)) & 0xffu) << (8u * j);
+                words[e] |= code_of_v(v[e]) << (8u * j);
             }
         }
     }

@@ -200,7 +200,7 @@ void main() {
             results[i * CHUNKS + c] = vec4(0.0);
         }
     }
-    uvec2 kept = SPARSE ? kept_blocks(head, query0) : uvec2(0u);
+    uvec2 kept = SPARSE ? kept_blocks(image, head, query0) : uvec2(0u);
     uint steps = step_count(kept, KEYS);
     for (uint step = 0u; step < steps; step++) {
         uvec2 range = keys_of_step(kept, step, KEYS);

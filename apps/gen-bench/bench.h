@@ -13,7 +13,8 @@ typedef enum bench_op {
     BENCH_LINEAR,     // rows, N, K
     BENCH_CONV2D,     // H, W, I, O, kernel, stride, upsample
     BENCH_ATTENTION,  // queries, keys, heads, head width, percent of the blocks kept (0: no lists),
-                      // bits of the codes (0: floats)
+                      // bits of the codes (0: floats), 1 where weights and v are E4M3
+    BENCH_PREDICT,    // the same, of which only the first four count: which blocks matter
     BENCH_LAYER_NORM, // rows, C
     BENCH_GROUP_NORM, // positions, C, groups
     BENCH_ADD,        // count

@@ -68,11 +68,22 @@ const bench_case bench_cases[] = {
     CASE("sparse/1k 25 %", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 25),
     CASE("sage/1k int8", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 0, 8),
     CASE("sage/1k int4", BENCH_ATTENTION, true, 1024, 1024, 2, 64, 0, 4),
+    CASE("sage/1k int8 fp8", BENCH_ATTENTION, false, 1024, 1024, 2, 64, 0, 8, 1),
     CASE("sage/4k x 40", BENCH_ATTENTION, false, 4096, 4096, 2, 40),
     CASE("sage/4k x 40 int8", BENCH_ATTENTION, false, 4096, 4096, 2, 40, 0, 8),
     CASE("sage/4k x 64", BENCH_ATTENTION, false, 4096, 4096, 2, 64),
     CASE("sage/4k x 64 int8", BENCH_ATTENTION, false, 4096, 4096, 2, 64, 0, 8),
     CASE("sage/4k x 64 int4", BENCH_ATTENTION, false, 4096, 4096, 2, 64, 0, 4),
+    CASE("sparge/1k predict", BENCH_PREDICT, true, 1024, 1024, 2, 64),
+    CASE("sparge/8k predict", BENCH_PREDICT, false, 8192, 8192, 2, 64),
+    CASE("tokens/1k", BENCH_ATTENTION, false, 1024, 1024, 1, 64),
+    CASE("tokens/2k", BENCH_ATTENTION, false, 2048, 2048, 1, 64),
+    CASE("tokens/4k", BENCH_ATTENTION, false, 4096, 4096, 1, 64),
+    CASE("tokens/8k", BENCH_ATTENTION, false, 8192, 8192, 1, 64),
+    CASE("tokens/16k", BENCH_ATTENTION, false, 16384, 16384, 1, 64),
+    CASE("tokens/16k 25 %", BENCH_ATTENTION, false, 16384, 16384, 1, 64, 25),
+    CASE("tokens/32k 25 %", BENCH_ATTENTION, false, 32768, 32768, 1, 64, 25),
+    CASE("tokens/64k 12.5 %", BENCH_ATTENTION, false, 65536, 65536, 1, 64, 12),
     CASE("sparse/64k 2 %", BENCH_ATTENTION, false, 65536, 65536, 8, 64, 2),
 
     // The models that come along, 128 x 128, with guidance.
@@ -120,7 +131,7 @@ const bench_case bench_cases[] = {
 const size_t bench_case_count = sizeof bench_cases / sizeof bench_cases[0];
 
 const char *bench_op_name(bench_op op) {
-    static const char *const names[] = {"linear",     "conv2d",     "attention",
+    static const char *const names[] = {"linear",     "conv2d",     "attention", "predict",
                                         "layer_norm", "group_norm", "add"};
     return names[op];
 }
@@ -151,9 +162,10 @@ const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
         }
         if (n[5] != 0) {
             const size_t length = strlen(text);
-            snprintf(text + length, bytes - length, ", int%u", n[5]);
+            snprintf(text + length, bytes - length, ", int%u%s", n[5], n[6] != 0 ? ", fp8" : "");
         }
         break;
+    case BENCH_PREDICT: snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]); break;
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: snprintf(text, bytes, "%u x %u", n[0], n[1]); break;
     case BENCH_ADD: snprintf(text, bytes, "%u", n[0]); break;
@@ -194,6 +206,7 @@ double bench_bytes(const bench_case *c, ht_format format) {
         return value * conv_rows(n) * n[3] + tensor_bytes(x, n[0] * n[1], n[2]) +
                tensor_bytes(w, n[3] * n[4] * n[4], n[2]);
     case BENCH_ATTENTION: return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
+    case BENCH_PREDICT: return value * n[2] * n[3] * ((double)n[0] + n[1]);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return value * 2.0 * n[0] * n[1];
     case BENCH_ADD: return value * 3.0 * n[0];

@@ -99,10 +99,23 @@ static ht_value add_attention(fixture *f, const bench_case *c, ht_format a) {
     plan.products = n[5] == 8   ? HT_ATTENTION_INT8
                     : n[5] == 4 ? HT_ATTENTION_INT4
                                 : HT_ATTENTION_FLOATS;
+    plan.values = n[6] != 0 ? HT_FORMAT_E4M3 : HT_FORMAT_INT8;
     if (n[4] != 0 && f->status == HT_OK) {
         plan.blocks = block_lists(f, c);
     }
     return ht_op_attention(f->graph, q, k, v, &args);
+}
+
+static ht_value add_predict(fixture *f, const bench_case *c, ht_format a) {
+    const uint32_t *n = c->n;
+    const ht_attention_predict_args args = {.heads = n[2],
+                                            .share = 0.9f,
+                                            .similarity = -1.0f,
+                                            .orders = HT_NO_VALUE,
+                                            .head_orders = HT_NO_VALUE};
+    const ht_value q = input(f, a, 3, 1, n[0], n[2] * n[3], 0);
+    const ht_value k = input(f, a, 3, 1, n[1], n[2] * n[3], 0);
+    return ht_op_attention_predict(f->graph, q, k, &args);
 }
 
 static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
@@ -138,6 +151,7 @@ static ht_value add_op(fixture *f, const bench_case *c) {
         return ht_op_linear(f->graph, x, w, &epilogue);
     case BENCH_CONV2D: return add_conv2d(f, c, a);
     case BENCH_ATTENTION: return add_attention(f, c, a);
+    case BENCH_PREDICT: return add_predict(f, c, a);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return add_norm(f, c, a);
     case BENCH_ADD:

@@ -13,7 +13,8 @@ ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
     const ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
                                           args->mask, plan.blocks, plan.orders, plan.head_orders};
-    const ht_attention_params p = {args->heads, args->scale, plan.products};
+    const ht_attention_params p = {args->heads, args->scale, plan.products, plan.values,
+                                   plan.by_picture};
     const bool codes = plan.products != HT_ATTENTION_FLOATS;
     return ht_op_add_node(g, codes ? &ht_op_attention_codes_def : &ht_op_attention_def, inputs,
                           ATTN_INPUTS, &p, sizeof p);
@@ -69,7 +70,9 @@ static ht_status check_plan(const ht_op_call *call, const ht_op_def *def, uint32
     const ht_tensor_desc *orders = &call->in[ATTN_ORDERS];
     const ht_tensor_desc *head_orders = &call->in[ATTN_HEAD_ORDERS];
     const bool ordered = ht_op_has(call, ATTN_ORDERS);
-    const uint64_t lists = 2 * (uint64_t)heads * block_count(queries);
+    const ht_attention_params *p = call->params;
+    const uint64_t pictures = p->by_picture ? call->in[ATTN_Q].dims[0] : 1;
+    const uint64_t lists = 2 * pictures * heads * block_count(queries);
     char text[128];
     if (ht_op_has(call, ATTN_BLOCKS) && (!is_i32(blocks, 1) || blocks->dims[0] < lists)) {
         return ht_op_fail(call, def, "blocks must be i32 [at least %llu], not %s",
@@ -133,7 +136,7 @@ float ht_op_attention_scale(const ht_op_call *call) {
     return p->scale != 0.0f ? p->scale : 1.0f / sqrtf((float)ht_op_head_dim(call));
 }
 
-static ht_attention_division divide_tiles(uint32_t head_dim) {
+ht_attention_division ht_op_divide_tiles(uint32_t head_dim) {
     const uint32_t chunks = (head_dim + HT_ATTENTION_CHUNK - 1) / HT_ATTENTION_CHUNK;
     const uint32_t rows = chunks <= HT_ATTENTION_FEW_CHUNKS ? 4 : 1;
     return (ht_attention_division){
@@ -155,52 +158,75 @@ ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, bool
     return d;
 }
 
-static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+ht_attention_fields ht_op_attention_fields(const ht_op_call *call, uint32_t tile) {
     const ht_attention_params *p = call->params;
-    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
-    const bool cpu = ht_op_use_cpu_kernel(call);
-    const uint32_t head_dim = ht_op_head_dim(call);
-    const ht_attention_division d =
-        cpu ? ht_op_divide_lanes(head_dim, lanes, ht_format_is_packed(call->out.format))
-            : divide_tiles(head_dim);
-    ht_push_attention push = {
-        .q = call->in_address[ATTN_Q],
-        .k = call->in_address[ATTN_K],
-        .v = call->in_address[ATTN_V],
+    const uint32_t queries = call->out.dims[1];
+    return (ht_attention_fields){
         .result = call->out_address,
-        .rel_bias = ht_op_address(call, ATTN_REL_BIAS),
         .mask = ht_op_address(call, ATTN_MASK),
         .blocks = ht_op_address(call, ATTN_BLOCKS),
         .orders = ht_op_address(call, ATTN_ORDERS),
         .head_orders = ht_op_address(call, ATTN_HEAD_ORDERS),
         .batch = call->out.dims[0],
-        .queries = call->out.dims[1],
+        .queries = queries,
         .keys = call->in[ATTN_K].dims[1],
         .heads = p->heads,
-        .head_dim = head_dim,
-        .tiles = (call->out.dims[1] + d.tile - 1) / d.tile,
+        .head_dim = ht_op_head_dim(call),
+        .tiles = queries / tile + (queries % tile != 0),
+        .picture_rows = p->by_picture ? p->heads * block_count(queries) : 0,
         .scale = ht_op_attention_scale(call) * 1.44269504f,
+    };
+}
+
+void ht_op_attention_constants(const ht_op_call *call, const ht_attention_division *division,
+                               bool quads, ht_vk_dispatch_desc *dispatch) {
+    dispatch->constants[4] = call->out.format;
+    dispatch->constants[5] = quads;
+    dispatch->constants[7] = division->own;
+    dispatch->constants[8] = division->chunks;
+    dispatch->constants[9] = ht_op_has(call, ATTN_BLOCKS);
+    dispatch->constants[10] = ht_op_has(call, ATTN_ORDERS);
+    dispatch->constants[11] = division->tail;
+    dispatch->n_constants = 12;
+}
+
+ht_status ht_op_dispatch_attention(const ht_op_call *call, const ht_attention_fields *fields,
+                                   ht_vk_dispatch_desc *dispatch, ht_vk_commands *commands) {
+    dispatch->label = call->label;
+    ht_vk_split_groups(call->context, (uint64_t)fields->tiles * fields->heads * fields->batch,
+                       dispatch->groups);
+    return ht_vk_dispatch(commands, dispatch);
+}
+
+static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
+    const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
+    const bool cpu = ht_op_use_cpu_kernel(call);
+    const uint32_t head_dim = ht_op_head_dim(call);
+    const ht_attention_division d =
+        cpu ? ht_op_divide_lanes(head_dim, lanes, ht_format_is_packed(call->out.format))
+            : ht_op_divide_tiles(head_dim);
+    ht_push_attention push = {
+        .q = call->in_address[ATTN_Q],
+        .k = call->in_address[ATTN_K],
+        .v = call->in_address[ATTN_V],
+        .rel_bias = ht_op_address(call, ATTN_REL_BIAS),
+        .fields = ht_op_attention_fields(call, d.tile),
     };
     if (ht_format_is_packed(call->out.format)) {
         const ht_op_packed result = ht_op_packed_result(call);
         push.scales = result.scales;
         push.tensor = result.tensor;
     }
-    const bool packed = head_dim % 4 == 0 && (push.q | push.k | push.v | push.result) % 8 == 0;
+    const bool quads = head_dim % 4 == 0 && (push.q | push.k | push.v | call->out_address) % 8 == 0;
     ht_vk_dispatch_desc dispatch = {
         .kernel = cpu ? HT_KERNEL_attention_cpu : HT_KERNEL_attention_tiles,
         .constants = {cpu ? lanes : HT_ATTENTION_INVOCATIONS, call->in[ATTN_Q].format,
-                      call->in[ATTN_K].format, call->in[ATTN_V].format, call->out.format, packed,
-                      push.rel_bias != 0, d.own, d.chunks, push.blocks != 0, push.orders != 0,
-                      d.tail},
-        .n_constants = cpu ? 12 : 11,
+                      call->in[ATTN_K].format, call->in[ATTN_V].format, [6] = push.rel_bias != 0},
         .push = &push,
         .push_bytes = sizeof push,
-        .label = call->label,
     };
-    ht_vk_split_groups(call->context, (uint64_t)push.tiles * push.heads * push.batch,
-                       dispatch.groups);
-    return ht_vk_dispatch(commands, &dispatch);
+    ht_op_attention_constants(call, &d, quads, &dispatch);
+    return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
 // A workgroup has one head: groups must lie within it, and rows have no padding.
@@ -225,6 +251,7 @@ ht_ref_attention_args ht_op_ref_attention(const ht_op_call *call, const float *c
         .blocks = inputs[ATTN_BLOCKS],
         .orders = inputs[ATTN_ORDERS],
         .head_orders = inputs[ATTN_HEAD_ORDERS],
+        .by_picture = p->by_picture,
     };
 }
 

@@ -4,6 +4,8 @@
 
 #include "gemm.h"
 
+#include "ht_attention_push.h"
+
 enum {
     ATTN_Q,
     ATTN_K,
@@ -20,6 +22,8 @@ typedef struct ht_attention_params {
     uint32_t heads;
     float scale;
     ht_attention_products products;
+    ht_format values;
+    bool by_picture;
 } ht_attention_params;
 
 extern const ht_op_def ht_op_attention_def, ht_op_attention_codes_def;
@@ -42,6 +46,15 @@ typedef struct ht_attention_division {
     uint32_t tile;
 } ht_attention_division;
 ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, bool packed_result);
+ht_attention_division ht_op_divide_tiles(uint32_t head_dim);
+
+// What all attention kernels get, for workgroups of `tile` queries.
+ht_attention_fields ht_op_attention_fields(const ht_op_call *call, uint32_t tile);
+// Constants 4, 5 and 7 to 11 of ht_attention.glsl and of the division, with whole quads (5) or not.
+void ht_op_attention_constants(const ht_op_call *call, const ht_attention_division *division,
+                               bool quads, ht_vk_dispatch_desc *dispatch);
+ht_status ht_op_dispatch_attention(const ht_op_call *call, const ht_attention_fields *fields,
+                                   ht_vk_dispatch_desc *dispatch, ht_vk_commands *commands);
 
 ht_ref_attention_args ht_op_ref_attention(const ht_op_call *call, const float *const *inputs);
 

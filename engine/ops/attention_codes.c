@@ -2,6 +2,8 @@
 // then multiplied.
 #include "attention.h"
 
+#include "formats.h"
+
 #include "attention_codes.shared.h"
 #include "attention_pack.shared.h"
 
@@ -23,6 +25,11 @@ static uint64_t take(layout *l, uint64_t bytes) {
     const uint64_t at = l->bytes;
     l->bytes += (bytes + 15) / 16 * 16;
     return at;
+}
+
+static bool is_e4m3(const ht_op_call *call) {
+    const ht_attention_params *p = call->params;
+    return p->values == HT_FORMAT_E4M3;
 }
 
 static layout lay_out(const ht_op_call *call) {
@@ -53,6 +60,12 @@ static layout lay_out(const ht_op_call *call) {
 static ht_status infer(ht_op_call *call) {
     ht_status status = HT_OK;
     HT_TRY(ht_op_check_attention(call, &ht_op_attention_codes_def));
+    const ht_format values = ((const ht_attention_params *)call->params)->values;
+    if (values != HT_FORMAT_NONE && values != HT_FORMAT_INT8 && values != HT_FORMAT_E4M3) {
+        return ht_op_fail(call, &ht_op_attention_codes_def, "values must be %s or %s, not %s",
+                          ht_format_name(HT_FORMAT_INT8), ht_format_name(HT_FORMAT_E4M3),
+                          ht_format_name(values));
+    }
     if (ht_op_has(call, ATTN_REL_BIAS)) {
         return ht_op_fail(call, &ht_op_attention_codes_def, "integer codes go without rel_bias");
     }
@@ -99,8 +112,8 @@ static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, ui
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_attention_pack,
         .constants = {0, call->in[x].format, call->in[ATTN_V].format, step, l->bits,
-                      push.orders != 0},
-        .n_constants = 6,
+                      push.orders != 0, is_e4m3(call)},
+        .n_constants = 7,
         .push = &push,
         .push_bytes = sizeof push,
     };
@@ -129,11 +142,17 @@ fail:
     return status;
 }
 
+static bool has_dot(const ht_op_call *call) {
+    const ht_tier tier = ht_context_tier(call->context);
+    return tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
+}
+
 static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_commands *commands) {
-    const ht_attention_params *p = call->params;
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const uint32_t head_dim = ht_op_head_dim(call);
-    const ht_attention_division d = ht_op_divide_lanes(head_dim, lanes, false);
+    const bool cpu = ht_op_use_cpu_kernel(call);
+    const ht_attention_division d =
+        cpu ? ht_op_divide_lanes(head_dim, lanes, false) : ht_op_divide_tiles(head_dim);
     const uint64_t base = call->scratch_address;
     const ht_push_attention_codes push = {
         .q = base + l->q,
@@ -143,32 +162,20 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
         .channels = base + l->channels,
         .q_means = base + l->q_means,
         .k_values = call->in_address[ATTN_K],
-        .result = call->out_address,
-        .mask = ht_op_address(call, ATTN_MASK),
-        .blocks = ht_op_address(call, ATTN_BLOCKS),
-        .orders = ht_op_address(call, ATTN_ORDERS),
-        .head_orders = ht_op_address(call, ATTN_HEAD_ORDERS),
-        .batch = call->out.dims[0],
-        .queries = call->out.dims[1],
-        .keys = call->in[ATTN_K].dims[1],
-        .heads = p->heads,
-        .head_dim = head_dim,
-        .tiles = divide_up(call->out.dims[1], d.tile),
-        .scale = ht_op_attention_scale(call) * LOG2E,
+        .fields = ht_op_attention_fields(call, d.tile),
     };
     ht_vk_dispatch_desc dispatch = {
-        .kernel = HT_KERNEL_attention_codes_cpu,
-        .constants = {lanes, call->in[ATTN_K].format, l->bits, head_dim / 4, call->out.format, true,
-                      0, d.own, d.chunks, push.blocks != 0, push.orders != 0, d.tail},
-        .n_constants = 12,
+        .kernel = cpu             ? HT_KERNEL_attention_codes_cpu
+                  : has_dot(call) ? HT_KERNEL_attention_codes_dot
+                                  : HT_KERNEL_attention_codes_tiles,
+        .constants = {cpu ? lanes : HT_ATTENTION_INVOCATIONS, call->in[ATTN_K].format, l->bits,
+                      head_dim / 4, [6] = is_e4m3(call)},
         .push = &push,
         .push_bytes = sizeof push,
-        .subgroup_size = lanes,
-        .label = call->label,
+        .subgroup_size = cpu ? lanes : 0,
     };
-    ht_vk_split_groups(call->context, (uint64_t)push.tiles * push.heads * push.batch,
-                       dispatch.groups);
-    return ht_vk_dispatch(commands, &dispatch);
+    ht_op_attention_constants(call, &d, true, &dispatch);
+    return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
@@ -188,7 +195,7 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
         return HT_ERR_NO_MEMORY;
     }
     ht_ref_attention_codes(inputs[ATTN_Q], inputs[ATTN_K], inputs[ATTN_V], &args,
-                           lay_out(call).bits, scratch, out);
+                           lay_out(call).bits, is_e4m3(call), scratch, out);
     ht_free(call->context, scratch);
     return HT_OK;
 }

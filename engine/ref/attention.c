@@ -14,13 +14,14 @@ uint32_t ht_ref_attention_token(const ht_ref_attention_args *a, uint32_t head, u
     return (uint32_t)a->orders[(uint64_t)a->head_orders[head] * a->keys + position];
 }
 
-bool ht_ref_attention_keeps(const ht_ref_attention_args *a, uint32_t head, uint32_t query,
-                            uint32_t key) {
+bool ht_ref_attention_keeps(const ht_ref_attention_args *a, uint32_t image, uint32_t head,
+                            uint32_t query, uint32_t key) {
     if (a->blocks == NULL) {
         return true;
     }
     const uint64_t rows = (a->queries + BLOCK - 1) / BLOCK;
-    const float *list = &a->blocks[2 * (head * rows + query / BLOCK)];
+    const uint64_t picture = a->by_picture ? image * a->heads * rows : 0;
+    const float *list = &a->blocks[2 * (picture + head * rows + query / BLOCK)];
     const float *entries = &a->blocks[(uint64_t)list[0]];
     for (uint32_t i = 0; i < (uint32_t)list[1]; i++) {
         if ((uint32_t)entries[i] == key / BLOCK) {
@@ -55,7 +56,7 @@ static void attend(const float *q, const float *k, const float *v, const ht_ref_
     double total = 0.0;
     for (uint32_t n = 0; n < a->keys; n++) {
         const uint32_t key = ht_ref_attention_token(a, head, n);
-        weights[n] = ht_ref_attention_keeps(a, head, at, n)
+        weights[n] = ht_ref_attention_keeps(a, image, head, at, n)
                          ? score(q, k + key * width, a, image, at, key, head)
                          : -INFINITY;
         highest = fmax(highest, weights[n]);

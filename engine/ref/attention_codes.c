@@ -2,6 +2,8 @@
 // f32 before it rounds to a code, so does this.
 #include "ref_gemm.h"
 
+#include "formats.h"
+
 #include <math.h>
 
 enum { BLOCK = 64, TOP_V = 127, TOP_WEIGHT = 127 };
@@ -12,6 +14,7 @@ typedef struct head {
     const ht_ref_attention_args *a;
     uint32_t image, index;
     double top;              // largest code of q and k
+    const ht_fmt_row *e4m3;  // of weights and v; NULL: integers
     double *k_mean, *v_mean; // [head_dim]
     double *v_scale;         // [head_dim]
     double *q_mean;          // [head_dim] of a block of queries
@@ -26,11 +29,12 @@ uint64_t ht_ref_attention_codes_scratch(const ht_ref_attention_args *a) {
     return UINT64_C(5) * a->head_dim + UINT64_C(2) * a->keys * a->head_dim + UINT64_C(2) * a->keys;
 }
 
-static head open_head(const ht_ref_attention_args *a, uint32_t bits, double *scratch) {
+static head open_head(const ht_ref_attention_args *a, uint32_t bits, bool e4m3, double *scratch) {
     const uint64_t d = a->head_dim;
     const uint64_t kd = a->keys * d;
     return (head){.a = a,
                   .top = bits == 8 ? 127 : 7,
+                  .e4m3 = e4m3 ? ht_fmt_find(HT_FORMAT_E4M3) : NULL,
                   .k_mean = scratch,
                   .v_mean = scratch + d,
                   .v_scale = scratch + 2 * d,
@@ -75,6 +79,14 @@ static void mean_of(const head *h, const float *x, uint32_t tokens, uint32_t beg
     }
 }
 
+// The number that a code of a weight or of v stands for.
+static double rounded(const head *h, float value, double top) {
+    if (h->e4m3 != NULL) {
+        return ht_fmt_decode(h->e4m3, ht_fmt_encode(h->e4m3, value));
+    }
+    return nearbyint(fmin(fmax(value, -top), top));
+}
+
 static void encode_values(const head *h, const float *v) {
     const uint32_t dim = h->a->head_dim;
     mean_of(h, v, h->a->keys, 0, h->a->keys, h->v_mean);
@@ -84,12 +96,13 @@ static void encode_values(const head *h, const float *v) {
         for (uint32_t n = 0; n < h->a->keys; n++) {
             size = fmaxf(size, fabsf(row_of(h, v, h->a->keys, n)[d] - mean));
         }
-        const float scale = fmaxf(size / TOP_V, LEAST);
+        const float top = h->e4m3 != NULL ? ht_fmt_largest(h->e4m3) : TOP_V;
+        const float scale = fmaxf(size / top, LEAST);
         const float inverse = 1.0f / scale;
         h->v_scale[d] = scale;
         for (uint32_t n = 0; n < h->a->keys; n++) {
             const float value = (row_of(h, v, h->a->keys, n)[d] - mean) * inverse;
-            h->v_codes[(uint64_t)n * dim + d] = nearbyint(fmin(fmax(value, -TOP_V), TOP_V));
+            h->v_codes[(uint64_t)n * dim + d] = rounded(h, value, TOP_V);
         }
     }
 }
@@ -125,7 +138,8 @@ static double weigh(const head *h, double highest) {
         }
         for (uint32_t n = begin; n < end; n++) {
             const double share = top > -INFINITY ? exp2(h->weights[n] - top) : 0.0;
-            h->weights[n] = nearbyint(TOP_WEIGHT * share) * exp2(top - highest);
+            const float weight = (float)(share * (h->e4m3 != NULL ? 448.0 : TOP_WEIGHT));
+            h->weights[n] = rounded(h, weight, TOP_WEIGHT) * exp2(top - highest);
             total += h->weights[n];
         }
     }
@@ -137,8 +151,9 @@ static void attend(const head *h, const float *q, const float *k, uint32_t query
     const double scale = encode(h, row_of(h, q, a->queries, query), h->q_mean, h->q_codes);
     double highest = -INFINITY;
     for (uint32_t n = 0; n < a->keys; n++) {
-        h->weights[n] =
-            ht_ref_attention_keeps(a, h->index, query, n) ? score(h, k, scale, n) : -INFINITY;
+        h->weights[n] = ht_ref_attention_keeps(a, h->image, h->index, query, n)
+                            ? score(h, k, scale, n)
+                            : -INFINITY;
         highest = fmax(highest, h->weights[n]);
     }
     const double total = highest > -INFINITY ? weigh(h, highest) : 0.0;
@@ -175,9 +190,9 @@ static void attend_head(head *h, const float *q, const float *k, const float *v,
 }
 
 void ht_ref_attention_codes(const float *q, const float *k, const float *v,
-                            const ht_ref_attention_args *a, uint32_t bits, double *scratch,
-                            float *out) {
-    head h = open_head(a, bits, scratch);
+                            const ht_ref_attention_args *a, uint32_t bits, bool e4m3,
+                            double *scratch, float *out) {
+    head h = open_head(a, bits, e4m3, scratch);
     for (h.image = 0; h.image < a->batch; h.image++) {
         for (h.index = 0; h.index < a->heads; h.index++) {
             attend_head(&h, q, k, v, bits, out);

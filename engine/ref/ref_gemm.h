@@ -51,6 +51,7 @@ typedef struct ht_ref_attention_args {
     const float *mask;     // [batch, keys] or NULL; -inf counts as a large finite number
     // As in ht_attention_plan, or NULL. No rel_bias with orders.
     const float *blocks, *orders, *head_orders;
+    bool by_picture;
 } ht_ref_attention_args;
 // scratch: `keys` values.
 void ht_ref_attention(const float *q, const float *k, const float *v,
@@ -58,13 +59,26 @@ void ht_ref_attention(const float *q, const float *k, const float *v,
 // What is kept, in what order (for references of attention).
 uint32_t ht_ref_attention_token(const ht_ref_attention_args *args, uint32_t head,
                                 uint32_t position);
-bool ht_ref_attention_keeps(const ht_ref_attention_args *args, uint32_t head, uint32_t query,
-                            uint32_t key);
-// By integer codes of `bits` 8 or 4 (ht_attention_products), made with the roundings of f32 that
-// the device has. No rel_bias. scratch: ht_ref_attention_codes_scratch values.
+bool ht_ref_attention_keeps(const ht_ref_attention_args *args, uint32_t image, uint32_t head,
+                            uint32_t query, uint32_t key);
+// By integer codes of `bits` 8 or 4 (ht_attention_products), those of weights and v E4M3 where
+// e4m3, made with the roundings of f32 that the device has. No rel_bias. scratch:
+// ht_ref_attention_codes_scratch values.
 uint64_t ht_ref_attention_codes_scratch(const ht_ref_attention_args *args);
 void ht_ref_attention_codes(const float *q, const float *k, const float *v,
-                            const ht_ref_attention_args *args, uint32_t bits, double *scratch,
-                            float *out);
+                            const ht_ref_attention_args *args, uint32_t bits, bool e4m3,
+                            double *scratch, float *out);
+
+// Lists of the blocks that the means of blocks predict to matter (ht_attention_predict_args): of `args`
+// the shapes, the scale and the orders count.
+typedef struct ht_ref_predict_args {
+    ht_ref_attention_args shape;
+    double share, similarity;
+    uint32_t text;
+} ht_ref_predict_args;
+// scratch: ht_ref_attention_predict_scratch values.
+uint64_t ht_ref_attention_predict_scratch(const ht_ref_predict_args *args);
+void ht_ref_attention_predict(const float *q, const float *k, const ht_ref_predict_args *args,
+                              double *scratch, float *out);
 
 #endif

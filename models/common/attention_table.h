@@ -30,23 +30,31 @@ HT_API bool ht_attention_table_find(const ht_attention_table *table, const char 
 
 typedef enum ht_attention_kind {
     HT_ATTENTION_DENSE,
-    HT_ATTENTION_SAGE8, // integer codes of eight bits for q and k
-    HT_ATTENTION_SAGE4, // of four
-    HT_ATTENTION_PARO,  // SAGE8 of kept blocks, of tokens in each head's order
-    HT_ATTENTION_AUTO,  // PARO where the table has the layer, else DENSE
+    HT_ATTENTION_SAGE8,  // integer codes of eight bits for q and k
+    HT_ATTENTION_SAGE4,  // of four
+    HT_ATTENTION_PARO,   // SAGE8 of kept blocks, of tokens in each head's order
+    HT_ATTENTION_SPARGE, // SAGE8 of blocks predicted while running; in each head's order if known
+    HT_ATTENTION_AUTO,   // PARO where the table has the layer, else DENSE
 } ht_attention_kind;
 
 typedef struct ht_attention_choice {
     ht_attention_kind kind;
+    ht_format values;                // of weights and v with codes: INT8, or E4M3
     float density;                   // of PARO
+    float share;                     // of SPARGE: of the predicted attention that is kept
     const ht_attention_table *table; // NULL: there is none
 } ht_attention_choice;
 
-// The density of "paro" alone, and of "auto".
+// The density of "paro" alone, and of "auto"; the share of "sparge" alone, and how alike the rows of a
+// block must be for it.
 #define HT_ATTENTION_DENSITY 0.5f
+#define HT_ATTENTION_SHARE 0.95f
+#define HT_ATTENTION_SIMILARITY 0.1f
 
-// One of these, with a density above 0 and up to 1; "sage" is sage8. False for anything else.
-#define HT_ATTENTION_CHOICES "dense, sage8, sage4, paro, paro:<density> or auto"
+// One of these, with numbers above 0 and up to 1; "sage" is sage8. False for anything else.
+#define HT_ATTENTION_CHOICES                                                                       \
+    "dense, sage8, sage4, sage8-fp8, sage4-fp8, paro, paro:<density>, sparge, sparge:<share> or "  \
+    "auto"
 HT_API bool ht_attention_choice_parse(const char *text, ht_attention_choice *out);
 
 // Self-attention of q, k, v [B, T, C] by the choice (NULL: dense). `layer` is the name of its

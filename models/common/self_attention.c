@@ -8,24 +8,37 @@
 // Fewer tokens have hardly a block to skip.
 enum { FEW_TOKENS = 256 };
 
+// ":<number>", above 0 and up to 1.
+static bool read_number(const char *text, float *number) {
+    char *end;
+    *number = strtof(text + 1, &end);
+    return text[0] == ':' && end != text + 1 && *end == '\0' && *number > 0.0f && *number <= 1.0f;
+}
+
 bool ht_attention_choice_parse(const char *text, ht_attention_choice *out) {
-    static const char *const names[] = {"dense", "sage8", "sage4", "paro", "auto"};
-    *out = (ht_attention_choice){.density = HT_ATTENTION_DENSITY};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
-        if (strcmp(text, names[i]) == 0) {
-            out->kind = (ht_attention_kind)i;
-            return true;
+    static const struct {
+        const char *name;
+        ht_attention_kind kind;
+        ht_format values;
+    } rows[] = {{"dense", HT_ATTENTION_DENSE, HT_FORMAT_INT8},
+                {"sage", HT_ATTENTION_SAGE8, HT_FORMAT_INT8},
+                {"sage8", HT_ATTENTION_SAGE8, HT_FORMAT_INT8},
+                {"sage8-fp8", HT_ATTENTION_SAGE8, HT_FORMAT_E4M3},
+                {"sage4", HT_ATTENTION_SAGE4, HT_FORMAT_INT8},
+                {"sage4-fp8", HT_ATTENTION_SAGE4, HT_FORMAT_E4M3},
+                {"paro", HT_ATTENTION_PARO, HT_FORMAT_INT8},
+                {"sparge", HT_ATTENTION_SPARGE, HT_FORMAT_INT8},
+                {"auto", HT_ATTENTION_AUTO, HT_FORMAT_INT8}};
+    const size_t length = strcspn(text, ":");
+    *out = (ht_attention_choice){.density = HT_ATTENTION_DENSITY, .share = HT_ATTENTION_SHARE};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
+        if (strlen(rows[i].name) == length && strncmp(text, rows[i].name, length) == 0) {
+            out->kind = rows[i].kind;
+            out->values = rows[i].values;
+            return text[length] == '\0' ||
+                   (out->kind == HT_ATTENTION_PARO && read_number(text + length, &out->density)) ||
+                   (out->kind == HT_ATTENTION_SPARGE && read_number(text + length, &out->share));
         }
-    }
-    if (strcmp(text, "sage") == 0) {
-        out->kind = HT_ATTENTION_SAGE8;
-        return true;
-    }
-    if (strncmp(text, "paro:", 5) == 0) {
-        char *end;
-        out->kind = HT_ATTENTION_PARO;
-        out->density = strtof(text + 5, &end);
-        return end != text + 5 && *end == '\0' && out->density > 0.0f && out->density <= 1.0f;
     }
     return false;
 }
@@ -37,22 +50,10 @@ static ht_value integers(ht_graph *graph, uint32_t rank, uint32_t d0, uint32_t d
     return ht_graph_constant(graph, &desc, values);
 }
 
-// The plan's tensors, as constants of the graph.
-static ht_value add_plan(ht_graph *graph, const ht_attention_layer *l, ht_attention_plan *plan) {
-    ht_context *context = ht_graph_context(graph);
+// Each head's order of the tokens, as constants of the graph.
+static void add_orders(ht_graph *graph, const ht_attention_layer *l, int32_t *numbers,
+                       ht_attention_plan *plan) {
     const uint32_t tokens = ht_attention_grid_tokens(&l->grid);
-    const uint32_t blocks = ht_attention_block_count(tokens);
-    const uint64_t lists = ht_attention_lists_count(l->keep, l->heads, blocks, blocks);
-    const uint64_t orders = (uint64_t)HT_ATTENTION_ORDERS * tokens;
-    const uint64_t most = lists > orders ? lists : orders;
-    int32_t *numbers = ht_alloc(context, (most > l->heads ? most : l->heads) * sizeof(*numbers));
-    if (!numbers || lists > INT32_MAX) {
-        ht_graph_fail(graph, HT_ERR_NO_MEMORY);
-        ht_free(context, numbers);
-        return (ht_value){0};
-    }
-    ht_attention_lists(l->keep, l->heads, blocks, blocks, numbers);
-    plan->blocks = integers(graph, 1, (uint32_t)lists, 0, numbers);
     for (uint32_t order = 0; order < HT_ATTENTION_ORDERS; ++order) {
         ht_attention_order(&l->grid, order, numbers + (uint64_t)order * tokens);
     }
@@ -61,8 +62,45 @@ static ht_value add_plan(ht_graph *graph, const ht_attention_layer *l, ht_attent
         numbers[head] = (int32_t)l->orders[head];
     }
     plan->head_orders = integers(graph, 1, l->heads, 0, numbers);
+}
+
+// What a table knows of a layer: the orders, and with `lists` the kept blocks. False, and the graph
+// failed, without memory.
+static bool add_plan(ht_graph *graph, const ht_attention_layer *l, bool with_lists,
+                     ht_attention_plan *plan) {
+    ht_context *context = ht_graph_context(graph);
+    const uint32_t tokens = ht_attention_grid_tokens(&l->grid);
+    const uint32_t blocks = ht_attention_block_count(tokens);
+    const uint64_t lists =
+        with_lists ? ht_attention_lists_count(l->keep, l->heads, blocks, blocks) : 0;
+    const uint64_t orders = (uint64_t)HT_ATTENTION_ORDERS * tokens;
+    const uint64_t most = lists > orders ? lists : orders;
+    int32_t *numbers = ht_alloc(context, (most > l->heads ? most : l->heads) * sizeof(*numbers));
+    if (!numbers || lists > INT32_MAX) {
+        ht_graph_fail(graph, HT_ERR_NO_MEMORY);
+        ht_free(context, numbers);
+        return false;
+    }
+    if (with_lists) {
+        ht_attention_lists(l->keep, l->heads, blocks, blocks, numbers);
+        plan->blocks = integers(graph, 1, (uint32_t)lists, 0, numbers);
+    }
+    add_orders(graph, l, numbers, plan);
     ht_free(context, numbers);
-    return plan->blocks;
+    return true;
+}
+
+// Blocks that are predicted in every step anew.
+static void add_prediction(ht_graph *graph, float share, const ht_attention_grid *grid, ht_value q,
+                           ht_value k, uint32_t heads, ht_attention_plan *plan) {
+    const ht_attention_predict_args args = {.heads = heads,
+                                            .share = share,
+                                            .similarity = HT_ATTENTION_SIMILARITY,
+                                            .text = grid->text,
+                                            .orders = plan->orders,
+                                            .head_orders = plan->head_orders};
+    plan->blocks = ht_op_attention_predict(graph, q, k, &args);
+    plan->by_picture = true;
 }
 
 static bool same(const ht_attention_grid *a, const ht_attention_grid *b) {
@@ -70,18 +108,21 @@ static bool same(const ht_attention_grid *a, const ht_attention_grid *b) {
            a->width == b->width;
 }
 
-// What AUTO comes to, and PARO of few tokens. False, and the graph failed, where PARO cannot be.
+// What AUTO comes to, and PARO and SPARGE of few tokens; `fitting`: the table has what was found.
+// False, and the graph failed, where PARO cannot be.
 static bool decide(ht_graph *graph, const ht_attention_choice *choice, const char *layer,
                    const ht_attention_grid *grid, uint32_t heads, ht_attention_layer *found,
-                   ht_attention_kind *kind) {
+                   bool *fitting, ht_attention_kind *kind) {
     const uint32_t tokens = ht_attention_grid_tokens(grid);
     const bool known = ht_attention_table_find(choice->table, layer, found);
     const bool fits = known && same(&found->grid, grid) && found->heads == heads;
     ht_context *context = ht_graph_context(graph);
     *kind = choice->kind;
+    *fitting = fits;
     if (*kind == HT_ATTENTION_AUTO) {
         *kind = fits ? HT_ATTENTION_PARO : HT_ATTENTION_DENSE;
-    } else if (*kind == HT_ATTENTION_PARO && !fits && tokens <= FEW_TOKENS) {
+    } else if (tokens <= FEW_TOKENS &&
+               (*kind == HT_ATTENTION_SPARGE || (*kind == HT_ATTENTION_PARO && !fits))) {
         *kind = HT_ATTENTION_DENSE;
     } else if (*kind == HT_ATTENTION_PARO && !known) {
         ht_graph_fail(graph, ht_fail(context, HT_ERR_UNSUPPORTED,
@@ -110,16 +151,22 @@ ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, c
         .heads = heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
     ht_attention_kind kind = HT_ATTENTION_DENSE;
     ht_attention_layer found;
+    bool fits = false;
     // Codes are packed by fours; no published network has heads of another width.
     const bool by_four = heads > 0 && ht_graph_value_desc(graph, q).dims[2] / heads % 4 == 0;
-    if (choice && by_four && !decide(graph, choice, layer, grid, heads, &found, &kind)) {
+    if (choice && by_four && !decide(graph, choice, layer, grid, heads, &found, &fits, &kind)) {
         return (ht_value){0};
     }
-    if (kind == HT_ATTENTION_PARO && add_plan(graph, &found, &plan).id == 0) {
+    const bool planned = kind == HT_ATTENTION_PARO || (kind == HT_ATTENTION_SPARGE && fits);
+    if (planned && !add_plan(graph, &found, kind == HT_ATTENTION_PARO, &plan)) {
         return (ht_value){0};
+    }
+    if (kind == HT_ATTENTION_SPARGE) {
+        add_prediction(graph, choice->share, grid, q, k, heads, &plan);
     }
     plan.products = kind == HT_ATTENTION_SAGE4   ? HT_ATTENTION_INT4
                     : kind == HT_ATTENTION_DENSE ? HT_ATTENTION_FLOATS
                                                  : HT_ATTENTION_INT8;
+    plan.values = choice ? choice->values : HT_FORMAT_INT8;
     return ht_op_attention(graph, q, k, v, &args);
 }

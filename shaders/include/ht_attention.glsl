@@ -32,9 +32,9 @@ uint token_at(uint head, uint position) {
 }
 
 // The kept blocks of keys of a block of queries: where its list starts, and its length.
-uvec2 kept_blocks(uint head, uint query) {
+uvec2 kept_blocks(uint image, uint head, uint query) {
     uint rows = (push.queries + HT_ATTENTION_BLOCK - 1u) / HT_ATTENTION_BLOCK;
-    uint at = 2u * (head * rows + query / HT_ATTENTION_BLOCK);
+    uint at = 2u * (image * push.picture_rows + head * rows + query / HT_ATTENTION_BLOCK);
     return uvec2(HtI32(push.blocks).v[at], HtI32(push.blocks).v[at + 1u]);
 }
 

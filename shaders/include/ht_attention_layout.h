@@ -1,9 +1,10 @@
-// Attention by integer codes: how its scratch memory is laid out, for C and GLSL. Rows are of one
-// head's positions (tokens in the head's order), rows of codes whole 16 bytes:
+// Numbers that C and the attention kernels share, and how the scratch memory of attention by codes
+// is laid out. Rows are of one head's positions (tokens in the head's order), rows of codes whole
+// 16 bytes:
 //   q, k     [batch, heads, position] rows, first code in the lowest bits, of q and of k - its mean;
 //            with four bits of q - the mean of its block too
 //   v        [batch, heads, position / 4, channel] words: a channel's codes of four positions, of
-//            v - its mean
+//            v - its mean; integers of eight bits, or E4M3
 //   scales   [2][batch, heads, position] f32: of q, with the factor of the scores in it, and of k
 //   channels [batch, HT_CODES_CHANNEL_ROWS, C] f32
 //   q_means  [batch, heads, block, head_dim] f32: of the positions of a block; four bits only
@@ -13,11 +14,20 @@
 // Queries and keys of a block that is kept or skipped as a whole.
 #define HT_ATTENTION_BLOCK 64
 
-// Largest codes of q and k of eight and four bits, of v, and of the weights.
+// Kernels for GPUs: invocations; groups of them that own a row; channels that pass through shared
+// memory at a time; up to how many such chunks in a head an invocation owns four rows, else one.
+#define HT_ATTENTION_INVOCATIONS 128
+#define HT_ATTENTION_LINES 16
+#define HT_ATTENTION_CHUNK 32
+#define HT_ATTENTION_FEW_CHUNKS 4
+
+// Largest codes of q and k of eight and four bits, of v, and of the weights; of those that are E4M3
+// the largest number.
 #define HT_CODES_TOP8 127
 #define HT_CODES_TOP4 7
 #define HT_CODES_TOP_V 127
 #define HT_CODES_TOP_WEIGHT 127
+#define HT_CODES_TOP_E4M3 448
 
 // What is summed up of each slice of the tokens, and what comes of it: rows of C values.
 #define HT_CODES_SUM_K 0

@@ -36,6 +36,19 @@ uint64_t row_at(uvec2 codes, uint row) {
     return packUint2x32(codes) + uint64_t(row) * ((LAST_PIECE + 1u) * 16u);
 }
 
+int sum_of_codes(uint64_t row) {
+    int sum = 0;
+    for (uint piece = 0u; piece <= LAST_PIECE; piece++) { // codes behind the head are 0
+        uvec4 words = load_piece(row, piece);
+        [[unroll]] for (uint quad = 0u; quad < PIECE_QUADS; quad++) {
+            [[unroll]] for (uint p = 0u; p < 4u; p++) {
+                sum += code_of_q(words, quad, p);
+            }
+        }
+    }
+    return sum;
+}
+
 void add_piece(inout ivec4 sums[TILE_M], const uint64_t q_at[PARTS], const uint64_t k_at[4],
                uint piece, uint quads) {
     uvec4 k_words[4];

@@ -10,7 +10,7 @@ static void test_choices(void **state) {
     static const struct {
         const char *text;
         int kind; // -1: refused
-        float density;
+        float number; // density, of sparge share
     } rows[] = {{"dense", HT_ATTENTION_DENSE, HT_ATTENTION_DENSITY},
                 {"sage", HT_ATTENTION_SAGE8, HT_ATTENTION_DENSITY},
                 {"sage8", HT_ATTENTION_SAGE8, HT_ATTENTION_DENSITY},
@@ -18,7 +18,17 @@ static void test_choices(void **state) {
                 {"paro", HT_ATTENTION_PARO, HT_ATTENTION_DENSITY},
                 {"paro:0.25", HT_ATTENTION_PARO, 0.25f},
                 {"paro:1", HT_ATTENTION_PARO, 1.0f},
+                {"sage8-fp8", HT_ATTENTION_SAGE8, HT_ATTENTION_DENSITY},
+                {"sage4-fp8", HT_ATTENTION_SAGE4, HT_ATTENTION_DENSITY},
+                {"sparge", HT_ATTENTION_SPARGE, HT_ATTENTION_SHARE},
+                {"sparge:0.9", HT_ATTENTION_SPARGE, 0.9f},
+                {"sparge:1", HT_ATTENTION_SPARGE, 1.0f},
                 {"auto", HT_ATTENTION_AUTO, HT_ATTENTION_DENSITY},
+                {"sparge:0", -1, 0},
+                {"sparge:2", -1, 0},
+                {"sage8:0.5", -1, 0},
+                {"sage8-", -1, 0},
+                {"auto:1", -1, 0},
                 {"", -1, 0},
                 {"paro:", -1, 0},
                 {"paro:0", -1, 0},
@@ -32,7 +42,10 @@ static void test_choices(void **state) {
         assert_int_equal(good, rows[i].kind >= 0);
         if (good) {
             assert_int_equal(choice.kind, rows[i].kind);
-            assert_float_equal(choice.density, rows[i].density, 0);
+            assert_float_equal(choice.kind == HT_ATTENTION_SPARGE ? choice.share : choice.density,
+                               rows[i].number, 0);
+            assert_int_equal(choice.values,
+                             strstr(rows[i].text, "fp8") ? HT_FORMAT_E4M3 : HT_FORMAT_INT8);
         }
     }
 }

@@ -47,8 +47,9 @@ HT_API ht_value ht_op_conv2d(ht_graph *g, ht_value x, ht_value w, const ht_conv2
 
 // What multiplies in an attention. Integer codes: q and k of eight or four bits with a scale a token
 // and head, after their means over the tokens (of q over 64, with four bits) were taken off; weights
-// of seven bits with a scale a query and 64 keys, v of eight with a scale a channel, after its mean
-// was taken off; sums in int32, then f32 (Zhang et al. 2025, SageAttention). D is a multiple of 4.
+// of seven bits (or E4M3) with a scale a query and 64 keys, v of eight (or E4M3) with a scale a
+// channel, after its mean was taken off; sums in int32 (of E4M3 in f32), then f32 (Zhang et al. 2025,
+// SageAttention). D is a multiple of 4.
 typedef enum ht_attention_products {
     HT_ATTENTION_FLOATS,
     HT_ATTENTION_INT8,
@@ -67,6 +68,9 @@ typedef struct ht_attention_plan {
     // HT_NO_VALUE. Blocks are of positions then. Results stay where their tokens are. Tq = Tk.
     ht_value orders, head_orders;
     ht_attention_products products; // no rel_bias with codes
+    ht_format values; // of the weights' and v's codes: HT_FORMAT_NONE or INT8, or E4M3
+    // `blocks` has the lists of each picture of the batch, one after the other.
+    bool by_picture;
 } ht_attention_plan;
 #define HT_ATTENTION_PLAN_NONE                                                                     \
     ((ht_attention_plan){.blocks = HT_NO_VALUE, .orders = HT_NO_VALUE, .head_orders = HT_NO_VALUE})
@@ -83,6 +87,25 @@ typedef struct ht_attention_args {
 // q [B, Tq, C], k [B, Tk, C], v [B, Tk, C] -> [B, Tq, C]
 HT_API ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                                 const ht_attention_args *args);
+
+// Which blocks of an attention matter, predicted while running (Zhang et al. 2025, SpargeAttn): the
+// softmax over the means of blocks of keys of the mean of a block of queries; the most probable blocks
+// that are `share` of it together, the last one included, are kept. A mean stands for its block where
+// the rows are alike: blocks whose similarity, the mean of the cosines of all pairs of rows (of k - its
+// mean over the tokens), is not above `similarity` are kept with all that they are paired with. So are
+// blocks with a token of the text.
+typedef struct ht_attention_predict_args {
+    uint32_t heads;
+    float scale;                  // as in ht_attention_args
+    float share;                  // above 0, up to 1: everything
+    float similarity;             // -1 to 1; 0.1 is usual
+    uint32_t text;                // tokens of text in front
+    ht_value orders, head_orders; // as in ht_attention_plan
+} ht_attention_predict_args;
+// q [B, Tq, C], k [B, Tk, C], D a multiple of 4 -> I32, ht_attention_plan.blocks with by_picture; what
+// is not used of it is 0.
+HT_API ht_value ht_op_attention_predict(ht_graph *g, ht_value q, ht_value k,
+                                        const ht_attention_predict_args *args);
 
 // Rotary positions (Su et al. 2021): each pair of neighbours (a, b) of a head becomes
 // (a cos - b sin, a sin + b cos).  x [B, T, heads * D], table [T, D] f32 with the cosine and the sine

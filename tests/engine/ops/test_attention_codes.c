@@ -5,6 +5,7 @@
 #include "ref_gemm.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,25 +18,74 @@
 enum { BLOCK = HT_ATTENTION_BLOCK_TOKENS };
 static const double BOUND = 1e-3;
 
-static void check(const ht_test_attention *f) {
-    ht_test_op_check(&f->op, BOUND, HT_TEST_F16_ROUNDING + BOUND);
+// Every pair of shape and format of activations compiles kernels for seconds: f16 where asked for.
+static void check(const ht_test_attention *f, bool halves) {
+    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
+    for (size_t t = 0; t < HT_COUNT(tiers) && ht_test_context(tiers[t]) != NULL; t++) {
+        for (int half = 0; half <= halves; half++) {
+            ht_test_output out;
+            const double bound = BOUND + (half ? HT_TEST_F16_ROUNDING : 0.0);
+            ht_test_op_run(&f->op, tiers[t], half ? HT_FORMAT_F16 : HT_FORMAT_F32, &out);
+            free(out.values);
+            if (!(out.rel_l2 <= bound)) {
+                fail_msg("%s (%s tier%s): rel L2 %.3g is above %.3g; worst difference %.3g",
+                         f->op.name, ht_tier_name(tiers[t]), half ? ", f16" : "", out.rel_l2, bound,
+                         out.max_abs);
+            }
+        }
+    }
 }
 
-static void check_shape(ht_attention_products products, uint32_t batch, uint32_t queries,
-                        uint32_t keys, uint32_t heads, uint32_t head_dim) {
-    ht_test_attention f;
-    ht_test_attention_open(&f, products == HT_ATTENTION_INT8 ? "int8" : "int4", batch, queries,
-                           keys, heads, head_dim);
-    f.plan.products = products;
-    check(&f);
-    ht_test_attention_close(&f);
+typedef struct shape {
+    ht_attention_products products;
+    ht_format values;
+    uint32_t batch, queries, keys, heads, head_dim;
+} shape;
+
+static void open_shape(ht_test_attention *f, const shape *s) {
+    static char name[64];
+    snprintf(name, sizeof name, "int%d, values %s", s->products == HT_ATTENTION_INT8 ? 8 : 4,
+             ht_format_name(s->values));
+    ht_test_attention_open(f, name, s->batch, s->queries, s->keys, s->heads, s->head_dim);
+    f->plan.products = s->products;
+    f->plan.values = s->values;
 }
 
 static void test_shapes(void **state) {
     (void)state;
-    check_shape(HT_ATTENTION_INT8, 1, 65, 130, 2, 40);
-    check_shape(HT_ATTENTION_INT8, 1, 5, 1, 1, 4);
-    check_shape(HT_ATTENTION_INT4, 2, 70, 77, 1, 72);
+    static const shape shapes[] = {{HT_ATTENTION_INT8, HT_FORMAT_NONE, 1, 65, 130, 2, 40},
+                                   {HT_ATTENTION_INT8, HT_FORMAT_E4M3, 1, 65, 130, 2, 40},
+                                   {HT_ATTENTION_INT8, HT_FORMAT_INT8, 1, 5, 1, 1, 4},
+                                   {HT_ATTENTION_INT4, HT_FORMAT_NONE, 2, 70, 77, 1, 72},
+                                   {HT_ATTENTION_INT4, HT_FORMAT_E4M3, 1, 70, 77, 1, 132}};
+    for (size_t i = 0; i < HT_COUNT(shapes); i++) {
+        ht_test_attention f;
+        open_shape(&f, &shapes[i]);
+        check(&f, i == 0);
+        ht_test_attention_close(&f);
+    }
+}
+
+// The device's integer dot product gives the same int32 sums as plain arithmetic: the same bits.
+static void test_dot(void **state) {
+    (void)state;
+    static const shape shapes[] = {{HT_ATTENTION_INT8, HT_FORMAT_NONE, 1, 65, 130, 2, 40},
+                                   {HT_ATTENTION_INT4, HT_FORMAT_NONE, 2, 70, 77, 1, 72}};
+    if (ht_test_context(HT_TIER_DOT) == NULL || ht_test_context(HT_TIER_PORTABLE) == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < HT_COUNT(shapes); i++) {
+        ht_test_attention f;
+        ht_test_output plain, dot;
+        open_shape(&f, &shapes[i]);
+        ht_test_op_run(&f.op, HT_TIER_PORTABLE, HT_FORMAT_F32, &plain);
+        ht_test_op_run(&f.op, HT_TIER_DOT, HT_FORMAT_F32, &dot);
+        assert_memory_equal(dot.values, plain.values,
+                            ht_desc_count(&plain.desc) * sizeof *plain.values);
+        ht_test_attention_close(&f);
+        free(plain.values);
+        free(dot.values);
+    }
 }
 
 static void test_plan(void **state) {
@@ -52,7 +102,7 @@ static void test_plan(void **state) {
         ht_test_attention_blocks(&f, 0.5, 0);
         ht_test_attention_orders(&f, &grid);
         f.op.inputs[HT_TEST_ATTN_MASK] = (ht_test_input){HT_FORMAT_F32, 2, {1, TOKENS}, mask};
-        check(&f);
+        check(&f, false);
         ht_test_attention_close(&f);
     }
 }
@@ -154,10 +204,16 @@ static void test_offsets(void **state) {
     f.op.inputs[HT_TEST_ATTN_V].values = v;
     const double plain8 = error_of(&f, HT_ATTENTION_INT8);
     const double plain4 = error_of(&f, HT_ATTENTION_INT4);
+    f.plan.values = HT_FORMAT_E4M3;
+    const double plain_e4m3 = error_of(&f, HT_ATTENTION_INT8);
+    f.plan.values = HT_FORMAT_NONE;
     // Scores of deviation 1 with errors of 1 / 127 / sqrt(12) x 3 of an operand each, and weights
     // of seven bits, of results that are means of some 100 values: percents. Four bits: 18 times.
     assert_true(plain8 > 1e-4 && plain8 < 0.03);
     assert_true(plain4 > plain8 && plain4 < 0.3);
+    // E4M3 is off by up to 2^-4 of v and of a weight, in the mean by 2^-4 / sqrt(12) / 1.4 of each,
+    // in results of the size of an error of v.
+    assert_true(plain_e4m3 > 0.25 * plain8 && plain_e4m3 < 0.06);
     for (int t = 0; t < TOKENS; t++) {
         k[t * DIM + 3] += 20.0f;
         q[t * DIM + 7] += 20.0f;
@@ -188,12 +244,46 @@ static void test_weights_are_one_together(void **state) {
     ht_test_attention_close(&f);
 }
 
+// One key whose score is 6 above all others, which are then 0.0025 of it: as seven bits 0, as E4M3 not.
+// v is 1 in one channel of the others; 63 of them together are 0.135 of the weights.
+static void test_diffuse(void **state) {
+    (void)state;
+    enum { KEYS = 64, DIM = 8 };
+    static float q[KEYS * DIM], k[KEYS * DIM], v[KEYS * DIM];
+    const double share = (KEYS - 1) * exp(-6.0) / (1.0 + (KEYS - 1) * exp(-6.0));
+    ht_test_attention f;
+    ht_test_output out;
+    if (ht_test_context(HT_TIER_CPU) == NULL) {
+        return;
+    }
+    for (int n = 0; n < KEYS; n++) {
+        q[n * DIM] = 1.0f;
+        k[n * DIM] = n == 0 ? 6.0f : 0.0f;
+        v[n * DIM + 1] = n == 0 ? 0.0f : 1.0f;
+    }
+    ht_test_attention_open(&f, "diffuse", 1, KEYS, KEYS, 1, DIM);
+    f.args.scale = 1.0f;
+    f.plan.products = HT_ATTENTION_INT8;
+    f.op.inputs[HT_TEST_ATTN_Q].values = q;
+    f.op.inputs[HT_TEST_ATTN_K].values = k;
+    f.op.inputs[HT_TEST_ATTN_V].values = v;
+    for (int e4m3 = 0; e4m3 < 2; e4m3++) {
+        f.plan.values = e4m3 ? HT_FORMAT_E4M3 : HT_FORMAT_INT8;
+        ht_test_op_run(&f.op, HT_TIER_CPU, HT_FORMAT_F32, &out);
+        assert_float_equal(out.values[1], e4m3 ? share : 0.0, e4m3 ? share / 16 : 0.02);
+        free(out.values);
+    }
+    ht_test_attention_close(&f);
+}
+
 static void test_rules(void **state) {
     (void)state;
     ht_test_attention f;
     ht_test_attention_open(&f, "widths", 1, 5, 5, 2, 6);
     f.plan.products = HT_ATTENTION_INT8;
     ht_test_op_refuse(&f.op, HT_ERR_INVALID, "a multiple of 4 channels");
+    f.plan.values = HT_FORMAT_FP4;
+    ht_test_op_refuse(&f.op, HT_ERR_INVALID, "values must be");
     ht_test_attention_close(&f);
 }
 
@@ -209,7 +299,8 @@ static void test_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_are_exact), cmocka_unit_test(test_weights_are_one_together),
-        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_plan),           cmocka_unit_test(test_diffuse),
         cmocka_unit_test(test_offsets),        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_memory),
     };
