@@ -1,13 +1,13 @@
-"""Fine-tune scenes-dit with one-bit weights to imitate its parent, four steps and guidance included.
+"""Fine-tune scenes-dit or scenes-unet with one-bit weights to imitate the model that it was.
 
     python binarize.py --model DIR --minutes 60 --out FILE.pt
     python binarize.py --model DIR --out FILE.pt --export FOLDER          (what FILE.pt holds so far)
 
-The parent makes pictures of training captions; the student sees the latents of all its steps, and
-learns to say what the parent says with guidance, in one pass without. Beside that its tokens, in the
-directions in which the parent's vary most, are to be those of the parent (low-rank representation
-mimicking), and weights turn binary bit by bit over the first part of the run (progressive
-initialisation). FILE.pt is saved every few minutes, and gone on from.
+The parent makes pictures of training captions in four steps; the student sees the latents of all of
+them, and learns to say what the parent says with guidance, in one pass without. Beside that its
+tokens, in the directions in which the parent's vary most, are to be those of the parent (low-rank
+representation mimicking), and weights turn binary bit by bit over the first part of the run
+(progressive initialisation). FILE.pt is saved every few minutes, and gone on from.
 """
 import argparse
 import json
@@ -17,53 +17,28 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 import bases
+import binary_students
 import captions
 import data
 import dit
 import export
 import models
 import muon
-import text as text_stage
 
-STEPS = 4
-TAPS = (2, 4, 6, 8) # blocks behind which tokens are compared
-BINARY = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_q",
-          "attn2.to_out.0", "ff.net.0.proj", "ff.net.2")
+STEPS = binary_students.STEPS
 FIRST_SEED = 40_000_000 # of the captions; far from those of the parent's pictures
-
-
-def count_of(outer):
-    """Bases of a layer: `outer` in the first and the last block, one in those between."""
-    def of(name):
-        if not name.endswith(BINARY) or not name.startswith("transformer_blocks."):
-            return 0
-        block = int(name.split(".")[1])
-        return outer if block in (0, models.DEPTH - 1) else 1
-    return of
-
-
-class Taps:
-    """Tokens behind the blocks of TAPS, of the last pass."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __call__(self, x, t, h, mask):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return models.denoise(self.model, x, t, h, mask, TAPS)
 
 
 class Parent:
     """Paths of the parent from noise to picture: what the student is shown and has to say."""
 
-    def __init__(self, net, tokens, guidance, seed):
-        self.net, self.tokens, self.guidance = net, tokens, guidance
+    def __init__(self, kind, guidance, seed):
+        self.kind, self.guidance = kind, guidance
         self.rng = np.random.default_rng(seed)
         self.gen = torch.Generator().manual_seed(seed)
-        self.scenes, self.seed, self.look = [], FIRST_SEED + 100_000 * (seed % 1000), Taps(net.dit)
+        self.scenes, self.seed = [], FIRST_SEED + 100_000 * (seed % 1000)
         self.bases = None
 
     def captions(self, count):
@@ -73,28 +48,23 @@ class Parent:
         now, self.scenes = self.scenes[:count], self.scenes[count:]
         return [captions.caption(s, self.rng, empty=0.0) for s in now]
 
-    def read(self, texts):
-        ids, mask = self.tokens(texts)
-        pad = models.MAX_TOKENS - ids.shape[1]
-        ids, mask = F.pad(ids, (0, pad)), F.pad(mask, (0, pad))
-        return self.net.text(input_ids=ids, attention_mask=mask).last_hidden_state, mask
-
     @torch.no_grad()
     def paths(self, count):
         """Lists over STEPS * count samples: x, t, h, mask, velocity, tokens of each tap."""
-        h, mask = self.read(self.captions(count))
-        none, only = self.read([""])
+        kind = self.kind
+        h, mask = kind.read(self.captions(count))
+        none, only = kind.read([""])
         none, only = none.expand(count, -1, -1), only.expand(count, -1)
         shape = (count, models.LATENT_CHANNELS, models.LATENT_SIZE, models.LATENT_SIZE)
         x = torch.randn(shape, generator=self.gen)
         rows = []
         for i in range(STEPS):
-            t = torch.full((count,), 1 - i / STEPS)
-            v, taps = self.look(x, t, h, mask)
-            v0 = self.look(x, t, none, only)[0]
+            t = torch.full((count,), kind.time(i))
+            v, taps = kind.look(x, t, h, mask)
+            v0 = kind.look(x, t, none, only)[0]
             v = v0 + self.guidance * (v - v0)
             rows.append((x, t, h, mask, v, taps))
-            x = x - v / STEPS
+            x = kind.step(x, v, i)
         return [torch.cat(part) for part in zip(*(r[:5] for r in rows))] + [
             torch.cat(tap) for tap in zip(*(r[5] for r in rows))]
 
@@ -127,11 +97,10 @@ class Pool:
         return [torch.stack(part).float() for part in zip(*(self.kept[i] for i in picks))]
 
 
-def sample(net, h, mask, x):
+def sample(kind, h, mask, x):
     for i in range(STEPS):
-        t = torch.full((len(x),), 1 - i / STEPS)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            x = x - models.denoise(net, x, t, h, mask) / STEPS
+        t = torch.full((len(x),), kind.time(i))
+        x = kind.step(x, kind.look(x, t, h, mask)[0], i)
     return x
 
 
@@ -139,28 +108,23 @@ class Run:
     def __init__(self, args):
         torch.manual_seed(args.seed)
         self.args, self.step, self.spent = args, 0, 0.0
-        teacher, self.net = dit.from_folder(args.model), dit.from_folder(args.model).dit
-        teacher.requires_grad_(False)
-        self.layers = bases.attach(self.net, count_of(args.outer_bases))
+        self.kind = binary_students.open_kind(args.model, args.outer_bases)
+        self.net = self.kind.net
+        self.layers = bases.attach(self.net, self.kind.bases_of, self.kind.bits_of)
         named = [(n, p) for n, p in self.net.named_parameters()]
-        self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.is_matrix)
+        self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.kind.is_matrix)
         self.params = [p for _, p in named]
         self.rest = [p for g in self.opt.param_groups if not g["muon"] for p in g["params"]]
         self.average = muon.Average(self.params, args.ema)
         self.resume()
         if args.export:
             return
-        tokens = text_stage.Tokens(args.model + "/tokenizer")
-        checking = Parent(teacher, tokens, args.guidance, 999)
-        self.check = checking.paths(32)
-        self.parent = Parent(teacher, tokens, args.guidance, args.seed + self.step)
+        teacher = binary_students.open_kind(args.model, args.outer_bases)
+        teacher.net.requires_grad_(False)
+        self.check = Parent(teacher, args.guidance, 999).paths(32)
+        self.parent = Parent(teacher, args.guidance, args.seed + self.step)
         self.parent.learn_bases(args.rank)
         self.pool = Pool(self.parent, args.pool)
-
-    @staticmethod
-    def is_matrix(name, p):
-        return p.dim() == 2 and "transformer_blocks" in name and "table" not in name and (
-            "factor" not in name)
 
     def resume(self):
         if not os.path.exists(self.args.out):
@@ -187,22 +151,21 @@ class Run:
         """How far the binary student's last latents are from the parent's, relative."""
         x, _, h, mask, v = self.check[:5]
         n = len(x) // STEPS
-        want = x[-n:] - v[-n:] / STEPS
+        want = self.kind.step(x[-n:], v[-n:], STEPS - 1)
         bases.set_share(self.layers, 1.0)
         out = {}
         for name in ("now", "mean"):
-            got = sample(self.net, h[:n], mask[:n], x[:n])
+            got = sample(self.kind, h[:n], mask[:n], x[:n])
             out[name] = round(((got - want).square().sum() / want.square().sum()).item(), 4)
             self.average.swap()
         return out
 
     def losses(self):
         x, t, h, mask, v, *taps = self.pool.draw(self.args.batch)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            said, own = models.denoise(self.net, x, t, h, mask, TAPS)
+        said, own = self.kind.look(x, t, h, mask)
         flow = (said - v).square().mean()
         near = sum(((mine.float() @ top - low).square().mean() / size)
-                   for mine, low, (top, size) in zip(own, taps, self.parent.bases)) / len(TAPS)
+                   for mine, low, (top, size) in zip(own, taps, self.parent.bases)) / len(own)
         return flow, near
 
     def one_step(self, done):
@@ -243,16 +206,18 @@ class Run:
         shutil.copytree(self.args.model, folder, dirs_exist_ok=True)
         if averaged:
             self.average.swap()
-        plain = models.transformer()
+        plain, part = self.kind.plain(), f"{folder}/{self.kind.part}"
         own = dict(self.net.named_parameters())
         for name, p in plain.named_parameters():
             layer = name.rsplit(".", 1)[0]
             binary = name.endswith(".weight") and layer in self.layers
             p.data = bases.frozen(self.layers[layer]) if binary else own[name].half()
-        plain.save_pretrained(folder + "/transformer")
-        export.clean_config(folder + "/transformer/config.json")
-        export.DEFAULTS["defaults"]["cfg_scale"] = 1.0
-        export.write_json(folder + "/halftone.json", export.DEFAULTS)
+        plain.save_pretrained(part)
+        export.clean_config(part + "/config.json")
+        with open(folder + "/halftone.json") as f:
+            defaults = json.load(f)
+        defaults["defaults"]["cfg_scale"] = 1.0
+        export.write_json(folder + "/halftone.json", defaults)
 
 
 def main():
@@ -262,7 +227,7 @@ def main():
     ap.add_argument("--export", help="write a checkpoint folder and stop")
     ap.add_argument("--last", action="store_true", help="export the last weights, not their average")
     ap.add_argument("--minutes", type=float, default=60)
-    ap.add_argument("--outer-bases", type=int, default=2, help="of the first and the last block")
+    ap.add_argument("--outer-bases", type=int, default=2, help="of the layers that matter most")
     ap.add_argument("--guidance", type=float, default=2.0)
     ap.add_argument("--batch", type=int, default=64)
     ap.add_argument("--reuse", type=float, default=3.0)
