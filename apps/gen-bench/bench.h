@@ -18,6 +18,7 @@ typedef enum bench_op {
     BENCH_LAYER_NORM, // rows, C
     BENCH_GROUP_NORM, // positions, C, groups
     BENCH_ADD,        // count
+    BENCH_QUANTIZE,   // rows, C
 } bench_op;
 
 typedef struct bench_case {
@@ -25,7 +26,8 @@ typedef struct bench_case {
     bench_op op;
     uint32_t n[7];
     bool quick;     // measured with --quick too
-    ht_format x, w; // packed operands of linear and conv2d; NONE: the activations' format, f16
+    ht_format x, w; // packed operands of linear and conv2d, NONE: the activations' format, f16; of
+                    // quantize and layer_norm x is the result's
 } bench_case;
 
 extern const bench_case bench_cases[];
@@ -48,6 +50,8 @@ typedef struct bench_result {
     double median_s, best_s;
     double processor_s; // of the whole program in a run, the median: on CPU drivers the work itself
     double first_s;     // the first run, with whatever the driver compiles there
+    double against;     // in turns: processor time against that of the shape's first row, the median
+                        // of the turns; else 0
 } bench_result;
 
 typedef struct bench_settings {
@@ -58,6 +62,35 @@ typedef struct bench_settings {
 // HT_ERR_NO_MEMORY where the device is too small for the case.
 ht_status bench_measure(ht_context *context, const bench_case *c, const bench_settings *settings,
                         bench_result *result);
+
+// One case ready to run, for measurements in turn with others. `c` and `settings` outlive it.
+typedef struct bench_fixture bench_fixture;
+// Prepares it and runs it once. HT_ERR_NO_MEMORY as above.
+ht_status bench_open(ht_context *context, const bench_case *c, const bench_settings *settings,
+                     bench_fixture **out);
+// Runs until `seconds` of the device's time have passed, once at least; the mean run is a repeat.
+ht_status bench_turn(bench_fixture *f, double seconds);
+// Of the turns so far, one at least. `base` (or NULL) is what result->against compares with.
+void bench_summary(const bench_fixture *f, const bench_fixture *base, bench_result *result);
+void bench_close(bench_fixture **f);
+
+// rows.c: formats asked for by the user, and the rows that they make of the cases.
+
+enum { BENCH_MAX_FORMATS = 64 };
+
+typedef struct bench_formats {
+    ht_format list[BENCH_MAX_FORMATS]; // NONE: floats
+    size_t count;                      // 0: not asked for
+} bench_formats;
+
+// Names separated by commas, "float" among them, or "all". NULL: none asked for. False: `wrong` says
+// which name is no such format.
+bool bench_formats_read(const char *names, bench_formats *formats, char *wrong, size_t bytes);
+
+// Every wanted case in every pair of `w` and `x`, pairs that no kernel multiplies being left out where
+// there is a choice. Cases of one shape follow each other. Returns an array to be freed, or NULL.
+bench_case *bench_rows(const bench_formats *w, const bench_formats *x, const char *filter,
+                       bool quick, size_t *count);
 
 // A line of the table as soon as it is known; the heading with result NULL.
 void bench_print(const bench_result *result, const ht_bench_ceilings *ceilings);

@@ -11,6 +11,9 @@
         .name = text, .op = BENCH_LINEAR, .n = {1024, 1024, 1024}, .quick = in_quick, .x = of_x,   \
         .w = of_w                                                                                  \
     }
+// A result in a packed format.
+#define PACK(text, which, format, rows, width)                                                     \
+    { .name = text, .op = which, .n = {rows, width}, .x = format }
 
 const bench_case bench_cases[] = {
     CASE("target/gemm", BENCH_LINEAR, true, 1024, 1024, 1024),
@@ -56,6 +59,14 @@ const bench_case bench_cases[] = {
      .op = BENCH_CONV2D,
      .n = {64, 64, 320, 320, 3, 1, 1},
      .w = HT_FORMAT_FP4},
+
+    // Packing activations: of one mlp of scenes-dit, and behind a norm.
+    PACK("pack/int8", BENCH_QUANTIZE, HT_FORMAT_INT8, 128, 768),
+    PACK("pack/int8-g32", BENCH_QUANTIZE, HT_FORMAT_INT8_G32, 128, 768),
+    PACK("pack/fp8", BENCH_QUANTIZE, HT_FORMAT_E4M3, 128, 768),
+    PACK("pack/nvfp4", BENCH_QUANTIZE, HT_FORMAT_NVFP4, 128, 768),
+    PACK("pack/norm", BENCH_LAYER_NORM, HT_FORMAT_NONE, 128, 192),
+    PACK("pack/norm int8", BENCH_LAYER_NORM, HT_FORMAT_INT8, 128, 192),
 
     // Kept blocks of 64 x 64: the price of a list, and what skipping saves.
     CASE("sparse/8k dense", BENCH_ATTENTION, false, 8192, 8192, 2, 64),
@@ -132,7 +143,7 @@ const size_t bench_case_count = sizeof bench_cases / sizeof bench_cases[0];
 
 const char *bench_op_name(bench_op op) {
     static const char *const names[] = {"linear",     "conv2d",     "attention", "predict",
-                                        "layer_norm", "group_norm", "add"};
+                                        "layer_norm", "group_norm", "add",       "quantize"};
     return names[op];
 }
 
@@ -167,6 +178,7 @@ const char *bench_shape(const bench_case *c, char *text, size_t bytes) {
         break;
     case BENCH_PREDICT: snprintf(text, bytes, "%u x %u, %u x %u", n[0], n[1], n[2], n[3]); break;
     case BENCH_LAYER_NORM:
+    case BENCH_QUANTIZE:
     case BENCH_GROUP_NORM: snprintf(text, bytes, "%u x %u", n[0], n[1]); break;
     case BENCH_ADD: snprintf(text, bytes, "%u", n[0]); break;
     }
@@ -208,7 +220,9 @@ double bench_bytes(const bench_case *c, ht_format format) {
     case BENCH_ATTENTION: return value * n[2] * n[3] * 2.0 * ((double)n[0] + n[1]);
     case BENCH_PREDICT: return value * n[2] * n[3] * ((double)n[0] + n[1]);
     case BENCH_LAYER_NORM:
-    case BENCH_GROUP_NORM: return value * 2.0 * n[0] * n[1];
+    case BENCH_QUANTIZE:
+    case BENCH_GROUP_NORM:
+        return value * n[0] * n[1] + tensor_bytes(c->x ? c->x : format, n[0], n[1]);
     case BENCH_ADD: return value * 3.0 * n[0];
     }
     return 0.0;

@@ -2,18 +2,23 @@
 #include "bench.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 enum { MAX_INPUTS = 6, MAX_REPEATS = 1000, MIN_REPEATS = 3 };
 
-typedef struct fixture {
+struct bench_fixture {
     ht_context *context;
     const bench_settings *settings;
     ht_graph *graph;
     ht_tensor *tensors[MAX_INPUTS];
     uint32_t n_tensors;
     ht_status status; // first failure
-} fixture;
+    bench_result result;
+    double times[MAX_REPEATS], processor[MAX_REPEATS];
+    uint32_t count;
+};
+typedef struct bench_fixture fixture;
 
 // A tensor of small values that differ, as an input.
 static ht_value input(fixture *f, ht_format format, uint32_t rank, uint32_t d0, uint32_t d1,
@@ -134,7 +139,8 @@ static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
     }
     const ht_layer_norm_args args = {
         .eps = 1e-5f, .weight = weight, .bias = bias, .scale = HT_NO_VALUE, .shift = HT_NO_VALUE};
-    return ht_op_layer_norm(f->graph, x, &args);
+    const ht_value y = ht_op_layer_norm(f->graph, x, &args);
+    return c->x != HT_FORMAT_NONE ? ht_op_quantize(f->graph, y, c->x) : y;
 }
 
 static ht_value add_op(fixture *f, const bench_case *c) {
@@ -154,6 +160,8 @@ static ht_value add_op(fixture *f, const bench_case *c) {
     case BENCH_PREDICT: return add_predict(f, c, a);
     case BENCH_LAYER_NORM:
     case BENCH_GROUP_NORM: return add_norm(f, c, a);
+    case BENCH_QUANTIZE:
+        return ht_op_quantize(f->graph, input(f, a, 2, n[0], n[1], 0, 0), c->x);
     case BENCH_ADD:
         x = input(f, a, 1, n[0], 0, 0, 0);
         w = input(f, a, 1, n[0], 0, 0, 0);
@@ -213,29 +221,6 @@ static ht_status run_once(fixture *f, double *seconds) {
     return status;
 }
 
-static ht_status repeat(fixture *f, bench_result *result) {
-    double times[MAX_REPEATS], processor[MAX_REPEATS];
-    double total = 0.0;
-    uint32_t count = 0;
-    ht_status status = run_once(f, &result->first_s);
-    while (status == HT_OK && count < MAX_REPEATS &&
-           (count < MIN_REPEATS || total < f->settings->seconds)) {
-        const double before = processor_seconds();
-        status = run_once(f, &times[count]);
-        processor[count] = processor_seconds() - before;
-        total += times[count++];
-    }
-    if (status == HT_OK) {
-        qsort(times, count, sizeof times[0], compare);
-        qsort(processor, count, sizeof processor[0], compare);
-        result->processor_s = processor[count / 2];
-        result->repeats = count;
-        result->best_s = times[0];
-        result->median_s = times[count / 2];
-    }
-    return status;
-}
-
 // What multiplies; attention does so by f32 on every tier.
 static ht_bench_unit unit_of(ht_context *context, const bench_case *c, ht_format format) {
     const ht_format x = c->x ? c->x : format, w = c->w ? c->w : HT_FORMAT_F16;
@@ -246,18 +231,94 @@ static ht_bench_unit unit_of(ht_context *context, const bench_case *c, ht_format
     }
 }
 
+ht_status bench_open(ht_context *context, const bench_case *c, const bench_settings *settings,
+                     bench_fixture **out) {
+    fixture *f = *out = calloc(1, sizeof *f);
+    if (f == NULL) {
+        return ht_fail(context, HT_ERR_NO_MEMORY, "bench: no memory left");
+    }
+    f->context = context;
+    f->settings = settings;
+    f->result = (bench_result){
+        .what = c, .format = settings->format, .unit = unit_of(context, c, settings->format)};
+    ht_status status = prepare(f, c);
+    if (status == HT_OK) {
+        status = run_once(f, &f->result.first_s);
+    }
+    if (status != HT_OK) {
+        bench_close(out);
+    }
+    return status;
+}
+
+ht_status bench_turn(bench_fixture *f, double seconds) {
+    const double before = processor_seconds();
+    ht_status status = HT_OK;
+    double total = 0.0;
+    uint32_t runs = 0;
+    if (f->count == MAX_REPEATS) {
+        return HT_OK;
+    }
+    while (status == HT_OK && (runs == 0 || total < seconds)) {
+        double time;
+        status = run_once(f, &time);
+        total += time;
+        runs++;
+    }
+    f->times[f->count] = total / runs;
+    f->processor[f->count++] = (processor_seconds() - before) / runs;
+    return status;
+}
+
+static double median(double *values, uint32_t count) {
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
+}
+
+void bench_summary(const bench_fixture *f, const bench_fixture *base, bench_result *result) {
+    double values[MAX_REPEATS];
+    uint32_t count = f->count;
+    *result = f->result;
+    result->repeats = count;
+    memcpy(values, f->times, count * sizeof *values);
+    result->median_s = median(values, count);
+    result->best_s = values[0];
+    memcpy(values, f->processor, count * sizeof *values);
+    result->processor_s = median(values, count);
+    if (base != NULL) {
+        count = count < base->count ? count : base->count;
+        for (uint32_t i = 0; i < count; i++) {
+            values[i] = base->processor[i] > 0.0 ? f->processor[i] / base->processor[i] : 0.0;
+        }
+        result->against = median(values, count);
+    }
+}
+
+void bench_close(bench_fixture **f) {
+    if (*f == NULL) {
+        return;
+    }
+    ht_graph_destroy(&(*f)->graph);
+    for (uint32_t i = 0; i < (*f)->n_tensors; i++) {
+        ht_tensor_destroy(&(*f)->tensors[i]);
+    }
+    free(*f);
+    *f = NULL;
+}
+
 ht_status bench_measure(ht_context *context, const bench_case *c, const bench_settings *settings,
                         bench_result *result) {
-    fixture f = {.context = context, .settings = settings};
-    *result = (bench_result){
-        .what = c, .format = settings->format, .unit = unit_of(context, c, settings->format)};
-    ht_status status = prepare(&f, c);
+    bench_fixture *f = NULL;
+    ht_status status = bench_open(context, c, settings, &f);
+    double total = 0.0;
+    while (status == HT_OK && f->count < MAX_REPEATS &&
+           (f->count < MIN_REPEATS || total < settings->seconds)) {
+        status = bench_turn(f, 0.0);
+        total += f->times[f->count - 1];
+    }
     if (status == HT_OK) {
-        status = repeat(&f, result);
+        bench_summary(f, NULL, result);
     }
-    ht_graph_destroy(&f.graph);
-    for (uint32_t i = 0; i < f.n_tensors; i++) {
-        ht_tensor_destroy(&f.tensors[i]);
-    }
+    bench_close(&f);
     return status;
 }

@@ -26,7 +26,9 @@ static void test_flags(void **state) {
         {"--fliter x", 2, "did you mean --filter?"},
         {"--seconds -1", 2, "--seconds"},
         {"--tier fast", 2, "portable, cpu, dot or matrix"},
-        {"--weights f16", 2, "no packed format"},
+        {"--weights f16", 2, "'f16' is no packed format"},
+        {"--weights fp4,,int8", 2, "'' is no packed format"},
+        {"--turns 0", 2, "--turns"},
         {"--activations int8", 2, "need --weights"},
         {"--weights fp4 --activations int4z --filter sd15/time --seconds 0", 1, "zero points"},
         {"--device no-such-device", 1, "no-such-device"},
@@ -52,6 +54,7 @@ static void test_report(void **state) {
         "--weights fp4 --activations int8 --filter sd15/time --seconds 0 --json",
         "--weights int8 --filter 'sd15/conv 8' --seconds 0 --json",
         "--filter norm --seconds 0 --json",
+        "--filter pack/int8 --seconds 0 --json",
         "--filter sd15/add --seconds 0 --json",
     };
     static const char *const figures[] = {"median_ms", "best_ms", "first_ms", "gbytes_per_s",
@@ -80,10 +83,36 @@ static void test_report(void **state) {
     }
 }
 
+// Pairs are those of the lists that there are kernels for, the shape's first being what others are
+// measured against.
+static void test_pairs(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"f16", "f16"}, {"f16", "int8"}, {"int8", "int8"}}; // activations x weights
+    char output[16384];
+    assert_int_equal(bench("--weights float,int8 --activations float,int8 --filter sd15/time "
+                           "--turns 3 --seconds 0 --json",
+                           output, sizeof output),
+                     0);
+    json_t *report = json_loads(output, 0, NULL);
+    const json_t *results = json_object_get(report, "results");
+    assert_int_equal(json_array_size(results), HT_COUNT(pairs));
+    for (size_t i = 0; i < HT_COUNT(pairs); i++) {
+        const json_t *result = json_array_get(results, i);
+        assert_string_equal(json_string_value(json_object_get(result, "activations")), pairs[i][0]);
+        assert_string_equal(json_string_value(json_object_get(result, "weights")), pairs[i][1]);
+        const double against = json_number_value(json_object_get(result, "against_first"));
+        assert_true(i == 0 ? against == 1.0 : against > 0.0);
+        assert_int_equal(json_integer_value(json_object_get(result, "repeats")), 3);
+    }
+    json_decref(report);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_pairs),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
