@@ -26,8 +26,8 @@ void pack_planes(uvec2 codes, uint format, uint row, uint word, uint words, floa
     }
 }
 
-// One scale for the row, by a whole workgroup; every quad is asked for twice, or, where FIXED (the
-// kernel's constant) says that the scale is there, once.
+// One scale for the row, by a whole workgroup, two quads at a time: rows are padded to eight. Each is
+// asked for twice, or, where FIXED (the kernel's constant) says that the scale is there, once.
 void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uint quads) {
     float inverse;
     uint scale;
@@ -36,8 +36,9 @@ void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uin
         inverse = 1.0 / uintBitsToFloat(scale);
     } else {
         float size = 0.0;
-        for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-            size = max(size, ht_size4(row_quad(row, q)));
+        for (uint q = 2u * gl_LocalInvocationID.x; q < quads; q += 2u * gl_WorkGroupSize.x) {
+            size = ht_larger(size, ht_larger(ht_size4(row_quad(row, q)),
+                                             ht_size4(row_quad(row, q + 1u))));
         }
         scale = ht_pack_scale(ht_group_max(size), format, inverse);
     }
@@ -51,9 +52,10 @@ void pack_row(uvec2 codes, uvec2 scales, uvec2 given, uint format, uint row, uin
         }
         return;
     }
-    for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-        ht_store_codes(codes, format, row * quads + q,
-                       ht_encode4(row_quad(row, q), inverse, format));
+    for (uint q = 2u * gl_LocalInvocationID.x; q < quads; q += 2u * gl_WorkGroupSize.x) {
+        ht_store_two_codes(codes, format, row * quads + q,
+                           uvec2(ht_encode4(row_quad(row, q), inverse, format),
+                                 ht_encode4(row_quad(row, q + 1u), inverse, format)));
     }
 }
 

@@ -24,30 +24,48 @@ float ht_pack_largest(HtFormatRow row) {
 }
 
 const uint HT_LEAST_NORMAL = 0x00800000u; // bits of 2^-126
+const uint HT_LIMIT = 0x7f61b1e6u;        // of 3e38
 
 // NaN and subnormals become 0, infinities large numbers. By bits: drivers may assume that there
-// are neither, and may flush or keep subnormals.
+// are neither, and may flush or keep subnormals; and those that run on the CPU take several times as
+// long for a minimum of floats as for one of integers.
 float ht_limited(float value) {
-    uint size = floatBitsToUint(value) & 0x7fffffffu;
-    return size > 0x7f800000u || size < HT_LEAST_NORMAL ? 0.0 : clamp(value, -3.0e38, 3.0e38);
+    uint bits = floatBitsToUint(value);
+    uint size = bits & 0x7fffffffu;
+    bool normal = size - HT_LEAST_NORMAL <= 0x7f800000u - HT_LEAST_NORMAL;
+    return uintBitsToFloat((normal ? min(size, HT_LIMIT) : 0u) | (bits & 0x80000000u));
 }
 
 vec4 ht_limited4(vec4 v) {
     return vec4(ht_limited(v.x), ht_limited(v.y), ht_limited(v.z), ht_limited(v.w));
 }
 
+// The larger of two sizes: not below 0, and not NaN.
+float ht_larger(float a, float b) {
+    return uintBitsToFloat(max(floatBitsToUint(a), floatBitsToUint(b)));
+}
+
+// The largest size of four limited values.
 float ht_size4(vec4 v) {
-    vec4 a = abs(v);
-    return max(max(a.x, a.y), max(a.z, a.w));
+    uvec4 a = floatBitsToUint(v) & 0x7fffffffu;
+    return uintBitsToFloat(max(max(a.x, a.y), max(a.z, a.w)));
+}
+
+// The integer nearest to a size below 2^22, halves to even, in the lowest bits; of a negative one in
+// two's complement.
+uint ht_nearest(float value) {
+    precise float up = value + 12582912.0; // 1.5 * 2^23
+    return floatBitsToUint(up);
 }
 
 // The code without its sign of a size that is not NaN: in steps of the last mantissa bit, where a
 // carry runs on into the exponent.
 uint ht_encode_size(float size, HtFormatRow row) {
     int bias = ht_exponent_bias(row);
-    float kept = min(size, ht_pack_largest(row));
+    float kept = uintBitsToFloat(
+        min(floatBitsToUint(size), floatBitsToUint(ht_pack_largest(row))));
     int exponent = max(int(floatBitsToUint(kept) >> 23) - 127, 1 - bias);
-    uint steps = uint(roundEven(kept * ht_power(int(row.mantissa) - exponent)));
+    uint steps = ht_nearest(kept * ht_power(int(row.mantissa) - exponent)) & 0xffffu;
     return min((uint(exponent + bias - 1) << row.mantissa) + steps, row.top);
 }
 
@@ -56,8 +74,9 @@ uint ht_encode(float value, HtFormatRow row) {
     if (row.kind == HT_KIND_MINIFLOAT) {
         return ht_encode_size(abs(value), row) | (value < 0.0 ? 1u << (row.bits - 1u) : 0u);
     }
-    float top = float(row.top);
-    return uint(int(roundEven(clamp(value, -top, top)))) & ((1u << row.bits) - 1u);
+    uint bits = floatBitsToUint(value);
+    uint size = min(bits & 0x7fffffffu, floatBitsToUint(float(row.top)));
+    return ht_nearest(uintBitsToFloat(size | (bits & 0x80000000u))) & ((1u << row.bits) - 1u);
 }
 
 // Codes of four values, the first in the lowest bits: 32 or 16 bits.
@@ -120,6 +139,15 @@ void ht_store_codes(uvec2 codes, uint format, uint quad, uint bits) {
     }
 }
 
+// Of quads `quad`, which is even, and quad + 1.
+void ht_store_two_codes(uvec2 codes, uint format, uint quad, uvec2 bits) {
+    if (ht_format_row(format).bits == 8u) {
+        HtU64(codes).v[quad / 2u] = packUint2x32(bits);
+    } else {
+        HtU32(codes).v[quad / 2u] = bits.x | bits.y << 16;
+    }
+}
+
 // A whole group in one invocation: values `v` (limited), its number in the block `group`.
 void ht_pack_group(uvec2 codes, uvec2 scales, uint format, uint group,
                    const vec4 v[HT_PACK_MAX_QUADS]) {
@@ -127,7 +155,7 @@ void ht_pack_group(uvec2 codes, uvec2 scales, uint format, uint group,
     uint per_word = 16u / ht_format_row(format).bits;
     float size = 0.0;
     [[unroll]] for (uint q = 0u; q < HT_PACK_MAX_QUADS; q++) {
-        size = q < quads ? max(size, ht_size4(v[q])) : size;
+        size = q < quads ? ht_larger(size, ht_size4(v[q])) : size;
     }
     float inverse;
     ht_store_scale(scales, format, group, ht_pack_scale(size, format, inverse));
