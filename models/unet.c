@@ -99,9 +99,9 @@ void ht_unet_context(ht_graph *graph, const ht_unet_config *config, ht_weights *
             char layer[HT_NAME_BYTES], name[HT_NAME_BYTES];
             ht_nn_name(layer, "%.64s.transformer_blocks.%u.attn2", part->prefix, j);
             ht_graph_scope(graph, layer);
-            ht_nn_name(name, "%.100s.to_k", layer);
+            ht_unet_text_layer(plan, part->first_layer + j, "to_k", name);
             keys[part->first_layer + j] = ht_nn_linear(&nn, name, text, part->out, NULL);
-            ht_nn_name(name, "%.100s.to_v", layer);
+            ht_unet_text_layer(plan, part->first_layer + j, "to_v", name);
             values[part->first_layer + j] = ht_nn_linear(&nn, name, text, part->out, NULL);
         }
     }

@@ -76,6 +76,9 @@ typedef struct ht_unet_plan {
 HT_API void ht_unet_plan_make(const ht_unet_config *config, ht_unet_plan *out);
 // Channels of the keys and values of transformer layer `layer`.
 HT_API uint32_t ht_unet_layer_width(const ht_unet_plan *plan, uint32_t layer);
+// Its layer of that name ("to_k") that reads the text: at most 159 characters.
+HT_API void ht_unet_text_layer(const ht_unet_plan *plan, uint32_t layer, const char *leaf,
+                               char name[160]);
 
 typedef struct ht_unet_conditions {
     ht_value timesteps; // [R] F32, 0..999, may be fractional

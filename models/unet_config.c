@@ -266,15 +266,27 @@ void ht_unet_plan_make(const ht_unet_config *c, ht_unet_plan *plan) {
     }
 }
 
-uint32_t ht_unet_layer_width(const ht_unet_plan *plan, uint32_t layer) {
+static const ht_unet_part *part_of_layer(const ht_unet_plan *plan, uint32_t layer) {
     for (uint32_t i = 0; i < plan->count; ++i) {
         const ht_unet_part *part = &plan->parts[i];
         if (part->kind == HT_UNET_TRANSFORMER && layer >= part->first_layer &&
             layer < part->first_layer + part->depth) {
-            return part->out;
+            return part;
         }
     }
-    return 0;
+    return NULL;
+}
+
+uint32_t ht_unet_layer_width(const ht_unet_plan *plan, uint32_t layer) {
+    const ht_unet_part *part = part_of_layer(plan, layer);
+    return part ? part->out : 0;
+}
+
+void ht_unet_text_layer(const ht_unet_plan *plan, uint32_t layer, const char *leaf,
+                        char name[160]) {
+    const ht_unet_part *part = part_of_layer(plan, layer);
+    snprintf(name, 160, "%.64s.transformer_blocks.%u.attn2.%.16s", part ? part->prefix : "",
+             part ? layer - part->first_layer : 0, leaf);
 }
 
 enum {

@@ -190,7 +190,7 @@ static ht_status run_context(ht_run *run) {
     const ht_stats_place place = {.stage = HT_STATS_TEXT, .steps = 1, .tokens = tokens};
     status = status == HT_OK ? run_graph(p, s->context_graph, first, &place) : status;
     ht_free(p->context, tokens);
-    return status;
+    return status == HT_OK ? ht_first_token_put(p) : status;
 }
 
 static ht_status make_text_tensors(ht_pipeline *p) {

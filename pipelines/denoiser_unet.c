@@ -43,6 +43,11 @@ static uint32_t layer_width(const ht_pipeline *p, uint32_t layer) {
     return ht_unet_layer_width(p->unet_plan, layer);
 }
 
+static void text_layer(const ht_pipeline *p, uint32_t layer, const char *leaf,
+                       char name[HT_NAME_BYTES]) {
+    ht_unet_text_layer(p->unet_plan, layer, leaf, name);
+}
+
 // Extra 0 is the guidance scale as LCM embeds it, 1 SDXL's sizes: original, crop, target.
 static size_t extras(const ht_run *run, uint32_t index, uint32_t rows, float *values) {
     const ht_unet_config *c = &run->pipeline->unet;
@@ -94,6 +99,7 @@ const ht_denoiser ht_denoiser_unet = {.read = read,
                                       .shape = shape,
                                       .map = map,
                                       .layer_width = layer_width,
+                                      .text_layer = text_layer,
                                       .extras = extras,
                                       .time = time_table,
                                       .context = context,

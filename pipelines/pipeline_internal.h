@@ -132,6 +132,9 @@ typedef struct ht_denoiser {
     ht_value (*time)(struct ht_pipeline *p, ht_graph *g, const ht_time_values *in);
     void (*context)(struct ht_pipeline *p, ht_graph *g, ht_value text, ht_value *keys,
                     ht_value *values);
+    // Name of a layer that reads the text: `leaf` is to_k or to_v. NULL: no first token is kept apart.
+    void (*text_layer)(const struct ht_pipeline *p, uint32_t layer, const char *leaf,
+                       char name[HT_NAME_BYTES]);
     ht_value (*step)(struct ht_pipeline *p, ht_graph *g, const ht_step_values *in);
     uint64_t (*bytes)(const struct ht_pipeline *p, uint64_t height, uint64_t width); // of a step
 } ht_denoiser;
@@ -321,6 +324,9 @@ ht_status ht_stage_tensor(ht_pipeline *p, ht_format format, const uint32_t dims[
 
 // What its checkpoint must hold; to be cleared.
 ht_status ht_part_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map);
+
+// first_token.c: where the checkpoint has them, keys and values of the first token in their places.
+ht_status ht_first_token_put(ht_pipeline *p);
 
 // lora_stage.c: forget all LoRAs. Bytes of those of a part.
 void ht_lora_stage_release(ht_pipeline *p);

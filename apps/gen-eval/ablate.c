@@ -15,7 +15,7 @@ typedef struct variant {
     const char *name;
     bool calibrated; // or rounded to nearest by the recipe alone
     const char *rounding;
-    bool no_balance, dynamic, no_low_rank, no_search;
+    bool no_balance, dynamic, no_first_token, no_low_rank, no_search;
 } variant;
 
 static const variant variants[] = {
@@ -25,6 +25,7 @@ static const variant variants[] = {
     {.name = "no-gptq", .calibrated = true, .rounding = "nearest"},
     {.name = "no-balance", .calibrated = true, .rounding = "learned", .no_balance = true},
     {.name = "no-static", .calibrated = true, .rounding = "learned", .dynamic = true},
+    {.name = "no-first-token", .calibrated = true, .rounding = "learned", .no_first_token = true},
     {.name = "no-low-rank", .calibrated = true, .rounding = "learned", .no_low_rank = true},
     {.name = "no-search", .calibrated = true, .rounding = "learned", .no_search = true},
 };
@@ -60,6 +61,7 @@ static bool pack(const variant *v, const quantize_options *base, const char *pat
     o.calibrate = v->calibrated ? base->calibrate : NULL;
     o.rounding = v->rounding ? v->rounding : base->rounding;
     o.no_balance = v->no_balance;
+    o.no_first_token = v->no_first_token;
     o.dynamic = v->dynamic || !v->calibrated;
     o.low_rank = v->calibrated && !v->no_low_rank ? base->low_rank : 0;
     o.search = v->calibrated && !v->no_search && base->search;

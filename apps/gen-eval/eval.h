@@ -73,6 +73,7 @@ typedef struct eval_recipe {
     size_t made, same; // same: byte for byte the reference's
     double psnr;       // of the squared error of all pictures together
     double psnr_mean;  // over those that differ
+    double psnr_median; // over all
     double ssim, sqnr; // means (of sqnr over finite ones)
     double right;      // share of the prompts that demand something
     uint32_t steps;

@@ -61,16 +61,17 @@ static void print_adherence(const eval *e) {
 }
 
 void eval_table(const eval *e) {
-    char a[16], b[16], c[16], d[16];
+    char a[16], b[16], c[16], d[16], median[16];
     printf("%s, %s: %zu prompts, %u steps, guidance %g, against %s\n\n", e->model_path, e->device,
            e->prompts.count, e->steps, (double)e->cfg_scale, e->recipes[0].name);
-    printf("%-12s %8s %8s %8s %9s %11s %10s %10s %9s\n", "recipe", "PSNR dB", "SSIM", "SQNR dB",
-           "adherence", "weights MiB", "plan MiB", "peak MiB", "s/step");
+    printf("%-12s %8s %8s %8s %8s %9s %11s %10s %10s %9s\n", "recipe", "PSNR dB", "median", "SSIM",
+           "SQNR dB", "adherence", "weights MiB", "plan MiB", "peak MiB", "s/step");
     for (uint32_t i = 0; i < e->done; ++i) {
         const eval_recipe *r = &e->recipes[i];
-        printf("%-12s %8s %8s %8s %9s %11.2f %10.1f %10.1f %9.3f\n", r->name,
-               figure(a, r->psnr, "2"), figure(b, i > 0 ? r->ssim : NAN, "4"),
-               figure(c, r->sqnr, "2"), figure(d, e->judging ? r->right * 100 : NAN, "2"),
+        printf("%-12s %8s %8s %8s %8s %9s %11.2f %10.1f %10.1f %9.3f\n", r->name,
+               figure(a, r->psnr, "2"), figure(median, i > 0 ? r->psnr_median : NAN, "2"),
+               figure(b, i > 0 ? r->ssim : NAN, "4"), figure(c, r->sqnr, "2"),
+               figure(d, e->judging ? r->right * 100 : NAN, "2"),
                mib(r->parts[DENOISER].weight_bytes), mib(r->planned_peak), mib(r->measured_peak),
                r->step_seconds);
     }
@@ -152,6 +153,7 @@ static json_t *recipe_json(const eval *e, const eval_recipe *r) {
     if (r != &e->recipes[0]) {
         json_object_set_new(json, "psnr_db", real(r->psnr));
         json_object_set_new(json, "psnr_mean_db", real(r->psnr_mean));
+        json_object_set_new(json, "psnr_median_db", real(r->psnr_median));
         json_object_set_new(json, "same_pictures", json_integer((json_int_t)r->same));
         json_object_set_new(json, "ssim", real(r->ssim));
         json_object_set_new(json, "latent_sqnr_db", real(r->sqnr));

@@ -219,6 +219,16 @@ static void count_hits(const eval *e, eval_recipe *r) {
     r->right = e->prompts.wanting > 0 ? (double)right / (double)e->prompts.wanting : NAN;
 }
 
+static double median_psnr(const eval_recipe *r) {
+    double *all = malloc((r->made + 1) * sizeof(*all));
+    for (size_t i = 0; all && i < r->made; ++i) {
+        all[i] = r->pictures[i].psnr;
+    }
+    const double median = all ? ht_median(all, r->made) : (double)NAN;
+    free(all);
+    return median;
+}
+
 static void sum_up(const eval *e, eval_recipe *r, double *steps, size_t n_steps) {
     double mse = 0, psnr = 0, sqnr = 0;
     size_t noisy = 0;
@@ -233,6 +243,7 @@ static void sum_up(const eval *e, eval_recipe *r, double *steps, size_t n_steps)
     }
     r->psnr = ht_psnr(mse);
     r->psnr_mean = r->same < r->made ? psnr / (double)(r->made - r->same) : INFINITY;
+    r->psnr_median = median_psnr(r);
     r->sqnr = noisy > 0 ? sqnr / (double)noisy : INFINITY;
     r->step_seconds = ht_median(steps, n_steps);
     count_hits(e, r);

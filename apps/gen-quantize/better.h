@@ -47,6 +47,21 @@ void better_factors(const better *b, const char *tensor, const float **inputs,
 // What was found out about a layer, or NULL.
 const better_layer *better_find(const better *b, const char *layer);
 
+// first_token.c: vectors for the packed file, of layers whose text begins with the same token always.
+typedef struct first_tokens {
+    ht_quantize_extra *list;
+    uint32_t count;
+} first_tokens;
+typedef struct first_tokens_in {
+    ht_weights *weights;
+    const ht_recipe *recipe; // layers it packs
+    const ht_stats *stats;
+    const better *better; // or NULL
+} first_tokens_in;
+// False: out of memory, or weights that cannot be read. Close it in any case.
+bool first_tokens_find(const first_tokens_in *in, first_tokens *out);
+void first_tokens_close(first_tokens *tokens);
+
 // balance.c: factors by which a layer's inputs come in another size than the statistics say; NULL: none.
 const float *balance_inputs(const better *b, const char *layer);
 bool balance_choose(better *b);

@@ -30,8 +30,13 @@ void mixed_close(mixed *m) {
 
 // ---- layers
 
-// Formats of weights that are tried, with the base recipe's activations; NONE is half floats.
-static const ht_format tried[] = {HT_FORMAT_INT4, HT_FORMAT_FP4, HT_FORMAT_INT8, HT_FORMAT_NONE};
+// Formats of weights that are tried, from the smallest to the largest, with the base recipe's
+// activations; NONE is half floats. Two and three bits are in planes of signs.
+static const ht_format tried[] = {HT_FORMAT_BIN2, HT_FORMAT_BIN3,  HT_FORMAT_INT4,
+                                  HT_FORMAT_FP4,  HT_FORMAT_NVFP4, HT_FORMAT_INT8_F16,
+                                  HT_FORMAT_NONE};
+enum { TRIED = sizeof(tried) / sizeof(*tried), CAREFUL = TRIED - 2 };
+_Static_assert((int)TRIED <= (int)MIXED_CHOICES, "room for every format");
 
 static uint64_t packed_bytes(const ht_weight_info *info, ht_format format) {
     const uint64_t count = ht_desc_count(&info->desc);
@@ -45,7 +50,7 @@ static uint64_t packed_bytes(const ht_weight_info *info, ht_format format) {
     return count / channels * (at.row_bytes + (uint64_t)at.groups * at.scale_bytes);
 }
 
-// Four bits' groups must nest with the activations'; float layers read floats.
+// Float layers read floats.
 static void add_choice(mixed_layer *l, const ht_weight_info *info, ht_format weights,
                        ht_format activations) {
     const ht_layer_formats f = {
@@ -66,7 +71,7 @@ static bool add_layer(mixed *m, const ht_weight_info *info, const char *name,
     *l = (mixed_layer){.name = strdup(name),
                        .content = strstr(name, "attn2") || strstr(name, ".ff."),
                        .weights = ht_desc_count(&info->desc)};
-    for (size_t i = 0; i < sizeof(tried) / sizeof(*tried); ++i) {
+    for (int i = 0; i < TRIED; ++i) {
         add_choice(l, info, tried[i], base->activations);
     }
     return l->name != NULL;
@@ -99,8 +104,8 @@ static void find_noise(mixed *m) {
             l->noise[c] = is_float ? 0 : better_noise(m->better, l->name, &l->formats[c]);
         }
         if (isnan(l->noise[0])) {
-            l->formats[0] = l->formats[2];
-            l->choices[0] = l->choices[2];
+            l->formats[0] = l->formats[CAREFUL];
+            l->choices[0] = l->choices[CAREFUL];
             l->noise[0] = 0;
             l->count = 1;
         }

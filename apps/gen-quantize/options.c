@@ -37,6 +37,8 @@ static const ht_flag flags[] = {
              "--calibrate where it is not there, put into --output"},
     {"dynamic", NULL, 0, HT_FLAG_BOOL, AT(dynamic),
      .help = "no static scales of activations, whatever --stats says"},
+    {"no-first-token", NULL, 0, HT_FLAG_BOOL, AT(no_first_token),
+     .help = "leave the keys and values of a text's constant first token to the packed weights"},
     {"prompts", NULL, 'p', HT_FLAG_TEXT, AT(prompts), .value = "FILE",
      .help = "one per line, or JSON lines"},
     {"limit", NULL, 'n', HT_FLAG_U32, AT(limit), 1, 1000000, "N", "only the first N prompts"},

@@ -17,7 +17,7 @@ typedef struct quantize_options {
     uint32_t steps, limit, rows, gram_width;
     double cfg_scale;
     int64_t seed;
-    bool gram, no_balance;
+    bool gram, no_balance, no_first_token;
     bool search, overwrite, quiet, help, version;
     int verbose;
 } quantize_options;

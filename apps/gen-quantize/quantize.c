@@ -197,6 +197,30 @@ static bool changed_input(void *user, const char *layer) {
     return inputs != NULL;
 }
 
+// Statistics that were given in either way; *own is to be destroyed. NULL without any.
+static const ht_stats *open_statistics(const session *s, ht_stats **own) {
+    if (!s->better.stats && s->options->stats) {
+        ht_stats_open(s->context, s->options->stats, own);
+    }
+    return *own ? *own : s->better.stats;
+}
+
+static bool find_first_tokens(session *s, first_tokens *out) {
+    ht_stats *own = NULL;
+    const bool wanted = !s->options->no_first_token && (s->options->stats || s->better.stats);
+    const first_tokens_in in = {.weights = s->weights,
+                                .recipe = s->recipe,
+                                .stats = wanted ? open_statistics(s, &own) : NULL,
+                                .better = s->better.stats ? &s->better : NULL};
+    const bool good = !wanted || (in.stats && first_tokens_find(&in, out));
+    ht_stats_destroy(&own);
+    if (good && out->count > 0 && !s->options->quiet) {
+        fprintf(stderr, "the text's first token is always the same: kept apart in %u layers\n",
+                out->count - 1);
+    }
+    return good;
+}
+
 // Of a calibrated model: the table of static scales, *text; NULL where nothing asks for one.
 static bool read_activations(session *s, char **text) {
     ht_stats *own = NULL;
@@ -204,13 +228,15 @@ static bool read_activations(session *s, char **text) {
     if ((!s->options->stats && !s->better.stats) || s->options->dynamic) {
         return true;
     }
-    if (!s->better.stats && ht_stats_open(s->context, s->options->stats, &own) != HT_OK) {
+    const ht_stats *stats = open_statistics(s, &own);
+    if (!stats) {
         return false;
     }
     const activations_in in = {.context = s->context,
                                .weights = s->weights,
                                .recipe = s->recipe,
-                               .stats = own ? own : s->better.stats,
+                               .stats = stats,
+                               .calibrated = s->better.stats != NULL,
                                .changed = s->better.stats ? changed_input : NULL,
                                .user = s};
     *text = quantize_activations(&in, &s->result);
@@ -225,22 +251,20 @@ static bool read_activations(session *s, char **text) {
 
 static bool pack(session *s, const char *path) {
     const bool informed = s->better.stats != NULL;
-    char *activations, *attention = NULL;
-    if (!read_activations(s, &activations)) {
-        return false;
-    }
-    if (s->options->attention) {
+    char *activations = NULL, *attention = NULL;
+    first_tokens first = {0};
+    bool good = read_activations(s, &activations) && find_first_tokens(s, &first);
+    if (good && s->options->attention) {
         attention = quantize_attention_text(s->options, s->log);
-        if (!attention) {
-            free(activations);
-            return false;
-        }
+        good = attention != NULL;
     }
     const ht_quantize_desc desc = {.path = path,
                                    .replace = s->options->overwrite,
                                    .recipe = ht_recipe_text(s->recipe),
                                    .activations = activations,
                                    .attention = attention,
+                                   .extra = first.list,
+                                   .n_extra = first.count,
                                    .search = s->options->search && !informed,
                                    .format = layer_format,
                                    .pack = informed ? pack_layer : NULL,
@@ -248,9 +272,10 @@ static bool pack(session *s, const char *path) {
                                    .factors = informed ? layer_factors : NULL,
                                    .done = on_done,
                                    .user = s};
-    const ht_status status = ht_weights_quantize(s->weights, &desc);
+    const ht_status status = good ? ht_weights_quantize(s->weights, &desc) : HT_ERR_INVALID;
     free(activations);
     free(attention);
+    first_tokens_close(&first);
     ht_app_progress_clear(&s->progress);
     if (status == HT_OK && s->matched == 0) {
         ht_app_say(s->log, HT_LOG_WARN, "recipe %s packs no layer of '%s'", s->result.recipe,

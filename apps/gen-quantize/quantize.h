@@ -41,6 +41,7 @@ typedef struct activations_in {
     ht_weights *weights;
     const ht_recipe *recipe;
     const ht_stats *stats;
+    bool calibrated; // the weights will be: the activations' own noise is what counts
     // Layers that read something else than was counted, and so keep dynamic scales; or NULL.
     bool (*changed)(void *user, const char *layer);
     void *user;

@@ -81,6 +81,9 @@ static inline float ht_fmt_limited(float value) {
 // planes.c: scales and codes of a row of SIGNS or BITS; `codes` is zero, scales are f16.
 void ht_fmt_pack_sum(const ht_fmt_row *row, ht_scale_rule rule, const float *values, uint32_t count,
                      uint8_t *codes, void *scales);
+// The same of SIGNS on a grid: the last plane's scale is given, each before it has twice the next one's.
+void ht_fmt_pack_halving(const ht_fmt_row *row, float scale, const float *values, uint32_t count,
+                         uint8_t *codes, void *scales);
 // The scale of -1, 0, 1 for a row: the mean size, or the best by squared error. values: finite.
 float ht_fmt_ternary_scale(ht_scale_rule rule, const float *values, uint32_t count);
 

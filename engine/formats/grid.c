@@ -5,12 +5,20 @@
 
 bool ht_format_has_grid(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
-    return row && (row->kind == HT_FMT_MINIFLOAT || row->kind == HT_FMT_SYMMETRIC);
+    return row && (row->kind == HT_FMT_MINIFLOAT || row->kind == HT_FMT_SYMMETRIC ||
+                   row->kind == HT_FMT_SIGNS);
 }
 
 uint32_t ht_format_grid(ht_format format, float values[HT_GRID_MAX]) {
     const ht_fmt_row *row = ht_fmt_find(format);
     uint32_t count = 0;
+    if (row->kind == HT_FMT_SIGNS) { // odd numbers: each plane twice the next
+        const int largest = (int)ht_fmt_largest(row);
+        for (int value = -largest; value <= largest; value += 2) {
+            values[count++] = (float)value;
+        }
+        return count;
+    }
     for (uint32_t code = row->top; code > 0; code--) {
         values[count++] = -ht_fmt_decode(row, code);
     }

@@ -255,6 +255,25 @@ void ht_fmt_pack_sum(const ht_fmt_row *row, ht_scale_rule rule, const float *val
     }
 }
 
+// Scales that are powers of two of a half float are half floats, and the sums are odd multiples of it.
+void ht_fmt_pack_halving(const ht_fmt_row *row, float scale, const float *values, uint32_t count,
+                         uint8_t *codes, void *scales) {
+    const float largest = ht_fmt_largest(row);
+    for (uint32_t i = 0; i < count; i++) {
+        const float level = (ht_fmt_limited(values[i]) / scale + largest) / 2;
+        const uint32_t number = (uint32_t)nearbyintf(fminf(fmaxf(level, 0), largest));
+        uint32_t code = 0;
+        for (uint32_t j = 0; j < row->bits; j++) {
+            code |= (number >> (row->bits - 1 - j) & 1) << j;
+        }
+        ht_fmt_put_code(row, codes, i, code);
+    }
+    for (uint32_t j = 0; j < row->bits; j++) {
+        const uint16_t half = ht_fmt_f16_from_f32(scale * (float)(1u << (row->bits - 1 - j)));
+        memcpy((uint8_t *)scales + 2 * j, &half, sizeof half);
+    }
+}
+
 // ---- ternary
 
 // Sizes above a threshold coded +-1 and the others 0: the best scale is the mean of the former, and

@@ -129,7 +129,17 @@ static void add_plain(const ht_quantizer *q, ht_quantize_plan *p) {
         ht_st_writer_add(q->writer, p->entry->info.name, dtype, desc->rank, dims, p->bytes);
 }
 
-static ht_status write_header(const ht_quantizer *q) {
+static void add_extra(ht_quantizer *q) {
+    for (uint32_t i = 0; i < q->desc->n_extra; i++) {
+        const ht_quantize_extra *e = &q->desc->extra[i];
+        const uint32_t number =
+            ht_st_writer_add(q->writer, e->name, "F32", 1, (const uint64_t[]){e->count},
+                             e->count * sizeof *e->values);
+        q->extra = i == 0 ? number : q->extra;
+    }
+}
+
+static ht_status write_header(ht_quantizer *q) {
     json_t *tensors = json_object();
     char version[16];
     uint32_t branches = 0;
@@ -141,6 +151,7 @@ static ht_status write_header(const ht_quantizer *q) {
             add_plain(q, &q->plans[i]);
         }
     }
+    add_extra(q);
     char *text = json_dumps(tensors, JSON_COMPACT);
     json_decref(tensors);
     if (!text) {
@@ -227,6 +238,11 @@ static ht_status write_all(ht_quantizer *q) {
             return ht_fail(q->weights->context, HT_ERR_CANCELLED, "'%s' was not finished",
                            q->desc->path);
         }
+    }
+    for (uint32_t i = 0; i < q->desc->n_extra; i++) {
+        const ht_quantize_extra *e = &q->desc->extra[i];
+        HT_TRY(ht_st_writer_write(q->writer, q->extra + i, 0, e->values,
+                                  e->count * sizeof *e->values));
     }
     status = ht_st_writer_finish(q->writer);
 fail:

@@ -33,6 +33,7 @@ typedef struct ht_quantizer {
     ht_st_writer *writer;
     ht_quantize_plan *plans;
     const ht_quantize_plan *now; // being written
+    uint32_t extra;              // number of the first of desc->extra
 } ht_quantizer;
 
 // A sink: a piece of the block of q->now, which lies in one of its parts.

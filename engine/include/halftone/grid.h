@@ -12,9 +12,9 @@ extern "C" {
 
 enum { HT_GRID_MAX = 256 };
 
-// True for packed formats without zero points.
+// True for minifloats, symmetric integers and sums of signs.
 HT_API bool ht_format_has_grid(ht_format format);
-// Values of the codes, ascending, 0 once; returns how many.
+// Values of the codes, ascending, 0 once (or not at all); returns how many.
 HT_API uint32_t ht_format_grid(ht_format format, float values[HT_GRID_MAX]);
 // Values along a row that share a scale; 0: the whole row.
 HT_API uint32_t ht_format_group(ht_format format);
@@ -28,7 +28,8 @@ HT_API float ht_format_scale(ht_format format, float wanted, float tensor_scale)
 enum { HT_SCALE_TRIES = 40 };
 HT_API uint32_t ht_format_scale_tries(ht_format format, float largest, float tensor_scale,
                                       float tries[HT_SCALE_TRIES]);
-// Pack with scales [rows][groups] that ht_format_scale gave; each value becomes the nearest code.
+// Pack with scales [rows][groups] that ht_format_scale gave (of sums of signs the first of a row's
+// counts); each value becomes the nearest code.
 HT_API void ht_desc_pack_scaled(const ht_tensor_desc *desc, float tensor_scale, const float *scales,
                                 const float *values, void *packed);
 

@@ -29,12 +29,21 @@ typedef struct ht_quantize_layer {
     float *up, *down;    // to be filled: [N, rank], [rank, K] or [rank, kh, kw, I]
 } ht_quantize_layer;
 
+// A vector of floats that is written beside the checkpoint's tensors.
+typedef struct ht_quantize_extra {
+    const char *name;
+    const float *values;
+    uint32_t count;
+} ht_quantize_extra;
+
 typedef struct ht_quantize_desc {
     const char *path;   // the file to be made
     bool replace;       // when it is there
     const char *recipe; // kept in the file under "halftone.recipe"; NULL: nothing
     const char *activations; // the same under "halftone.activations": a table of static scales
     const char *attention;   // the same under "halftone.attention": orders and masses of blocks
+    const ht_quantize_extra *extra; // [n_extra]
+    uint32_t n_extra;
     // Of the layers' formats take the one with the least squared error among those of equal bits,
     // groups and scales.
     bool search;

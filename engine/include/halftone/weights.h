@@ -69,6 +69,11 @@ HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
 // Under this key gen-quantize keeps the recipe of a packed file, as JSON text.
 #define HT_WEIGHTS_RECIPE_KEY "halftone.recipe"
 
+// Behind the name of a layer that reads the text: what it gives for a token that is the same in every
+// text, [N] f32. The token itself, [K].
+#define HT_FIRST_TOKEN ".first_token"
+#define HT_FIRST_TOKEN_TEXT "text.first_token"
+
 // Behind a layer's name: the factors of the low-rank branch beside its packed weight, y += up (down x).
 #define HT_LOW_RANK_DOWN ".low_rank.down" // [R, K], or of a convolution [R, I, kh, kw]
 #define HT_LOW_RANK_UP ".low_rank.up"     // [N, R]

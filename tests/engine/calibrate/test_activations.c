@@ -114,7 +114,62 @@ static void test_trial(void **state) {
     ht_context_destroy(&context);
 }
 
+// A text whose first row is sixty times as large as the others, as CLIP's start of text can be: what one
+// scale for all rows does to the others, and that a scale for each row need not know of it.
+static double rest_db(const float *text, uint32_t rows, const float *w, float scale) {
+    double signal = 0, noise = 0;
+    for (uint32_t r = 1; r < rows; r++) {
+        const float *x = text + r * WIDTH;
+        float largest = 0;
+        for (int k = 0; k < WIDTH; k++) {
+            largest = fmaxf(largest, fabsf(x[k]));
+        }
+        for (int n = 0; n < N; n++) {
+            double y = 0, off = 0;
+            for (int k = 0; k < WIDTH; k++) {
+                const float kept = rounded(x[k], scale > 0 ? scale : largest / 127);
+                y += (double)x[k] * (double)w[n * WIDTH + k];
+                off += ((double)kept - (double)x[k]) * (double)w[n * WIDTH + k];
+            }
+            signal += y * y;
+            noise += off * off;
+        }
+    }
+    return 10 * log10(signal / noise);
+}
+
+static void test_first_row(void **state) {
+    (void)state;
+    enum { TOKENS = 77 };
+    static float text[TOKENS * WIDTH], w[N * WIDTH];
+    static double all[HT_HISTOGRAM_BINS], rest[HT_HISTOGRAM_BINS];
+    double most = 0, rest_most = 0;
+    ht_test_fill_normal(3, text, TOKENS * WIDTH);
+    ht_test_fill_normal(4, w, N * WIDTH);
+    for (int i = 0; i < TOKENS * WIDTH; i++) {
+        text[i] *= i < WIDTH ? 60 : 1;
+        most = fmax(most, fabs((double)text[i]));
+        rest_most = i < WIDTH ? 0 : fmax(rest_most, fabs((double)text[i]));
+    }
+    const double bin = most * 1.001 / HT_HISTOGRAM_BINS,
+                 fine = rest_most * 1.001 / HT_HISTOGRAM_BINS;
+    for (int i = 0; i < TOKENS * WIDTH; i++) {
+        all[(int)(fabs((double)text[i]) / bin)]++;
+        rest[i < WIDTH ? 0 : (int)(fabs((double)text[i]) / fine)] += i >= WIDTH;
+    }
+    const float joint = ht_clip_search(HT_FORMAT_INT8, all, bin, most, NULL);
+    const float apart = ht_clip_search(HT_FORMAT_INT8, rest, fine, rest_most, NULL);
+    const double with_joint = rest_db(text, TOKENS, w, joint);
+    const double with_apart = rest_db(text, TOKENS, w, apart);
+    const double by_row = rest_db(text, TOKENS, w, 0);
+    print_message("one scale %.1f dB, without the first row %.1f dB, a scale a row %.1f dB\n",
+                  with_joint, with_apart, by_row);
+    assert_true(with_apart > with_joint + 25);
+    assert_true(by_row > with_apart);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scales), cmocka_unit_test(test_trial)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scales), cmocka_unit_test(test_trial),
+                                       cmocka_unit_test(test_first_row)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
