@@ -181,6 +181,26 @@ static void test_calibrated(void **state) {
     calibrate("tiny-sd");
 }
 
+// The statistics pass, stopped by Ctrl-C after its first prompt and started again, ends with the bytes of
+// one that was left alone. The prompts are many enough that it cannot have been done by then.
+static void test_interrupted(void **state) {
+    (void)state;
+    char command[2048];
+    snprintf(
+        command, sizeof(command),
+        "M=%s\n"
+        "for i in $(seq 40); do echo \"a blue cube on $i cones\"; done >many.txt\n"
+        "COUNT=\"$PACK $M --prompts many.txt --steps 2 --gram\"\n"
+        "$COUNT --stats whole.stats || exit 3\n"
+        "$COUNT --stats cut.stats 2>cut.log & counting=$!\n"
+        "while ! test -e cut.stats; do kill -0 $counting || exit 4; sleep 0.01; done\n"
+        "kill -INT $counting; wait $counting; test $? = 130 || exit 5\n"
+        "grep -q 'of 40 prompts counted' cut.log && ! cmp -s cut.stats whole.stats || exit 6\n"
+        "test -z \"$(ls -A | grep tmp)\" && $COUNT --stats cut.stats && cmp cut.stats whole.stats",
+        tiny("tiny-pixart"));
+    must(command);
+}
+
 static double sum_of(const json_t *point, const char *key) {
     return json_number_value(json_object_get(point, key));
 }
@@ -313,6 +333,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_same_picture, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_unet, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_calibrated, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_interrupted, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_mixed, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_lora, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_cache, open_folder, close_folder),
