@@ -35,8 +35,12 @@ void mixed_close(mixed *m) {
 static const ht_format tried[] = {HT_FORMAT_BIN2, HT_FORMAT_BIN3,  HT_FORMAT_INT4,
                                   HT_FORMAT_FP4,  HT_FORMAT_NVFP4, HT_FORMAT_INT8_F16,
                                   HT_FORMAT_NONE};
-enum { TRIED = sizeof(tried) / sizeof(*tried), CAREFUL = TRIED - 2 };
-_Static_assert((int)TRIED <= (int)MIXED_CHOICES, "room for every format");
+enum { CAREFUL = MIXED_FORMATS - 2 };
+_Static_assert(sizeof(tried) / sizeof(*tried) == MIXED_FORMATS, "every format has its place");
+// Weights that may read four-bit activations.
+static const ht_format narrow[] = {HT_FORMAT_FP4, HT_FORMAT_NVFP4, HT_FORMAT_INT8_F16};
+_Static_assert(MIXED_FORMATS + sizeof(narrow) / sizeof(*narrow) == MIXED_CHOICES, "likewise");
+static const ht_format NARROW = HT_FORMAT_NVFP4;
 
 static uint64_t packed_bytes(const ht_weight_info *info, ht_format format) {
     const uint64_t count = ht_desc_count(&info->desc);
@@ -56,8 +60,20 @@ static void add_choice(mixed_layer *l, const ht_weight_info *info, ht_format wei
     const ht_layer_formats f = {
         .weights = weights,
         .activations = weights == HT_FORMAT_NONE ? HT_FORMAT_NONE : activations};
-    l->choices[l->count] = (ht_choice){.bytes = packed_bytes(info, weights)};
+    // What stays float is counted as eight bits: it is not what a budget of activations is about.
+    const uint32_t bits = f.activations == NARROW ? 4 : 8;
+    l->choices[l->count] =
+        (ht_choice){.bytes = packed_bytes(info, weights), .work = bits * l->reads};
     l->formats[l->count++] = f;
+}
+
+static double values_read(const mixed *m, const char *layer) {
+    const ht_input_stats *s = ht_stats_find(m->better->stats, layer);
+    double sum = 0;
+    for (uint32_t i = 0; s && i < s->steps; ++i) {
+        sum += s->ranges[i].count;
+    }
+    return sum / 1e6; // of the size that a solver likes
 }
 
 static bool add_layer(mixed *m, const ht_weight_info *info, const char *name,
@@ -71,9 +87,16 @@ static bool add_layer(mixed *m, const ht_weight_info *info, const char *name,
     *l = (mixed_layer){.name = strdup(name),
                        .content = strstr(name, "attn2") || strstr(name, ".ff."),
                        .weights = ht_desc_count(&info->desc)};
-    for (int i = 0; i < TRIED; ++i) {
+    l->reads = base->activations == HT_FORMAT_NONE ? 0 : values_read(m, name);
+    for (int i = 0; i < MIXED_FORMATS; ++i) {
         add_choice(l, info, tried[i], base->activations);
     }
+    for (size_t i = 0;
+         l->reads > 0 && isfinite(m->activation_bits) && i < sizeof(narrow) / sizeof(*narrow);
+         ++i) {
+        add_choice(l, info, narrow[i], NARROW);
+    }
+    m->work += l->reads * m->activation_bits;
     return l->name != NULL;
 }
 
@@ -117,6 +140,24 @@ static void find_noise(mixed *m) {
 
 // ---- budget
 
+// ",a6bits" behind the budget of weights.
+static bool read_activation_bits(mixed *m) {
+    const char *comma = strchr(m->options->recipe, ',');
+    char *unit;
+    m->activation_bits = INFINITY;
+    if (!comma) {
+        return true;
+    }
+    m->activation_bits = comma[1] == 'a' ? strtod(comma + 2, &unit) : 0;
+    if (!(m->activation_bits >= 4 && m->activation_bits <= 8) || strcmp(unit, "bits") != 0) {
+        ht_app_say(m->log, HT_LOG_ERROR,
+                   "--recipe %s: expected 4 to 8 bits of activations, as in mixed:4.5bits,a6bits",
+                   m->options->recipe);
+        return false;
+    }
+    return true;
+}
+
 static bool read_budget(mixed *m) {
     const char *text = m->options->recipe + sizeof(PREFIX) - 1;
     char *unit;
@@ -125,7 +166,9 @@ static bool read_budget(mixed *m) {
     for (size_t i = 0; i < m->count; ++i) {
         weights += m->layers[i].weights;
     }
-    const bool bits = strcmp(unit, "bits") == 0, mib = strcmp(unit, "MiB") == 0;
+    const size_t length = strcspn(unit, ",");
+    const bool bits = length == 4 && strncmp(unit, "bits", 4) == 0;
+    const bool mib = length == 3 && strncmp(unit, "MiB", 3) == 0;
     if (unit == text || !(bits || mib) || !(value > 0) || value > 1e9) {
         ht_app_say(m->log, HT_LOG_ERROR,
                    "--recipe %s: expected bits per weight or the size of the file, as in "
@@ -152,9 +195,14 @@ static bool allocate(mixed *m) {
         }
         m->problem[i] = (ht_allocation_layer){l->choices, l->count};
     }
-    const ht_allocation problem = {m->problem, (uint32_t)m->count, m->budget, INFINITY};
+    const ht_allocation problem = {m->problem, (uint32_t)m->count, m->budget,
+                                   isfinite(m->activation_bits) ? m->work : (double)INFINITY};
     if (ht_allocate(m->better->context, &problem, m->chosen, &sums) != HT_OK) {
         return false;
+    }
+    if (!m->options->quiet && isfinite(m->activation_bits)) {
+        fprintf(stderr, "activations of %.3f bits on average, at most %.3f\n",
+                sums.work * m->activation_bits / m->work, m->activation_bits);
     }
     if (!m->options->quiet) {
         fprintf(stderr,
@@ -188,7 +236,7 @@ static char *write_recipe(const mixed *m) {
 }
 
 char *mixed_recipe(mixed *m) {
-    if (!find_layers(m) || !read_budget(m)) {
+    if (!read_activation_bits(m) || !find_layers(m) || !read_budget(m)) {
         return NULL;
     }
     find_noise(m);

@@ -7,7 +7,9 @@
 
 #include <allocate.h>
 
-enum { MIXED_CHOICES = 8 };
+// Weights from the smallest to the largest with the base recipe's activations, then, where activations
+// have a budget too, some with four-bit ones.
+enum { MIXED_FORMATS = 7, MIXED_CHOICES = MIXED_FORMATS + 3 };
 
 // What a layer could get, and what is known of it.
 typedef struct mixed_layer {
@@ -19,6 +21,7 @@ typedef struct mixed_layer {
     uint32_t count;
     double harm; // of the whole per unit of its own noise
     uint64_t weights;
+    double reads; // packed activations of all steps and prompts, in millions
 } mixed_layer;
 
 typedef struct mixed {
@@ -31,10 +34,12 @@ typedef struct mixed {
     ht_allocation_layer *problem;
     uint32_t *chosen;
     uint64_t budget; // bytes of these layers
+    double activation_bits; // at most, on average over what the layers read; infinite: any
+    double work;            // the same as a sum
     uint64_t others; // bytes of all other tensors
 } mixed;
 
-// "mixed:4.5bits" or "mixed:3MiB". `base` says which layers are packed at all and how they read.
+// "mixed:4.5bits" or "mixed:3MiB", and ",a6bits" behind it for activations. `base` says which layers are packed at all and how they read.
 bool mixed_is(const char *recipe);
 // JSON of the recipe, to be freed; NULL after a message. Writes the curve of budgets beside the
 // output.

@@ -23,13 +23,19 @@ static uint64_t weights_of(const mixed *m) {
     return sum;
 }
 
-// Formats of the layers that have most of them.
-static const mixed_layer *richest(const mixed *m) {
-    const mixed_layer *most = &m->layers[0];
-    for (size_t i = 1; i < m->count; ++i) {
-        most = m->layers[i].count > most->count ? &m->layers[i] : most;
+// A layer that has a choice.
+static const mixed_layer *free_layer(const mixed *m) {
+    for (size_t i = 0; i < m->count; ++i) {
+        if (m->layers[i].count > 1) {
+            return &m->layers[i];
+        }
     }
-    return most;
+    return NULL;
+}
+
+static const char *format_of(const mixed *m, uint32_t choice) {
+    const mixed_layer *l = free_layer(m);
+    return ht_format_name(l ? l->formats[choice].weights : HT_FORMAT_NONE);
 }
 
 static ht_choice sum_at(const mixed *m, uint32_t choice) {
@@ -45,11 +51,12 @@ static ht_choice sum_at(const mixed *m, uint32_t choice) {
 // From the smallest to the largest formats; those that no solution is within are left out.
 static uint32_t find_points(const mixed *m, point *points, json_t *list) {
     const double least = (double)sum_at(m, 0).bytes, weights = (double)weights_of(m);
-    const double most = (double)sum_at(m, richest(m)->count - 1).bytes;
+    const double most = (double)sum_at(m, MIXED_FORMATS - 1).bytes;
     uint32_t *chosen = calloc(m->count, sizeof(*chosen)), n = 0;
     for (uint32_t i = 0; chosen && i < POINTS && !*m->stop; ++i) {
         const double bytes = ceil(least * pow(most / least, i / (POINTS - 1.0)));
-        const ht_allocation problem = {m->problem, (uint32_t)m->count, (uint64_t)bytes, INFINITY};
+        const ht_allocation problem = {m->problem, (uint32_t)m->count, (uint64_t)bytes,
+                                       isfinite(m->activation_bits) ? m->work : (double)INFINITY};
         ht_allocated sums;
         if (ht_allocate(m->better->context, &problem, chosen, &sums) == HT_OK) {
             points[n++] = (point){8 * (double)sums.bytes / weights, sums.loss};
@@ -85,14 +92,14 @@ static void draw(FILE *f, const mixed *m, const point *points, uint32_t n) {
         fprintf(f, "%.1f,%.1f ", across(points[i].bits), down(points[i].loss, top, bottom));
     }
     fputs("\"/>\n", f);
-    for (uint32_t c = 0; c + 1 < richest(m)->count; ++c) {
+    for (uint32_t c = 0; c + 1 < MIXED_FORMATS; ++c) {
         const ht_choice sum = sum_at(m, c);
         const double x = across(8 * (double)sum.bytes / weights);
         const double y = down(sum.loss, top, bottom);
         fprintf(f,
                 "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#c30\"/><text x=\"%.1f\" "
                 "y=\"%.1f\">%s everywhere</text>\n",
-                x, y, x + 8, y - 4, ht_format_name(richest(m)->formats[c].weights));
+                x, y, x + 8, y - 4, format_of(m, c));
     }
     for (int bits = 2; bits <= 16; bits += 2) {
         fprintf(f, "<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", across(bits),
@@ -120,10 +127,9 @@ bool mixed_curve(mixed *m) {
     char *picture = NULL;
     size_t bytes = 0;
     const uint32_t n = find_points(m, points, list);
-    for (uint32_t c = 0; c + 1 < richest(m)->count; ++c) {
+    for (uint32_t c = 0; c + 1 < MIXED_FORMATS; ++c) {
         const ht_choice sum = sum_at(m, c);
-        json_array_append_new(uniform, json_pack("{s:s, s:I, s:f}", "weights",
-                                                 ht_format_name(richest(m)->formats[c].weights),
+        json_array_append_new(uniform, json_pack("{s:s, s:I, s:f}", "weights", format_of(m, c),
                                                  "bytes", (json_int_t)sum.bytes, "loss", sum.loss));
     }
     json_t *json = json_pack("{s:o, s:o}", "mixed", list, "uniform", uniform);
