@@ -63,7 +63,8 @@ static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
         if (ht_weight_layer(info->name, layer, sizeof(layer))) {
             ht_recipe_find(p->recipe, layer, &formats);
         }
-        if (ht_format_is_packed(info->desc.format) && formats.weights != info->desc.format) {
+        if ((ht_format_is_packed(info->desc.format) || ht_format_is_stack(info->desc.format)) &&
+            formats.weights != info->desc.format) {
             return ht_fail(p->context, HT_ERR_UNSUPPORTED,
                            "weights '%s': '%s' is packed as %s, which recipe %s does not use; it "
                            "needs the float checkpoint",
@@ -119,7 +120,7 @@ static uint64_t device_bytes(const ht_pipeline *p, const ht_part *part, bool den
         if (denoiser && ht_weight_layer(info->name, layer, sizeof(layer))) {
             ht_recipe_find(p->recipe, layer, &formats);
         }
-        if (ht_format_is_packed(info->desc.format)) {
+        if (ht_format_is_packed(info->desc.format) || ht_format_is_stack(info->desc.format)) {
             sum += info->bytes;
         } else if (info->desc.rank < 2 || count == 0) {
             sum += count * sizeof(float);
@@ -146,6 +147,9 @@ static ht_status stream_if_large(ht_pipeline *p, uint32_t index) {
     const uint64_t limit =
         p->options.max_device_bytes > 0 ? p->options.max_device_bytes : device->memory_bytes;
     const uint64_t needed = device_bytes(p, part, index == PART_DENOISER);
+    if (p->options.weights_budget > 0 && index == PART_DENOISER) {
+        return ht_weights_budget(part->weights, p->options.weights_budget);
+    }
     if (needed <= limit / 10 * 6 || p->options.check || p->options.observe) {
         return HT_OK;
     }

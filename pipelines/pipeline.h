@@ -56,6 +56,7 @@ typedef struct ht_pipeline_options {
     bool keep_loaded;          // keep every part between pictures instead of freeing it after use
     bool profile;              // per-node timings, logged at debug level by kind
     uint64_t max_device_bytes; // limit given to the context, for planning; 0: the device's
+    uint64_t weights_budget;   // device bytes for a denoiser of residual stacks; 0: all its blocks
     ht_node_check_fn check;    // compare each graph's first run with the CPU, node by node
     void *check_user;
     ht_observe_fn observe; // see every layer of the denoiser in every step; slow. May be NULL

@@ -196,7 +196,7 @@ static bool packs_anything(ht_pipeline *p, const ht_weights *weights) {
     for (size_t i = 0; i < ht_weights_count(weights); ++i) {
         const ht_weight_info *info = ht_weights_get(weights, i);
         char layer[PATH_BYTES];
-        if (ht_format_is_packed(info->desc.format)) {
+        if (ht_format_is_packed(info->desc.format) || ht_format_is_stack(info->desc.format)) {
             return false;
         }
         packs = packs || (ht_weight_layer(info->name, layer, sizeof(layer)) &&

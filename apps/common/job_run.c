@@ -126,6 +126,7 @@ static ht_status open_model(ht_job_session *s, const ht_job *job) {
         .keep_loaded = d->keep_loaded,
         .profile = d->profile,
         .max_device_bytes = d->max_memory,
+        .weights_budget = d->weights_budget,
         .check = d->check ? note_check : NULL,
         .check_user = &s->check,
     };

@@ -12,6 +12,7 @@ typedef struct ht_job_session_desc {
     ht_app_log *log; // of all messages; log->error keeps the last error's sentence. Must outlive it
     const char *device;  // number or part of the name; NULL: the best
     uint64_t max_memory; // device bytes; 0: what there is
+    uint64_t weights_budget; // device bytes of a denoiser in residual stacks; 0: all its blocks
     bool no_cache;       // pack weights anew, do not keep or use packed copies
     bool keep_loaded;    // several pictures of one model follow each other
     bool profile;        // time every kernel, logged at debug level

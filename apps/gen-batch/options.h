@@ -19,6 +19,7 @@ typedef struct batch_options {
     bool retry, dry_run, contact_sheet, no_metadata;
     const char *device;
     uint64_t max_memory;
+    uint64_t weights_budget;
     bool no_cache, quiet, help, version;
     int verbose;
 } batch_options;

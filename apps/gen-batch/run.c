@@ -41,6 +41,7 @@ static ht_job_session *create_session(run *r) {
         .log = r->log,
         .device = o->device,
         .max_memory = o->max_memory,
+        .weights_budget = o->weights_budget,
         .no_cache = o->no_cache,
         .keep_loaded = true,
         .clips = true,

@@ -2,6 +2,7 @@
 #include "recipes.h"
 
 #include "common/files.h"
+#include "common/flags.h"
 #include "common/models.h"
 
 #include <common/attention_table.h>
@@ -15,8 +16,9 @@ bool eval_recipe_apply(const char *whole, const char *file, char path[PATH_MAX],
     char name[NAME_MAX];
     ht_attention_choice choice;
     snprintf(name, sizeof(name), "%.*s", at ? (int)(at - whole) : (int)strlen(whole), whole);
-    options->attention = at ? at + 1 : NULL;
-    if (at && !ht_attention_choice_parse(at + 1, &choice)) {
+    const bool budget = at && *file && ht_parse_size(at + 1, &options->weights_budget);
+    options->attention = at && !budget ? at + 1 : NULL;
+    if (at && !budget && !ht_attention_choice_parse(at + 1, &choice)) {
         snprintf(why, why_bytes, "'%s': behind @ expected " HT_ATTENTION_CHOICES, whole);
         return false;
     }

@@ -32,6 +32,8 @@ static const ht_flag flags[] = {
      .help = "by number or part of the name; see --list-devices"},
     {"max-memory", "max-vram", 0, HT_FLAG_SIZE, AT(max_memory), .value = "SIZE",
      .help = "device memory to use at most, e.g. 6G"},
+    {"weights-budget", NULL, 0, HT_FLAG_SIZE, AT(weights_budget), .value = "SIZE",
+     .help = "device memory for the denoiser's weights, where they are residual stacks, e.g. 3M"},
     {"no-cache", NULL, 0, HT_FLAG_BOOL, AT(no_cache),
      .help = "pack weights anew, do not keep or use packed copies"},
     {"check", NULL, 0, HT_FLAG_BOOL, AT(check),

@@ -11,6 +11,7 @@ typedef struct gen_options {
     bool overwrite, no_metadata;
     const char *device;
     uint64_t max_memory;
+    uint64_t weights_budget;
     bool no_cache, check, quiet, help, version;
     bool list_devices, list_models, list_samplers, list_recipes, list_formats;
     int verbose;

@@ -173,6 +173,7 @@ static bool create_session(run *r, size_t count) {
         .log = r->log,
         .device = o->device,
         .max_memory = o->max_memory,
+        .weights_budget = o->weights_budget,
         .no_cache = o->no_cache,
         .keep_loaded = count > o->job.batch_size,
         .profile = o->verbose > 1,

@@ -7,7 +7,7 @@
 // The public enumerators are written out for readers; here they are held to the table.
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
     _Static_assert(HT_FORMAT_##id == (wire), "HT_FORMAT_" #id " must equal its wire number");      \
-    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_PLANES, "row " #id);             \
+    _Static_assert((bits) > 0 && (bits) <= 64 && (kind) <= HT_FMT_STACK, "row "  #id);             \
     _Static_assert(((kind) >= HT_FMT_MINIFLOAT) == ((scale) != 0), "scales of " #id);
 #include "formats.def"
 #undef HT_FORMAT
@@ -40,6 +40,7 @@
 #define HT_NAME_TERNARY "ternary"
 #define HT_NAME_INT4_PLANES "int4-planes"
 #define HT_NAME_INT8_PLANES "int8-planes"
+#define HT_NAME_STACK "stack"
 
 const ht_fmt_row ht_fmt_rows[] = {
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale)                     \
@@ -79,7 +80,12 @@ ht_format ht_format_at(size_t index) {
 
 bool ht_format_is_packed(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
-    return row && row->scale != HT_FMT_SCALE_NONE;
+    return row && row->scale != HT_FMT_SCALE_NONE && row->kind != HT_FMT_STACK;
+}
+
+bool ht_format_is_stack(ht_format format) {
+    const ht_fmt_row *row = ht_fmt_find(format);
+    return row && row->kind == HT_FMT_STACK;
 }
 
 bool ht_format_in_planes(ht_format format) {

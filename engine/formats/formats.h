@@ -20,6 +20,7 @@ typedef enum ht_fmt_kind {
     HT_FMT_SIGNS = 6, // in bit planes from here on
     HT_FMT_BITS = 7,
     HT_FMT_PLANES = 8,
+    HT_FMT_STACK = 9,
 } ht_fmt_kind;
 
 // The `scale` column.
@@ -57,7 +58,7 @@ float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t ind
 
 // Are codes stored plane by plane?
 static inline bool ht_fmt_in_planes(const ht_fmt_row *row) {
-    return row->kind >= HT_FMT_SIGNS;
+    return row->kind >= HT_FMT_SIGNS && row->kind <= HT_FMT_PLANES;
 }
 // Scales that share a group: one, or one for each plane.
 static inline uint32_t ht_fmt_terms(const ht_fmt_row *row) {

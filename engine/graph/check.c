@@ -26,8 +26,13 @@ ht_status ht_graph_read_floats(ht_graph *g, uint32_t id, float **out) {
     const uint64_t count = ht_desc_count(desc);
     const uint64_t bytes = ht_desc_bytes(desc);
     ht_status status = HT_ERR_NO_MEMORY;
+    const ht_graph_value *root = ht_graph_root(g, id);
     void *packed = ht_alloc(g->context, bytes);
     *out = ht_alloc(g->context, count * sizeof **out);
+    if (*out != NULL && ht_format_is_stack(desc->format)) {
+        ht_free(g->context, packed);
+        return ht_weights_stack_floats(root->weights, root->weight_name, *out, count);
+    }
     if (packed != NULL && *out != NULL) {
         status = read_bytes(g, id, packed, bytes);
     }

@@ -2,6 +2,7 @@
 #include "packed_file.h"
 
 #include "json.h"
+#include "stack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,16 +72,27 @@ static ht_status fail_list(const resolver *r) {
                    HT_PACKED_KEY_TENSORS, r->json.error, (unsigned long long)r->json.at);
 }
 
-// {"format": .., "shape": [..]}; unknown keys are ignored, later versions may have more.
-static bool read_packed(ht_json *json, ht_tensor_desc *file, char *format, size_t format_bytes) {
+// {"format": .., "shape": [..]}, of stacks also "rank" and "blocks"; unknown keys are ignored, later
+// versions may have more.
+typedef struct stack_numbers {
+    uint64_t rank, blocks;
+} stack_numbers;
+
+static bool read_packed(ht_json *json, ht_tensor_desc *file, stack_numbers *stack, char *format,
+                        size_t format_bytes) {
     char key[16];
     size_t length = 0;
     *file = (ht_tensor_desc){0};
+    *stack = (stack_numbers){0};
     format[0] = '\0';
     ht_json_begin_object(json);
     while (ht_json_next_key(json, key, sizeof key, &length)) {
         if (strcmp(key, "format") == 0) {
             ht_json_string(json, format, format_bytes, &length);
+        } else if (strcmp(key, "rank") == 0) {
+            ht_json_u64(json, &stack->rank);
+        } else if (strcmp(key, "blocks") == 0) {
+            ht_json_u64(json, &stack->blocks);
         } else if (strcmp(key, "shape") == 0) {
             uint64_t dim = 0;
             ht_json_begin_array(json);
@@ -126,21 +138,74 @@ static ht_status find_part(const resolver *r, const ht_packed_part_desc *want,
     return HT_OK;
 }
 
+// A residual stack: its blocks are tensors of their own, the earlier ones first in the file.
+static ht_status resolve_stack(const resolver *r, ht_tensor_desc *file, const ht_tensor_desc *device,
+                               const stack_numbers *numbers) {
+    ht_stack_layout at;
+    char suffix[32], what[160];
+    if (numbers->rank < 1 || numbers->rank > HT_STACK_MAX_RANK || numbers->blocks < 1 ||
+        numbers->blocks > HT_STACK_MAX_BLOCKS) {
+        snprintf(what, sizeof what, "rank %llu or %llu blocks, expected 1 to %d and 1 to %d",
+                 (unsigned long long)numbers->rank, (unsigned long long)numbers->blocks,
+                 HT_STACK_MAX_RANK, HT_STACK_MAX_BLOCKS);
+        return fail_tensor(r, what);
+    }
+    ht_stack_layout_of(device, (uint32_t)numbers->rank, &at);
+    if (at.bytes > UINT32_MAX) {
+        return fail_tensor(r, "its blocks are larger than 4 GiB");
+    }
+    ht_stack *stack = ht_alloc(r->context, sizeof *stack);
+    if (!stack) {
+        return HT_ERR_NO_MEMORY;
+    }
+    *stack = (ht_stack){.next = r->shard->stacks, .at = at, .blocks = (uint32_t)numbers->blocks};
+    r->shard->stacks = stack;
+    ht_weights_entry *first = NULL;
+    for (uint32_t b = 0; b < stack->blocks; b++) {
+        ht_weights_entry *entry = NULL;
+        snprintf(suffix, sizeof suffix, b ? HT_STACK_BLOCK_SUFFIX : "", b);
+        const ht_packed_part_desc want = {suffix, "U8", 1, {at.bytes, 0}, 0, at.bytes};
+        const ht_status status = find_part(r, &want, &entry);
+        if (status != HT_OK) {
+            return status;
+        }
+        if (entry->stack || entry->is_part || (b > 0 && entry->offset < stack->block[b - 1].offset)) {
+            return fail_tensor(r, "its blocks are not in order in the file, or another's too");
+        }
+        stack->block[b].data = entry->info.data;
+        stack->block[b].offset = entry->offset;
+        entry->is_part = b > 0;
+        first = b ? first : entry;
+    }
+    file->format = device->format;
+    file->label = first->info.name;
+    first->stack = stack;
+    first->info.desc = *file;
+    first->info.dtype = ht_format_name(device->format);
+    first->info.bytes = stack->blocks * at.bytes;
+    first->info.stack_rank = at.rank;
+    return HT_OK;
+}
+
 static ht_status resolve_one(resolver *r) {
     ht_tensor_desc file, device;
+    stack_numbers stack;
     ht_packed_layout at;
     char format_name[32], what[128];
     uint64_t taps = 0;
-    if (!read_packed(&r->json, &file, format_name, sizeof format_name)) {
+    if (!read_packed(&r->json, &file, &stack, format_name, sizeof format_name)) {
         return fail_list(r);
     }
     const ht_format format = ht_format_find(format_name);
-    if (!ht_format_is_packed(format)) {
+    if (!ht_format_is_packed(format) && !ht_format_is_stack(format)) {
         snprintf(what, sizeof what, "unknown packed format '%s'", format_name);
         return fail_tensor(r, what);
     }
     if (!ht_packed_shape(&file, format, &device, &taps)) {
         return fail_tensor(r, "its shape is neither [N, K] nor [O, I, kh, kw], or too large");
+    }
+    if (ht_format_is_stack(format)) {
+        return resolve_stack(r, &file, &device, &stack);
     }
     ht_packed_layout_of(&device, &at);
     ht_weights_entry *parts[HT_PACKED_PARTS] = {NULL};

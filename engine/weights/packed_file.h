@@ -5,8 +5,9 @@
 #include "formats.h"
 #include "weights_table.h"
 
-// Files with low-rank branches are of version 2: readers of version 1 would leave them out.
-enum { HT_PACKED_VERSION_PLAIN = 1, HT_PACKED_VERSION = 2 };
+// Files with low-rank branches are of version 2: readers of version 1 would leave them out. Those with
+// residual stacks are of version 3.
+enum { HT_PACKED_VERSION_PLAIN = 1, HT_PACKED_VERSION_BRANCHES = 2, HT_PACKED_VERSION = 3 };
 // Keys of __metadata__.
 #define HT_PACKED_KEY_VERSION "halftone.version"
 #define HT_PACKED_KEY_TENSORS "halftone.tensors"

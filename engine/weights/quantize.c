@@ -51,7 +51,7 @@ static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entr
     char layer[HT_ST_MAX_NAME + 1];
     ht_context *context = q->weights->context;
     *p = (ht_quantize_plan){.entry = entry, .taps = 1, .bytes = entry->info.bytes};
-    if (entry->parts[HT_PART_CODES]) {
+    if (entry->parts[HT_PART_CODES] || entry->stack) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "weights '%s': tensor '%s' is packed as %s already; start from the float "
                        "checkpoint",
@@ -72,7 +72,8 @@ static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entr
         }
         return HT_OK;
     }
-    if (!ht_format_is_packed(format) || !ht_weights_is_float(entry) ||
+    if ((!ht_format_is_packed(format) && !ht_format_is_stack(format)) ||
+        !ht_weights_is_float(entry) ||
         !ht_packed_shape(&entry->info.desc, format, &p->device, &p->taps)) {
         char shape[128];
         ht_desc_text(&entry->info.desc, shape, sizeof shape);
@@ -84,6 +85,9 @@ static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entr
                        ht_format_name(format));
     }
     p->format = format;
+    if (ht_format_is_stack(format)) {
+        return HT_OK;
+    }
     if (q->desc->rank) {
         p->rank = q->desc->rank(q->desc->user, layer, &p->device);
     }
@@ -101,9 +105,14 @@ static void add_packed(const ht_quantizer *q, ht_quantize_plan *p, json_t *tenso
     for (uint32_t i = 0; i < file->rank; i++) {
         json_array_append_new(shape, json_integer(file->dims[i]));
     }
-    json_object_set_new(
-        tensors, p->entry->info.name,
-        json_pack("{s:s, s:o}", "format", ht_format_name(p->format), "shape", shape));
+    json_t *entry = json_pack("{s:s, s:o}", "format", ht_format_name(p->format), "shape", shape);
+    json_object_set_new(tensors, p->entry->info.name, entry);
+    if (p->n_blocks > 0) { // which are listed behind all else
+        json_object_set_new(entry, "rank", json_integer(p->stack_rank));
+        json_object_set_new(entry, "blocks", json_integer(p->n_blocks));
+        p->bytes = p->n_blocks * p->block_bytes;
+        return;
+    }
     for (int part = 0; part < HT_PACKED_PARTS; part++) {
         ht_packed_part_desc d;
         char name[HT_ST_MAX_NAME + 32];
@@ -154,11 +163,14 @@ static ht_status write_header(ht_quantizer *q) {
     add_extra(q);
     char *text = json_dumps(tensors, JSON_COMPACT);
     json_decref(tensors);
-    if (!text) {
+    if (!text || ht_quantize_add_stacks(q) != HT_OK) {
+        free(text);
         return ht_fail(q->weights->context, HT_ERR_NO_MEMORY,
                        "out of memory for the header of '%s'", q->desc->path);
     }
-    snprintf(version, sizeof version, "%d", branches ? HT_PACKED_VERSION : HT_PACKED_VERSION_PLAIN);
+    snprintf(version, sizeof version, "%d", q->n_blocks > 0 ? HT_PACKED_VERSION
+             : branches      ? HT_PACKED_VERSION_BRANCHES
+                             : HT_PACKED_VERSION_PLAIN);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_VERSION, version);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_TENSORS, text);
     if (q->desc->recipe) {
@@ -199,6 +211,9 @@ static ht_status write_tensor(ht_quantizer *q, const ht_quantize_plan *p, ht_pac
     bool whole = false;
     const ht_weight_order order = ht_quantize_order(p);
     q->now = p;
+    if (p->n_blocks > 0) {
+        return ht_quantize_write_stack(q, p, error);
+    }
     if (q->desc->pack || q->desc->factors) {
         HT_TRY(ht_quantize_whole(q, p, &whole, error));
     }
@@ -260,11 +275,13 @@ ht_status ht_weights_quantize(ht_weights *weights, const ht_quantize_desc *desc)
     for (uint32_t i = 0; i < weights->n_entries; i++) {
         HT_TRY(plan_tensor(&q, &weights->entries[i], &q.plans[i]));
     }
+    HT_TRY(ht_quantize_plan_stacks(&q));
     HT_TRY(ht_st_writer_open(context, desc->path, desc->replace, &q.writer));
     HT_TRY(write_header(&q));
     HT_TRY(write_all(&q));
 fail:
     ht_st_writer_close(&q.writer);
+    ht_free(context, q.blocks);
     ht_free(context, q.plans);
     return status;
 }

@@ -16,6 +16,8 @@ typedef struct ht_quantize_plan {
     uint64_t taps, bytes;
     uint32_t parts[HT_PACKED_PARTS]; // numbers in the file
     uint32_t rank, down, up;         // of its low-rank branch, and that one's numbers
+    uint32_t stack_rank, stack_first, n_blocks; // of a residual stack: the first of its q->blocks
+    uint64_t block_bytes;
 } ht_quantize_plan;
 
 // How its values lie in the file.
@@ -34,8 +36,17 @@ typedef struct ht_quantizer {
     ht_quantize_plan *plans;
     const ht_quantize_plan *now; // being written
     uint32_t extra;              // number of the first of desc->extra
+    struct ht_quantize_block *blocks; // of all residual stacks; n_blocks
+    uint32_t n_blocks;
 } ht_quantizer;
 
+// quantize_stack.c: how much each block brings, which decides on their order in the file; list them there;
+// write those of a plan.
+ht_status ht_quantize_plan_stacks(ht_quantizer *q);
+ht_status ht_quantize_add_stacks(const ht_quantizer *q);
+ht_status ht_quantize_write_stack(ht_quantizer *q, const ht_quantize_plan *p, ht_pack_error *error);
+// All values of a plan's tensor, multiplied by its factors, in the device's order; ht_alloc'ed.
+ht_status ht_quantize_values(const ht_quantizer *q, const ht_quantize_plan *p, float **out);
 // A sink: a piece of the block of q->now, which lies in one of its parts.
 ht_status ht_quantize_write_part(void *user, uint64_t offset, const void *data, uint64_t bytes);
 // List the tensors of the low-rank branch in the file.

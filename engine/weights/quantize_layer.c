@@ -45,7 +45,7 @@ void ht_quantize_add_branch(const ht_quantizer *q, ht_quantize_plan *p) {
 // ---- values
 
 typedef struct whole {
-    ht_quantizer *q;
+    const ht_quantizer *q;
     const ht_quantize_plan *p;
     uint64_t count, inputs;              // of values; of an output
     const float *of_inputs, *of_outputs; // factors, or NULL
@@ -88,6 +88,31 @@ static ht_status write_plain(const whole *w) {
     }
     ht_format_pack(format, w->values, w->scratch, w->count);
     return ht_st_writer_write(w->q->writer, w->p->parts[0], 0, w->scratch, w->p->bytes);
+}
+
+ht_status ht_quantize_values(const ht_quantizer *q, const ht_quantize_plan *p, float **out) {
+    whole w = {.p = p, .q = q, .count = ht_desc_count(&p->device)};
+    const ht_weight_order order = ht_quantize_order(p);
+    float *moved = NULL;
+    ht_status status = HT_ERR_NO_MEMORY;
+    w.inputs = w.count / p->entry->info.desc.dims[0];
+    if (q->desc->factors) {
+        q->desc->factors(q->desc->user, p->entry->info.name, &w.of_inputs, &w.of_outputs);
+    }
+    w.values = ht_alloc(q->weights->context, w.count * sizeof *w.values);
+    moved = w.values && p->taps > 1 ? ht_alloc(q->weights->context, w.count * sizeof *moved) : NULL;
+    if (w.values && (moved || p->taps == 1)) {
+        status = read_values(&w);
+    }
+    if (status == HT_OK && moved) {
+        ht_weights_permute(w.values, moved, w.count / w.inputs, &order);
+    }
+    if (moved) {
+        ht_free(q->weights->context, w.values);
+        w.values = moved;
+    }
+    *out = w.values;
+    return status;
 }
 
 // ---- layers

@@ -1,6 +1,6 @@
 // One safetensors file: mapped, and its header checked whole before anything uses it. The rules
 // are listed in docs/checkpoint.md.
-#include "weights_table.h"
+#include "stack.h"
 
 #include "json.h"
 
@@ -469,6 +469,11 @@ ht_status ht_st_open(ht_context *context, const char *path, ht_shard *out) {
 }
 
 void ht_st_close(ht_context *context, ht_shard *shard) {
+    while (shard->stacks) {
+        ht_stack *next = shard->stacks->next;
+        ht_free(context, shard->stacks);
+        shard->stacks = next;
+    }
     ht_free(context, shard->entries);
     ht_free(context, shard->metadata);
     ht_free(context, shard->strings);

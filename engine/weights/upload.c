@@ -3,6 +3,7 @@
 #include "gguf.h"
 #include "pack.h"
 #include "packed_file.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -102,7 +103,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
     if (!entry->fits || !dims_match(&entry->info.desc, layout, rank, dims)) {
         return fail_shape(weights, entry, rank, dims);
     }
-    if (!ht_weights_is_float(entry) && !entry->parts[HT_PART_CODES]) {
+    if (!ht_weights_is_float(entry) && !entry->parts[HT_PART_CODES] && !entry->stack) {
         return fail_dtype(weights, entry);
     }
     *out = entry;
@@ -111,7 +112,7 @@ static ht_status find_checked(ht_weights *weights, const char *name, ht_weight_l
 
 static ht_format device_format(const ht_weights *weights, const ht_weights_entry *entry,
                                ht_weight_layout layout, ht_format asked) {
-    if (entry->parts[HT_PART_CODES]) {
+    if (entry->parts[HT_PART_CODES] || entry->stack) {
         return entry->info.desc.format;
     }
     if (layout == HT_WEIGHT_VECTOR) {
@@ -278,12 +279,19 @@ static ht_tensor_desc device_desc(ht_weight_layout layout, ht_format format, uin
 static ht_status check_packed(const ht_weights *weights, const ht_weights_entry *entry,
                               ht_weight_layout layout, ht_format asked) {
     const ht_format format = entry->info.desc.format;
+    if (ht_format_is_stack(asked) && !entry->stack) {
+        return ht_fail(weights->context, HT_ERR_UNSUPPORTED,
+                       "weights '%s': tensor '%s' is %s and a residual stack was asked for, which "
+                       "gen-quantize makes: pack the model with this recipe first",
+                       entry->info.file, entry->info.name, ht_format_name(format));
+    }
     if (layout == HT_WEIGHT_TABLE || layout == HT_WEIGHT_VECTOR) {
         return ht_fail(weights->context, HT_ERR_UNSUPPORTED,
                        "weights '%s': tensor '%s' is packed as %s, expected a float format",
                        entry->info.file, entry->info.name, ht_format_name(format));
     }
-    if (ht_format_is_packed(asked) && asked != format) {
+    if (asked != HT_FORMAT_NONE && asked != format &&
+        (ht_format_is_packed(asked) || ht_format_is_stack(format))) {
         return ht_fail(
             weights->context, HT_ERR_UNSUPPORTED,
             "weights '%s': tensor '%s' is packed as %s and %s was asked for, which needs "
@@ -450,10 +458,15 @@ ht_status ht_weights_device(ht_weights *weights, const char *name, ht_weight_lay
                        weights->path, name);
     }
     HT_TRY(find_checked(weights, name, layout, rank, dims, &entry));
-    if (entry->parts[HT_PART_CODES]) {
+    if (entry->parts[HT_PART_CODES] || entry->stack || ht_format_is_stack(format)) {
         HT_TRY(check_packed(weights, entry, layout, format));
     }
     *desc = device_desc(layout, device_format(weights, entry, layout, format), rank, dims);
+    if (entry->stack) {
+        HT_TRY(ht_stack_device(weights, entry, desc, address));
+        desc->label = entry->info.name;
+        return HT_OK;
+    }
     ht_upload *upload = find_upload(weights, entry, layout, desc->format);
     if (!upload && is_streamed(weights, entry, layout, desc)) {
         desc->label = entry->info.name;
@@ -532,6 +545,7 @@ void ht_weights_release_device(ht_weights *weights) {
         }
     }
     weights->n_uploads = 0;
+    ht_stacks_release(weights);
     if (weights->has_arena) {
         ht_vk_arena_finish(&weights->arena);
     }

@@ -34,6 +34,10 @@ ht_status ht_weights_stream_in(ht_weights *weights, const char *name, ht_weight_
 // it has on the device.
 ht_status ht_weights_device_read(ht_weights *weights, const char *name, ht_weight_layout layout,
                                  ht_format format, void *data, uint64_t bytes);
+// What a residual stack stands for with the blocks that are on the device: floats [rows][width] of its
+// description there (for the reference run).
+ht_status ht_weights_stack_floats(ht_weights *weights, const char *name, float *values,
+                                  uint64_t count);
 ht_context *ht_weights_context(const ht_weights *weights);
 
 #endif

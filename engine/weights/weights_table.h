@@ -74,6 +74,7 @@ typedef struct ht_weights_entry {
     bool fits;       // the shape fits a tensor description; when not, desc.rank is 0
     bool is_part;    // scales or the like of a packed tensor: left out of the table
     bool copied;     // info.data is not in the mapped file
+    struct ht_stack *stack; // its blocks, where it is a residual stack; owned by the shard
     // In the mapped file; NULL those that the format has not. A packed tensor has codes.
     const uint8_t *parts[HT_PACKED_PARTS];
     // First of its copies: index + 1 into ht_weights.uploads, 0: not on the device.
@@ -100,6 +101,7 @@ typedef struct ht_shard {
     uint32_t n_entries;
     ht_weights_metadata_pair *metadata;
     uint32_t n_metadata;
+    struct ht_stack *stacks; // a list
     ht_import *imports;
     uint32_t n_imports;
     bool no_import; // tried, and the device cannot
@@ -135,6 +137,7 @@ struct ht_weights {
     bool has_arena;
     uint64_t device_bytes, imported_bytes;
     ht_weights_ring ring; // slot_bytes is 0 unless weights are streamed
+    struct ht_stacks *stacks; // blocks of all residual stacks in order; NULL until one is asked for
 };
 
 // Map and validate one file (safetensors.c). The shard becomes the caller's on success only.

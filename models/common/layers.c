@@ -64,7 +64,12 @@ static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layo
                                  : ht_op_quantize_static(nn->graph, *x, formats.activations,
                                                          nn->scales.values, scale);
     }
-    return ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
+    const ht_value w =
+        ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
+    if (!ht_format_is_stack(ht_graph_value_desc(nn->graph, w).format)) {
+        return w;
+    }
+    return ht_op_unstack(nn->graph, w, ht_weights_find(nn->weights, name)->stack_rank);
 }
 
 // A layer's own product goes on from what its low-rank branch gives: the branch takes over gate and

@@ -90,7 +90,7 @@ static ht_status read_format(ht_context *context, const char *path, const json_t
         return status;
     }
     *out = ht_format_find(name);
-    if (!ht_format_is_packed(*out)) {
+    if (!ht_format_is_packed(*out) && !ht_format_is_stack(*out)) {
         return ht_fail(
             context, HT_ERR_IO, "recipe '%s'%s: \"%s\" is %s '%.60s'; see gen --list-formats", path,
             where, key, *out == HT_FORMAT_NONE ? "the unknown format" : "the plain format", name);
@@ -104,6 +104,12 @@ static ht_status check_pair(ht_context *context, const char *path, const char *w
         return ht_fail(context, HT_ERR_IO,
                        "recipe '%s'%s: %s activations need packed weights, these are f16", path,
                        where, ht_format_name(formats->activations));
+    }
+    if (formats->activations != HT_FORMAT_NONE && ht_format_is_stack(formats->weights)) {
+        return ht_fail(context, HT_ERR_IO,
+                       "recipe '%s'%s: %s activations need packed weights; of residual stacks half "
+                       "floats are made",
+                       path, where, ht_format_name(formats->activations));
     }
     if (formats->activations == HT_FORMAT_INT4Z) {
         return ht_fail(context, HT_ERR_IO,

@@ -151,6 +151,10 @@ HT_API ht_value ht_op_affine(ht_graph *g, ht_value x, float scale, float shift);
 // Rows of a table.  table [R, C..], ids [n..] I32 in 0..R-1 (clamped) -> [n.., C..]
 HT_API ht_value ht_op_embedding(ht_graph *g, ht_value table, ht_value ids);
 
+// The floats of a weight that is a residual stack of this rank (ht_weight_info.stack_rank), by the
+// blocks that are on the device when the graph runs.  w -> the same shape
+HT_API ht_value ht_op_unstack(ht_graph *g, ht_value w, uint32_t rank);
+
 typedef struct ht_timestep_embedding_args {
     uint32_t dim;               // even
     bool flip_sin_to_cos;       // true: cos first

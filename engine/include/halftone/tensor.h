@@ -42,6 +42,9 @@ typedef enum ht_format {
     HT_FORMAT_TERNARY = 53,     // -1..1
     HT_FORMAT_INT4_PLANES = 56, // -7..7, one f32 scale a row
     HT_FORMAT_INT8_PLANES = 57, // -127..127
+    // Residual stacks of a checkpoint's file: as many blocks as memory allows are there, each a sign
+    // plane times magnitudes of low rank. ht_op_unstack makes floats of them.
+    HT_FORMAT_STACK = 60,
 } ht_format;
 
 // Shape and storage of one tensor. dims[rank - 1] is contiguous in memory.
@@ -56,6 +59,7 @@ HT_API const char *ht_format_name(ht_format format); // "f16"
 // The format of a name, or HT_FORMAT_NONE.
 HT_API ht_format ht_format_find(const char *name);
 HT_API bool ht_format_is_packed(ht_format format);
+HT_API bool ht_format_is_stack(ht_format format);
 // Stored in bit planes: as activations these go with weights in bit planes only.
 HT_API bool ht_format_in_planes(ht_format format);
 // Packed formats that a graph can pack activations into: no zero points, more than two bits.

@@ -31,6 +31,7 @@ typedef struct ht_weight_info {
     uint64_t bytes;     // in the file, with scales
     const char *file;   // path of the file that holds it
     const char *source; // its name in the file when a view renamed it, else NULL
+    uint32_t stack_rank; // of residual stacks; else 0
 } ht_weight_info;
 
 HT_API ht_status ht_weights_open(ht_context *context, const ht_weights_desc *desc,
@@ -62,6 +63,21 @@ HT_API ht_status ht_weights_view(ht_weights *weights, const ht_weight_view *view
 // while it computes with the other. Tensors that are larger are uploaded as ever. Before any graph is
 // made with them.
 HT_API ht_status ht_weights_stream(ht_weights *weights, uint64_t bytes);
+
+// Residual stacks (format `stack`): from now on as many blocks are on the device, in the order of the
+// file, as `bytes` have room for beside all else that the weights hold there. Called again, it copies
+// or frees the difference alone, and graphs made before go on with what is there. Without it all are.
+// Refused: fewer bytes than every layer's first block needs. No graph may be running.
+HT_API ht_status ht_weights_budget(ht_weights *weights, uint64_t bytes);
+
+typedef struct ht_stack_state {
+    uint32_t blocks, loaded;   // of the file; on the device
+    uint64_t bytes;            // of those on the device
+    uint64_t read;             // bytes of blocks copied from the file since it was opened
+    uint64_t least, most;      // budgets: every layer's first block; all blocks
+} ht_stack_state;
+// Zeros where no weight is a stack.
+HT_API ht_status ht_weights_stack_state(ht_weights *weights, ht_stack_state *out);
 
 // LAYER of a tensor called LAYER.weight into `layer`; false for other names and too long ones.
 HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
