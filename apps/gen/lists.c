@@ -54,6 +54,10 @@ static void list_formats(void) {
     ht_format format;
     for (size_t i = 0; (format = ht_format_at(i)); ++i) {
         ht_tensor_desc desc = {.format = format, .rank = 2, .dims = {4096, 4096}};
+        if (ht_format_is_stack(format)) {
+            printf("%-12s %-6s %-17s %s\n", ht_format_name(format), "1.1+", "a block",
+                   "f16 factors of low rank");
+        }
         if (!ht_format_is_packed(format)) {
             continue;
         }

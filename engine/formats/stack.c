@@ -75,22 +75,29 @@ bool ht_stack_is_finite(const ht_stack_layout *at, const void *block) {
 
 // ---- the magnitudes of low rank
 
-// Columns of [n][rank] made orthonormal, one after the other; what vanishes becomes 0.
+static double dot_of(const float *columns, uint64_t n, uint32_t rank, uint32_t i, uint32_t j) {
+    double dot = 0;
+    for (uint64_t k = 0; k < n; k++) {
+        dot += (double)columns[k * rank + i] * columns[k * rank + j];
+    }
+    return dot;
+}
+
+// Columns of [n][rank] made orthonormal, one after the other. What is but rounding behind those before
+// becomes 0: brought to length 1 it would count one of their directions twice.
 static void orthonormalize(float *columns, uint64_t n, uint32_t rank) {
     for (uint32_t j = 0; j < rank; j++) {
-        for (uint32_t i = 0; i <= j; i++) {
-            double dot = 0;
+        const double whole = dot_of(columns, n, rank, j, j);
+        for (uint32_t i = 0; i < j; i++) {
+            const float dot = (float)dot_of(columns, n, rank, i, j);
             for (uint64_t k = 0; k < n; k++) {
-                dot += (double)columns[k * rank + i] * columns[k * rank + j];
+                columns[k * rank + j] -= dot * columns[k * rank + i];
             }
-            const float scale = dot > 0 ? (float)(1 / sqrt(dot)) : 0;
-            for (uint64_t k = 0; k < n; k++) {
-                if (i < j) {
-                    columns[k * rank + j] -= (float)dot * columns[k * rank + i];
-                } else {
-                    columns[k * rank + j] *= scale;
-                }
-            }
+        }
+        const double rest = dot_of(columns, n, rank, j, j);
+        const float scale = rest > 1e-10 * whole ? (float)(1 / sqrt(rest)) : 0;
+        for (uint64_t k = 0; k < n; k++) {
+            columns[k * rank + j] *= scale;
         }
     }
 }

@@ -42,6 +42,7 @@ static void test_table_is_stable(void **state) {
         {HT_FORMAT_TERNARY, 53, "ternary", 2, HT_FMT_PLANES, 1, 0},
         {HT_FORMAT_INT4_PLANES, 56, "int4-planes", 4, HT_FMT_PLANES, 7, 0},
         {HT_FORMAT_INT8_PLANES, 57, "int8-planes", 8, HT_FMT_PLANES, 127, 0},
+        {HT_FORMAT_STACK, 60, "stack", 1, HT_FMT_STACK, 0, 0},
     };
     assert_int_equal(ht_fmt_row_count, HT_COUNT(want));
     for (size_t i = 0; i < HT_COUNT(want); i++) {
