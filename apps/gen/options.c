@@ -27,15 +27,8 @@ static const ht_flag flags[] = {
     {"no-metadata", "disable-image-metadata", 0, HT_FLAG_BOOL, AT(no_metadata),
      .help = "do not write prompt and settings into the PNG"},
 
-    GROUP("Device"),
-    {"device", NULL, 'd', HT_FLAG_TEXT, AT(device), .value = "N|NAME",
-     .help = "by number or part of the name; see --list-devices"},
-    {"max-memory", "max-vram", 0, HT_FLAG_SIZE, AT(max_memory), .value = "SIZE",
-     .help = "device memory to use at most, e.g. 6G"},
-    {"weights-budget", NULL, 0, HT_FLAG_SIZE, AT(weights_budget), .value = "SIZE",
-     .help = "device memory for the denoiser's weights, where they are residual stacks, e.g. 3M"},
-    {"no-cache", NULL, 0, HT_FLAG_BOOL, AT(no_cache),
-     .help = "pack weights anew, do not keep or use packed copies"},
+#define HT_DEVICE_OPTIONS gen_options
+#include "common/device_flags.h"
     {"check", NULL, 0, HT_FLAG_BOOL, AT(check),
      .help = "compare every operation with the CPU reference"},
 
