@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # gen-batch as an array of a real Slurm on this machine: slurmctld, slurmd and munge of a private
 # configuration in a folder of its own, nothing of the system's is used or changed. 40 jobs in 4 tasks; one
-# task is killed in the middle and queued again, and all results must be there once.
+# task is killed in the middle and queued again, another one is told that its time is nearly over, stops by
+# itself and is queued again, and all results must be there once.
 #   tests/slurm.sh BUILD
+# The second is signalled as Slurm does before a time limit; with HT_SLURM_LIMIT=1 by a limit of one minute,
+# which Slurm looks at twice a minute.
 # 77: a program is missing (packages slurmctld slurmd slurm-client munge), or this user is not root, who
 # starts slurmd.
 set -uo pipefail
@@ -117,29 +120,56 @@ id=$(HALFTONE_BATCH=$work/batch HALFTONE_CACHE=$work/cache LP_NUM_THREADS=0 sbat
     jobs.jsonl out) || fail 'sbatch'
 
 lines() { cat "$1" 2>/dev/null | wc -l; }
-begun() { (($(lines out/results-2-of-4.jsonl) >= 3)); }
-await 120 begun || fail 'the second task did not begin'
+begun() { (($(lines "out/results-$1-of-4.jsonl") >= $2)); }
+share=$((jobs / 4))
+
+# Task 3 is held between two jobs until its signal has come.
+await 120 begun 3 2 || fail 'the third task did not begin'
+late=$(<pid-3)
+kill -STOP "$late" || fail 'stop'
+waits() { (((0x$(awk '$1 == "ShdPnd:" {print $2}' "/proc/$late/status") & 1 << 14) != 0)); }
+
+await 120 begun 2 3 || fail 'the second task did not begin'
 victim=$(<pid-2)
 kill -9 "$victim" || fail 'kill'
 before=$(lines out/results-2-of-4.jsonl)
-echo "killed task 2 after $before of its $((jobs / 4)) jobs"
-((before < jobs / 4)) || fail 'the second task was through before it was killed'
+echo "killed task 2 after $before of its $share jobs"
+((before < share)) || fail 'the second task was through before it was killed'
 
-restarts() { scontrol show job "${id}_2" | grep -o 'Restarts=[0-9]*'; }
-requeued() { [[ $(restarts) == Restarts=1 ]]; }
-await 60 requeued || fail "task 2 was not queued again: $(scontrol show job "${id}_2")"
+if [[ -n ${HT_SLURM_LIMIT:-} ]]; then
+    scontrol update "JobId=${id}_3" TimeLimit=1 || fail 'no time limit'
+else
+    scancel --batch --signal=USR1 "${id}_3" || fail 'no signal'
+fi
+await 70 waits || fail "task 3 was not told to stop: $(scontrol show job "${id}_3")"
+before=$(lines out/results-3-of-4.jsonl)
+kill -CONT "$late" || fail 'continue'
+[[ -n ${HT_SLURM_LIMIT:-} ]] && scontrol update "JobId=${id}_3" TimeLimit=60
+((before < share)) || fail 'the third task was through before it was told to stop'
+ended() { ! kill -0 "$late"; }
+await 60 ended || fail 'the third task does not stop'
+after=$(lines out/results-3-of-4.jsonl)
+((after <= before + 1)) || fail "task 3 did $((after - before)) more jobs after it was told to stop"
+echo "task 3 stopped by itself after $after of its $share jobs"
+
+requeued() { scontrol show job "${id}_$1" | grep -q 'Restarts=1 '; }
+for task in 2 3; do
+    await 60 requeued "$task" || fail "task $task was not queued again: $(scontrol show job "${id}_$task")"
+done
 await 300 through || fail "not through: $(squeue)"
 for task in 1 2 3 4; do
     scontrol show job "${id}_$task" | grep -q 'JobState=COMPLETED' ||
         fail "task $task: $(scontrol show job "${id}_$task")"
 done
 
-[[ $(lines out/results-2-of-4.jsonl) == "$((jobs / 4))" ]] || fail 'task 2 did something twice'
+for task in 2 3; do
+    [[ $(lines "out/results-$task-of-4.jsonl") == "$share" ]] || fail "task $task did something twice"
+done
 "$program" merge out || fail 'merge'
 [[ $(lines out/results.jsonl) == "$jobs" ]] || fail 'not a line per job'
 [[ $(grep -o '"key":"[^"]*"' out/results.jsonl | sort -u | wc -l) == "$jobs" ]] || fail 'a job twice'
 [[ $(grep -c '"status":"done"' out/results.jsonl) == "$jobs" ]] || fail 'a job is not done'
 [[ $(find out -name '*.png' | wc -l) == "$jobs" ]] || fail 'not a picture per job'
 [[ $(grep -o '"shard":"[^"]*"' out/results.jsonl | sort | uniq -c | awk '{print $1}' | sort -u) == \
-    "$((jobs / 4))" ]] || fail 'the parts are not equal'
-echo "$jobs jobs by 4 tasks of a Slurm array, one killed and queued again: all there, none twice"
+    "$share" ]] || fail 'the parts are not equal'
+echo "$jobs jobs by 4 tasks of a Slurm array, one killed, one out of time, both queued again: all there, none twice"
