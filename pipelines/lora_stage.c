@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-static const uint32_t part_of[HT_LORA_NETWORKS] = {[HT_LORA_DENOISER] = PART_DENOISER,
-                                                   [HT_LORA_TEXT] = PART_TEXT,
-                                                   [HT_LORA_TEXT_2] = PART_TEXT_2};
+static const uint32_t part_of[HT_LORA_NETWORKS] = {
+    [HT_LORA_DENOISER] = PART_DENOISER, [HT_LORA_TEXT] = PART_TEXT, [HT_LORA_TEXT_2] = PART_TEXT_2};
 
 // Networks of other kinds than the model's are not asked.
 static void hand_out(ht_pipeline *p) {
@@ -29,8 +28,8 @@ static bool same(const ht_pipeline *p, const ht_lora_file *files, uint32_t count
     bool equal = count == p->n_lora_files;
     for (uint32_t i = 0; equal && i < count; ++i) {
         const ht_lora_file *a = &files[i], *b = &p->lora_files[i];
-        equal = strcmp(a->path, b->path) == 0 && a->scale == b->scale &&
-                a->text_scale == b->text_scale;
+        equal =
+            strcmp(a->path, b->path) == 0 && a->scale == b->scale && a->text_scale == b->text_scale;
     }
     return equal;
 }
@@ -80,6 +79,10 @@ ht_status ht_pipeline_set_loras(ht_pipeline *p, const ht_lora_file *files, uint3
     ht_lora_stage_release(p);
     if (count == 0) {
         return HT_OK;
+    }
+    if (!p->info.takes_loras) {
+        return ht_fail(p->context, HT_ERR_UNSUPPORTED, "LoRA '%s': a '%s' takes no LoRAs",
+                       files[0].path, p->info.class_name);
     }
     p->lora_files = ht_alloc(p->context, count * sizeof(*p->lora_files));
     ht_status status = p->lora_files ? create(p) : HT_ERR_NO_MEMORY;

@@ -112,6 +112,12 @@ typedef struct ht_pipeline_info {
     uint32_t max_tokens;
     char sampler[32], schedule[32];
     uint64_t file_bytes;
+    // What it can take.
+    bool takes_pictures;  // an initial picture, a mask, a second pass
+    bool takes_loras;
+    bool takes_control;   // a ControlNet; else its steps have no place for one
+    bool has_control;     // one of its own
+    bool has_attention_table; // for attention "paro"
 } ht_pipeline_info;
 
 typedef struct ht_generate_params {
@@ -228,7 +234,8 @@ typedef struct ht_lora_file {
 } ht_lora_file;
 
 // Read and check everything but the weights' values. `path` is a folder in the diffusers layout or a
-// model in one file. A context without a device (host_only) is enough to see what a model is.
+// model in one file. A context without a device (host_only) is enough to see what a model is; sizes
+// and pictures are then refused (HT_ERR_INVALID).
 HT_API ht_status ht_pipeline_open(ht_context *context, const char *path,
                                   const ht_pipeline_options *options, ht_pipeline **out);
 HT_API void ht_pipeline_destroy(ht_pipeline **pipeline);

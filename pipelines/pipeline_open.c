@@ -331,6 +331,15 @@ static void check_keeping(ht_pipeline *p) {
     }
 }
 
+static void note_abilities(ht_pipeline *p) {
+    ht_pipeline_info *info = &p->info;
+    info->takes_pictures = info->frames == 0;
+    info->takes_loras = p->family->denoiser != &ht_denoiser_wan;
+    info->takes_control = p->family->denoiser == &ht_denoiser_unet;
+    info->has_control = p->parts[PART_CONTROL].name != NULL;
+    info->has_attention_table = p->attentions != NULL;
+}
+
 static bool is_file(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
@@ -401,6 +410,7 @@ static ht_status open_all(ht_pipeline *p, const char *path) {
     if (status == HT_OK) {
         choose_activations(p);
         check_keeping(p);
+        note_abilities(p);
         snprintf(p->info.sampler, sizeof(p->info.sampler), "%s", ht_sampler_name(p->sampler.kind));
         snprintf(p->info.schedule, sizeof(p->info.schedule), "%s", ht_schedule_name(&p->sampler));
     }

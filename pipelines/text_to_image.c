@@ -16,10 +16,22 @@ static uint64_t bytes_needed(const ht_pipeline *p, uint64_t width, uint64_t heig
     return denoise + decode + width * height * 3 * sizeof(float);
 }
 
+static ht_status need_device(const ht_pipeline *p) {
+    return ht_context_device(p->context)
+               ? HT_OK
+               : ht_fail(p->context, HT_ERR_INVALID,
+                         "the model was opened in a context without a device, which is enough to "
+                         "see what it is; to make pictures open it in one with a device");
+}
+
 ht_status ht_pipeline_size(ht_pipeline *p, uint32_t *width, uint32_t *height) {
     uint32_t grid = p->info.grid, w = *width ? *width : p->info.width;
     uint32_t h = *height ? *height : p->info.height;
     uint64_t limit = p->options.max_device_bytes;
+    ht_status status = need_device(p);
+    if (status != HT_OK) {
+        return status;
+    }
     limit = limit ? limit : ht_context_device(p->context)->memory_bytes;
     double mib = (double)bytes_needed(p, w, h, 1) / (1 << 20);
     if (w < grid || h < grid) {
@@ -521,11 +533,15 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
     const size_t pictures = (size_t)(params->batch > 1 ? params->batch : 1) *
                             (clip ? ht_clip_frames(params->frames) : 1);
     memset(images, 0, pictures * sizeof(*images));
+    ht_status status = need_device(pipeline);
+    if (status != HT_OK) {
+        return status;
+    }
     if (!filled && !(filled = ht_alloc(context, sizeof(*filled)))) {
         return HT_ERR_NO_MEMORY;
     }
     ht_run *run = ht_alloc(context, sizeof(*run)); // too large for a stack
-    ht_status status = run ? HT_OK : HT_ERR_NO_MEMORY;
+    status = run ? HT_OK : HT_ERR_NO_MEMORY;
     if (run) {
         ht_run_begin(run, pipeline, params, callbacks, filled);
         status = ht_run_sample(run);

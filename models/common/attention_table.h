@@ -56,6 +56,8 @@ typedef struct ht_attention_choice {
     "dense, sage8, sage4, sage8-fp8, sage4-fp8, paro, paro:<density>, sparge, sparge:<share> or "  \
     "auto"
 HT_API bool ht_attention_choice_parse(const char *text, ht_attention_choice *out);
+// The words without numbers and other names, one after the other from 0; NULL at their end.
+HT_API const char *ht_attention_choice_name(uint32_t index);
 
 // Self-attention of q, k, v [B, T, C] by the choice (NULL: dense). `layer` is the name of its
 // weights without ".to_q"; `grid` says how the tokens lie. No bias, no mask.

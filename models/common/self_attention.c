@@ -15,20 +15,28 @@ static bool read_number(const char *text, float *number) {
     return text[0] == ':' && end != text + 1 && *end == '\0' && *number > 0.0f && *number <= 1.0f;
 }
 
+static const struct {
+    const char *name;
+    ht_attention_kind kind;
+    ht_format values;
+    bool other; // name of another row
+} rows[] = {
+    {"dense", HT_ATTENTION_DENSE, HT_FORMAT_INT8, false},
+    {"sage8", HT_ATTENTION_SAGE8, HT_FORMAT_INT8, false},
+    {"sage4", HT_ATTENTION_SAGE4, HT_FORMAT_INT8, false},
+    {"sage8-fp8", HT_ATTENTION_SAGE8, HT_FORMAT_E4M3, false},
+    {"sage4-fp8", HT_ATTENTION_SAGE4, HT_FORMAT_E4M3, false},
+    {"paro", HT_ATTENTION_PARO, HT_FORMAT_INT8, false},
+    {"sparge", HT_ATTENTION_SPARGE, HT_FORMAT_INT8, false},
+    {"auto", HT_ATTENTION_AUTO, HT_FORMAT_INT8, false},
+    {"sage", HT_ATTENTION_SAGE8, HT_FORMAT_INT8, true},
+};
+
+const char *ht_attention_choice_name(uint32_t index) {
+    return index < sizeof rows / sizeof rows[0] && !rows[index].other ? rows[index].name : NULL;
+}
+
 bool ht_attention_choice_parse(const char *text, ht_attention_choice *out) {
-    static const struct {
-        const char *name;
-        ht_attention_kind kind;
-        ht_format values;
-    } rows[] = {{"dense", HT_ATTENTION_DENSE, HT_FORMAT_INT8},
-                {"sage", HT_ATTENTION_SAGE8, HT_FORMAT_INT8},
-                {"sage8", HT_ATTENTION_SAGE8, HT_FORMAT_INT8},
-                {"sage8-fp8", HT_ATTENTION_SAGE8, HT_FORMAT_E4M3},
-                {"sage4", HT_ATTENTION_SAGE4, HT_FORMAT_INT8},
-                {"sage4-fp8", HT_ATTENTION_SAGE4, HT_FORMAT_E4M3},
-                {"paro", HT_ATTENTION_PARO, HT_FORMAT_INT8},
-                {"sparge", HT_ATTENTION_SPARGE, HT_FORMAT_INT8},
-                {"auto", HT_ATTENTION_AUTO, HT_FORMAT_INT8}};
     const size_t length = strcspn(text, ":");
     *out = (ht_attention_choice){.density = HT_ATTENTION_DENSITY, .share = HT_ATTENTION_SHARE};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {

@@ -359,7 +359,7 @@ static void test_refusals(void **state) {
     close_model(&m);
 }
 
-// A context without a device is enough to see what a model is.
+// A context without a device is enough to see what a model is, and no more.
 static void test_without_device(void **state) {
     (void)state;
     const ht_context_desc desc = {.host_only = true};
@@ -370,6 +370,15 @@ static void test_without_device(void **state) {
     const ht_pipeline_info *info = ht_pipeline_get_info(pipeline);
     assert_string_equal(info->class_name, "PixArtSigmaPipeline");
     assert_true(info->grid > 0 && info->steps > 0 && info->file_bytes > 0);
+    uint32_t width = 0, height = 0;
+    assert_int_equal(ht_pipeline_size(pipeline, &width, &height), HT_ERR_INVALID);
+    assert_non_null(strstr(ht_context_message(context), "without a device"));
+    ht_generate_params params = HT_GENERATE_DEFAULTS;
+    ht_image image = {.rgb = (uint8_t *)&params}; // must not be left
+    params.prompt = "a red ball";
+    assert_int_equal(ht_pipeline_generate(pipeline, &params, NULL, &image, NULL), HT_ERR_INVALID);
+    assert_non_null(strstr(ht_context_message(context), "without a device"));
+    assert_null(image.rgb);
     ht_pipeline_destroy(&pipeline);
     ht_context_destroy(&context);
 }

@@ -211,6 +211,10 @@ static void test_rules(void **state) {
     params = params_of(5, 5);
     params.init = &init;
     refuse(p, &params, "an initial picture is not possible");
+    const ht_lora_file lora = {.path = "tests/data/loras/pixart.safetensors", .scale = 1};
+    assert_int_equal(ht_pipeline_set_loras(p, &lora, 1), HT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(ht_context_message(p->context), "a 'WanPipeline' takes no LoRAs"));
+    assert_false(ht_pipeline_get_info(p)->takes_loras || ht_pipeline_get_info(p)->takes_pictures);
     ht_pipeline_destroy(&p);
     // A model of pictures
     must(ht_test_context(HT_TIER_AUTO),
