@@ -23,6 +23,19 @@ bool ht_video_check(const char *path, const char *codec, char *why, size_t why_b
 bool ht_video_encode(const char *path, const ht_image *frames, size_t count,
                      const ht_video_desc *desc, ht_bytes *out, char *why, size_t why_bytes);
 
+// A clip as pictures, to be played.
+typedef struct ht_video_clip {
+    ht_image *frames; // of one size
+    size_t count;
+    double fps;
+} ht_video_clip;
+// Decode a file of that ending; so that all frames take at most so many bytes they are made smaller, down to
+// a quarter of each edge. `go_on` (or NULL) is asked now and then; false stops. On success to be freed; else
+// false and the sentence in `why`. Moving WebP cannot be read.
+bool ht_video_decode(const char *path, uint64_t max_bytes, bool (*go_on)(void *user), void *user,
+                     ht_video_clip *out, char *why, size_t why_bytes);
+void ht_video_clip_free(ht_video_clip *clip);
+
 // Endings that can be written, e.g. ".mp4, .webm, .gif, .webp".
 const char *ht_video_endings(void);
 

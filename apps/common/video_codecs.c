@@ -1,6 +1,7 @@
 // The table of containers and codecs.
 #include "video_codecs.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -61,4 +62,12 @@ const ht_video_codec *ht_video_codec_of(const ht_video_container *container, con
 
 bool ht_video_is(const char *path) {
     return ht_video_container_of(path) != NULL;
+}
+
+void ht_video_clip_free(ht_video_clip *clip) {
+    for (size_t i = 0; i < clip->count; ++i) {
+        free(clip->frames[i].rgb);
+    }
+    free(clip->frames);
+    *clip = (ht_video_clip){.count = 0};
 }

@@ -211,6 +211,42 @@ static void check_row(const row *r, const clip *c, const ht_image *frames) {
     assert_true(decibels >= r->decibels);
 }
 
+static void refuse_to_play(const char *path, uint64_t most, const char *part) {
+    ht_video_clip played;
+    char why[1024] = "";
+    assert_false(ht_video_decode(path, most, NULL, NULL, &played, why, sizeof(why)));
+    assert_null(played.frames);
+    if (!strstr(why, part)) {
+        fail_msg("%s", why);
+    }
+}
+
+// As the window plays it: the same pictures, smaller ones when there is less room, or a refusal.
+static void play_row(const row *r, const char *path, const clip *c, const ht_image *frames) {
+    const uint64_t whole = (uint64_t)FRAMES * r->stored_width * r->stored_height * 3;
+    ht_video_clip played;
+    clip as_read = {.width = c->width, .height = c->height};
+    char why[1024] = "";
+    if (!ht_video_decode(path, 2 * whole, NULL, NULL, &played, why, sizeof(why))) {
+        fail_msg("%s", why);
+    }
+    assert_int_equal(played.count, FRAMES);
+    assert_true(fabs(played.fps - r->fps) < 0.01 * r->fps);
+    for (size_t i = 0; i < played.count; ++i) {
+        assert_int_equal(played.frames[i].width, r->stored_width);
+        assert_int_equal(played.frames[i].height, r->stored_height);
+        as_read.frames[as_read.count++] = played.frames[i].rgb;
+    }
+    assert_true(psnr(&as_read, frames) >= r->decibels);
+    ht_video_clip_free(&played);
+    if (!ht_video_decode(path, whole / 3, NULL, NULL, &played, why, sizeof(why))) {
+        fail_msg("%s", why);
+    }
+    assert_int_equal(played.frames[0].width, (r->stored_width + 1) / 2);
+    ht_video_clip_free(&played);
+    refuse_to_play(path, whole / 40, "too long");
+}
+
 static bool has_encoder(const row *r) {
     char why[512];
     if (ht_video_check(r->name, r->codec, why, sizeof(why))) {
@@ -232,8 +268,11 @@ static void test_containers(void **state) {
             continue;
         }
         draw_all(frames, r->width, r->height);
-        read_clip(write_row(&folder, r, frames), &c);
+        char path[1024];
+        snprintf(path, sizeof(path), "%s", write_row(&folder, r, frames));
+        read_clip(path, &c);
         check_row(r, &c, frames);
+        play_row(r, path, &c, frames);
         free_clip(&c);
         free_all(frames);
     }
@@ -369,6 +408,23 @@ static void test_refusals(void **state) {
     free_all(frames);
 }
 
+// What is no clip, whatever its name: a playlist must not lead to other files.
+static void test_unplayable(void **state) {
+    (void)state;
+    static const char list[] = "#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n";
+    ht_test_folder folder;
+    ht_test_folder_open(&folder);
+    static const char *const names[] = {"a.mp4", "a.webm", "a.gif", "a.webp"};
+    for (size_t i = 0; i < HT_COUNT(names); ++i) {
+        char why[512];
+        const char *path = ht_test_folder_file(&folder, names[i]);
+        assert_true(ht_file_write(path, list, sizeof(list) - 1, false, why, sizeof(why)));
+        refuse_to_play(path, 1 << 20, names[i]);
+    }
+    refuse_to_play("no/such.gif", 1 << 20, "'no/such.gif' cannot be played here");
+    ht_test_folder_close(&folder);
+}
+
 // A full disk: the clip is encoded, the file cannot take it, and nothing is left.
 static void test_full_disk(void **state) {
     (void)state;
@@ -417,7 +473,7 @@ int main(void) {
         cmocka_unit_test(test_containers),  cmocka_unit_test(test_fast_start),
         cmocka_unit_test(test_rate_factor), cmocka_unit_test(test_webp),
         cmocka_unit_test(test_refusals),    cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_palette),
+        cmocka_unit_test(test_palette),     cmocka_unit_test(test_unplayable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
