@@ -8,6 +8,7 @@
 #include "files.h"
 #include "pixart.h"
 #include "safetensors_writer.h"
+#include "t5.h"
 #include "unet.h"
 
 #include <math.h>
@@ -144,6 +145,32 @@ static void test_text(void **state) {
         ht_test_net_close(&net);
         ht_lora_destroy(&c.lora);
     }
+}
+
+// Of a T5 encoder, with the scale of the rank-stabilized kind: alpha over the root of the rank.
+static void test_t5(void **state) {
+    (void)state;
+    ht_test_net net;
+    ht_t5_config config;
+    ht_weight_map map;
+    ht_lora *lora;
+    ht_test_net_open(&net, HT_TIER_AUTO, MODELS "tiny-pixart/text_encoder", "lora_t5", false);
+    ht_test_must(net.context,
+                 ht_t5_config_read(net.context, MODELS "tiny-pixart/text_encoder", &config));
+    ht_test_must(net.context, ht_t5_weight_map(net.context, &config, &map));
+    const ht_lora_desc desc = {.maps = {[HT_LORA_TEXT] = &map}, .format = HT_FORMAT_F32};
+    ht_test_must(net.context, ht_lora_create(net.context, &desc, &lora));
+    ht_weight_map_clear(&map);
+    ht_test_must(net.context, ht_lora_add(lora, LORAS "t5_rslora.safetensors", WHOLE));
+    config.lora = ht_lora_of(lora, HT_LORA_TEXT);
+    ht_value mask = ht_test_net_mask(&net, "mask", -1e9f);
+    ht_value text =
+        ht_t5_build(net.graph, &config, net.weights, ht_test_net_int_input(&net, "ids"), mask);
+    ht_tensor *out = ht_test_net_output(&net, text);
+    ht_test_net_run(&net);
+    ht_test_net_expect(&net, out, "output", false);
+    ht_test_net_close(&net);
+    ht_lora_destroy(&lora);
 }
 
 static void test_pixart(void **state) {
@@ -557,7 +584,8 @@ static void test_other_models(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unet),    cmocka_unit_test(test_text),
-        cmocka_unit_test(test_pixart),  cmocka_unit_test(test_several),
+        cmocka_unit_test(test_pixart),  cmocka_unit_test(test_t5),
+        cmocka_unit_test(test_several),
         cmocka_unit_test(test_names),   cmocka_unit_test(test_packed_layer),
         cmocka_unit_test(test_halves),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_other_models),

@@ -4,6 +4,7 @@ The same factors go into a file with kohya's names (alpha as tensors) and one wi
 the metadata). The LyCORIS file has one kind on each of some layers; PEFT's own LoHa and LoKr modules, and
 for the kinds that it lacks a chain of convolutions, say what each adds to the weight.
 """
+import json
 import os
 import re
 
@@ -16,7 +17,7 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_mo
 from peft.tuners.loha.layer import Conv2d as LohaConv, Linear as LohaLinear
 from peft.tuners.lokr.layer import Conv2d as LokrConv, Linear as LokrLinear
 from safetensors.torch import save_file
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
 LORAS = os.path.join(ROOT, "tests", "data", "loras")
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
@@ -38,9 +39,9 @@ def half(values):
     return values.half().float()
 
 
-def adapt(model, seed, rank, alpha, targets):
+def adapt(model, seed, rank, alpha, targets, config=None):
     """An adapter with random factors, whose change is about a third of the weight."""
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False)
+    config = config or LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, init_lora_weights=False)
     if hasattr(model, "add_adapter"):
         model.add_adapter(config)
     else:
@@ -150,6 +151,26 @@ def pixart():
     save_golden("lora_pixart", {**inputs, "output": out}, "batch 2, one timestep")
 
 
+def t5():
+    """A rank-stabilized LoRA, whose scale is alpha / sqrt(rank), of a T5 encoder; with diffusers' names."""
+    model = T5EncoderModel.from_pretrained(os.path.join(MODELS, "tiny-pixart", "text_encoder"),
+                                           attn_implementation="eager").eval()
+    targets = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]
+    ids = torch.randint(3, model.config.vocab_size - 40, (2, 9),
+                        generator=torch.Generator().manual_seed(641))
+    mask = torch.tensor([[1] * 7 + [0] * 2, [1] * 9])
+    before = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    config = LoraConfig(r=3, lora_alpha=2, use_rslora=True, target_modules=targets, init_lora_weights=False)
+    adapt(model, 13000, 3, 2, targets, config)
+    state = {k.replace(".default", ""): p for k, p in model.named_parameters() if ".lora_" in k}
+    words = {"text_encoder.r": 3, "text_encoder.lora_alpha": 2, "text_encoder.use_rslora": True}
+    save("t5_rslora", {"text_encoder." + k: v.half() for k, v in state.items()},
+         {"lora_adapter_metadata": json.dumps(words)})
+    out = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    save_golden("lora_t5", {"ids": ids.int(), "mask": mask.int(), "output": out, "output.without": before},
+                "ids [2,T], mask [2,T]; output = last_hidden_state")
+
+
 def sgm(module):
     """Name of an SDXL UNet's attention layer in the original code; two resnets per level here."""
     found = re.match(r"(down|up)_blocks\.(\d+)\.attentions\.(\d+)\.(.*)", module)
@@ -190,4 +211,5 @@ if __name__ == "__main__":
     sd()
     lycoris()
     pixart()
+    t5()
     pipelines()
