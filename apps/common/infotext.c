@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ht_infotext_set(char **field, const char *text) {
+void ht_infotext_set(const char **field, const char *text) {
     char *copy = text ? strdup(text) : NULL;
     if (copy) {
-        free(*field);
+        free((char *)*field);
         *field = copy;
     }
 }
@@ -34,43 +34,45 @@ static void set_real(double *field, const char *text) {
     }
 }
 
-static void set_seed(ht_infotext *out, const char *text) {
+static void set_seed(int64_t *field, const char *text) {
     char *end;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (end != text && isdigit((unsigned char)*text)) {
-        out->seed = value;
-        out->has_seed = true;
+    long long value = strtoll(text, &end, 10); // a larger one is not a seed of ours
+    if (end != text && isdigit((unsigned char)*text) && value < INT64_MAX) {
+        *field = value;
     }
 }
 
 // ---- "Steps: 20, Sampler: DPM++ 2M, Size: 512x768, ..."
 
-static void take_size(ht_infotext *out, const char *value) {
+static void take_size(uint32_t *width, uint32_t *height, const char *value) {
     const char *cross = strchr(value, 'x');
     if (cross) {
-        set_count(&out->width, value);
-        set_count(&out->height, cross + 1);
+        set_count(width, value);
+        set_count(height, cross + 1);
     }
 }
 
 // stable-diffusion.cpp writes "Sampler: euler_a karras"; old A1111 "DPM++ 2M Karras", which is kept.
-static void take_field(ht_infotext *out, const char *key, const char *value) {
+static void take_field(ht_job *job, const char *key, const char *value) {
     const struct {
         const char *key;
-        char **text;
+        const char **text;
         uint32_t *count;
         double *real;
     } rows[] = {
-        {"Steps", NULL, &out->steps, NULL},
-        {"Sampler", &out->sampler, NULL, NULL},
-        {"Schedule type", &out->schedule, NULL, NULL},
-        {"CFG scale", NULL, NULL, &out->cfg_scale},
-        {"Model", &out->model, NULL, NULL},
-        {"Unet", &out->model, NULL, NULL},
-        {"Recipe", &out->recipe, NULL, NULL},
-        {"Clip skip", NULL, &out->clip_skip, NULL},
-        {"Denoising strength", NULL, NULL, &out->strength},
-        {"Eta", NULL, NULL, &out->eta},
+        {"Steps", NULL, &job->steps, NULL},
+        {"Sampler", &job->sampler, NULL, NULL},
+        {"Schedule type", &job->schedule, NULL, NULL},
+        {"CFG scale", NULL, NULL, &job->cfg_scale},
+        {"Model", &job->model, NULL, NULL},
+        {"Unet", &job->model, NULL, NULL},
+        {"Recipe", &job->recipe, NULL, NULL},
+        {"Attention", &job->attention, NULL, NULL},
+        {"Clip skip", NULL, &job->clip_skip, NULL},
+        {"Denoising strength", NULL, NULL, &job->strength},
+        {"Eta", NULL, NULL, &job->eta},
+        {"Hires upscale", NULL, NULL, &job->hires_scale},
+        {"Hires upscaler", &job->hires_upscaler, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
         if (strcmp(rows[i].key, key) != 0) {
@@ -85,9 +87,11 @@ static void take_field(ht_infotext *out, const char *key, const char *value) {
         }
     }
     if (strcmp(key, "Seed") == 0) {
-        set_seed(out, value);
+        set_seed(&job->seed, value);
     } else if (strcmp(key, "Size") == 0) {
-        take_size(out, value);
+        take_size(&job->width, &job->height, value);
+    } else if (strcmp(key, "Hires resize") == 0) {
+        take_size(&job->hires_width, &job->hires_height, value);
     }
 }
 
@@ -113,7 +117,7 @@ static bool is_key_char(char c) {
 }
 
 // "Key: value, Key: value"; returns how many there are. `out` may be NULL.
-static size_t read_fields(const char *line, ht_infotext *out) {
+static size_t read_fields(const char *line, ht_job *out) {
     size_t count = 0;
     for (const char *at = line; *at && *at != '\n';) {
         char key[64], *value = NULL;
@@ -146,8 +150,17 @@ static char *copy_lines(const char *from, const char *end) {
     return strndup(from, (size_t)(end - from));
 }
 
+// With a second pass the strength is that pass's. Its "Hires steps" are those that are run, not the
+// schedule's, and stay out.
+static void settle_second_pass(ht_job *job) {
+    if (job->hires_scale > 0 || job->hires_width > 0) {
+        job->hires_strength = job->strength >= 0 ? job->strength : job->hires_strength;
+        job->strength = -1;
+    }
+}
+
 // The last line is the parameters' when it holds three of them; above are prompt and negative prompt.
-static bool parse_block(const char *text, ht_infotext *out) {
+static bool parse_block(const char *text, ht_job *job) {
     static const char mark[] = "Negative prompt:";
     size_t bytes = strlen(text);
     const char *end = text + bytes;
@@ -162,7 +175,8 @@ static bool parse_block(const char *text, ht_infotext *out) {
     last = last ? last + 1 : block;
     const bool has_fields = read_fields(last, NULL) >= 3;
     if (has_fields) {
-        read_fields(last, out);
+        read_fields(last, job);
+        settle_second_pass(job);
     }
     const char *stop = has_fields ? last : block + strlen(block);
     const char *negative = block;
@@ -172,78 +186,65 @@ static bool parse_block(const char *text, ht_infotext *out) {
     }
     if (negative && negative < stop) {
         const char *from = negative + sizeof(mark) - 1;
-        free(out->negative);
-        out->negative = copy_lines(from + strspn(from, " "), stop);
+        free((char *)job->negative_prompt);
+        job->negative_prompt = copy_lines(from + strspn(from, " "), stop);
     } else {
-        ht_infotext_set(&out->negative, "");
+        ht_infotext_set(&job->negative_prompt, "");
         negative = stop;
     }
-    free(out->prompt);
-    out->prompt = copy_lines(block, negative);
+    free((char *)job->prompt);
+    job->prompt = copy_lines(block, negative);
     free(block);
-    return has_fields || *out->prompt;
+    return has_fields || (job->prompt && *job->prompt);
 }
 
 // ---- ours
 
-static void take_json_counts(const json_t *json, ht_infotext *out) {
-    const struct {
-        const char *key;
-        uint32_t *count;
-    } rows[] = {{"steps", &out->steps},
-                {"width", &out->width},
-                {"height", &out->height},
-                {"clip_skip", &out->clip_skip}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
-        json_int_t value = json_integer_value(json_object_get(json, rows[i].key));
-        if (value > 0 && value <= 1 << 20) {
-            *rows[i].count = (uint32_t)value;
-        }
-    }
+// Keys of older versions.
+static const char *key_of(const char *key) {
+    return strcmp(key, "loras") == 0 ? "lora" : strcmp(key, "embeddings") == 0 ? "embedding" : key;
 }
 
-static bool parse_ours(const char *text, ht_infotext *out) {
-    json_t *json = json_loads(text, 0, NULL);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return false;
+// The JSON of job_metadata.c: all fields that are not as in ht_job_defaults, and more that is not of the
+// job. A value that the table does not allow is passed over.
+static bool parse_ours(const char *text, ht_job *out) {
+    json_t *json = json_loads(text, 0, NULL), *value;
+    ht_job said = ht_job_defaults, own;
+    const char *key;
+    char why[256];
+    said.model = NULL;
+    json_object_foreach(json, key, value) {
+        const ht_flag *field = ht_job_field_find(key_of(key));
+        if (field) {
+            ht_job before = said;
+            said = ht_job_set_json(&said, key_of(key), value, why, sizeof(why)) ? said : before;
+        }
     }
-    const struct {
-        const char *key;
-        char **text;
-    } texts[] = {{"prompt", &out->prompt},   {"negative_prompt", &out->negative},
-                 {"sampler", &out->sampler}, {"schedule", &out->schedule},
-                 {"model", &out->model},     {"recipe", &out->recipe}};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); ++i) {
-        ht_infotext_set(texts[i].text, json_string_value(json_object_get(json, texts[i].key)));
+    if (said.recipe &&
+        strcmp(said.recipe, "fp32") == 0) { // no recipe, but single floats everywhere
+        said.fp32 = true;
+        said.recipe = NULL;
     }
-    const struct {
-        const char *key;
-        double *real;
-    } reals[] = {{"cfg_scale", &out->cfg_scale}, {"strength", &out->strength}, {"eta", &out->eta}};
-    for (size_t i = 0; i < sizeof(reals) / sizeof(*reals); ++i) {
-        const json_t *value = json_object_get(json, reals[i].key);
-        *reals[i].real = json_is_number(value) ? json_number_value(value) : *reals[i].real;
-    }
-    take_json_counts(json, out);
-    const json_t *seed = json_object_get(json, "seed");
-    if (json_is_integer(seed)) {
-        out->seed = (uint64_t)json_integer_value(seed);
-        out->has_seed = true;
+    const bool good = said.prompt && ht_job_copy(&said, &own);
+    if (good) {
+        ht_job_clear(out);
+        *out = own;
     }
     json_decref(json);
-    return out->prompt != NULL;
+    return good;
 }
 
 bool ht_infotext_parse(const ht_png_texts *texts, ht_infotext *out, char *why, size_t why_bytes) {
-    *out = (ht_infotext){.cfg_scale = NAN, .strength = NAN, .eta = NAN};
+    *out = (ht_infotext){.job = ht_job_defaults};
+    out->job.model = NULL;
+    out->job.strength = -1;
     const char *block = ht_png_texts_find(texts, "parameters");
     const char *ours = ht_png_texts_find(texts, "halftone");
     const char *graph = ht_png_texts_find(texts, "prompt");
-    if (block && parse_block(block, out)) {
+    if (block && parse_block(block, &out->job)) {
         out->source = "A1111";
     }
-    if (ours && parse_ours(ours, out)) {
+    if (ours && parse_ours(ours, &out->job)) {
         out->source = "halftone";
     }
     if (!out->source && graph && ht_infotext_comfy(graph, out)) {
@@ -272,10 +273,6 @@ bool ht_infotext_read(const char *path, ht_infotext *out, char *why, size_t why_
 }
 
 void ht_infotext_free(ht_infotext *info) {
-    char *texts[] = {info->prompt,   info->negative, info->sampler,
-                     info->schedule, info->model,    info->recipe};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); ++i) {
-        free(texts[i]);
-    }
+    ht_job_clear(&info->job);
     *info = (ht_infotext){0};
 }

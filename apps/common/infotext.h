@@ -4,20 +4,15 @@
 #ifndef HT_APP_INFOTEXT_H
 #define HT_APP_INFOTEXT_H
 
+#include "job.h"
 #include "png_texts.h"
 
-#include <stdint.h>
-
 typedef struct ht_infotext {
-    const char *source;              // "halftone", "A1111", "ComfyUI"
-    char *prompt, *negative;         // NULL: not known, as with all that follow
-    char *sampler, *schedule;        // as they were written: see ht_sampler_config_choose
-    char *model, *recipe;            // names
-    uint32_t width, height, steps;   // 0: not known
-    uint32_t clip_skip;              // 0: not known
-    double cfg_scale, strength, eta; // NAN: not known
-    bool has_seed;
-    uint64_t seed;
+    const char *source; // "halftone", "A1111", "ComfyUI"
+    // What is said, in texts of its own; the rest is as in ht_job_defaults, but a model that is not said
+    // is NULL and a strength negative. Samplers and schedules are as they were written: see
+    // ht_sampler_config_choose. Files are names without folders.
+    ht_job job;
 } ht_infotext;
 
 // False with a sentence in `why` when there are no settings in these texts.
@@ -29,6 +24,6 @@ void ht_infotext_free(ht_infotext *info);
 // infotext_comfy.c: the graph of ComfyUI's API. False when it has no sampler.
 bool ht_infotext_comfy(const char *json, ht_infotext *out);
 // Replace a text by a copy; a missing one keeps what was there.
-void ht_infotext_set(char **field, const char *text);
+void ht_infotext_set(const char **field, const char *text);
 
 #endif

@@ -2,7 +2,6 @@
 #include "infotext.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <string.h>
 
 // Links followed one behind the other, and nodes looked at in one search: graphs may have circles.
@@ -66,7 +65,7 @@ static uint32_t count_of(json_t *value) {
     return number > 0 && number <= 1 << 20 ? (uint32_t)number : 0;
 }
 
-static void set_text(char **field, json_t *value) {
+static void set_text(const char **field, json_t *value) {
     ht_infotext_set(field, json_string_value(value));
 }
 
@@ -88,12 +87,12 @@ static json_t *find_sampler(json_t *graph) {
 
 static const char *const TEXT[] = {"text", "text_g", "prompt", "t5xxl", "clip_l", NULL};
 
-static void take_prompts(json_t *graph, json_t *sampler, ht_infotext *out) {
+static void take_prompts(json_t *graph, json_t *sampler, ht_job *job) {
     json_t *guider = inputs_of(graph, json_object_get(sampler, "guider"));
     json_t *from = json_object_get(sampler, "positive") ? sampler : guider;
     const char *positive = json_object_get(from, "positive") ? "positive" : "conditioning";
-    set_text(&out->prompt, below(graph, from, positive, TEXT));
-    set_text(&out->negative, below(graph, from, "negative", TEXT));
+    set_text(&job->prompt, below(graph, from, positive, TEXT));
+    set_text(&job->negative_prompt, below(graph, from, "negative", TEXT));
 }
 
 bool ht_infotext_comfy(const char *json, ht_infotext *out) {
@@ -103,29 +102,30 @@ bool ht_infotext_comfy(const char *json, ht_infotext *out) {
         *const name[] = {"sampler_name", NULL}, *const schedule[] = {"scheduler", NULL},
         *const width[] = {"width", NULL}, *const height[] = {"height", NULL},
         *const denoise[] = {"denoise", NULL}, *const model[] = {"ckpt_name", "unet_name", NULL};
+    ht_job *job = &out->job;
     json_t *graph = json_loads(json, 0, NULL);
     json_t *sampler = find_sampler(graph);
     if (!sampler) {
         json_decref(graph);
         return false;
     }
-    take_prompts(graph, sampler, out);
-    set_text(&out->sampler, search(graph, sampler, name));
-    set_text(&out->schedule, search(graph, sampler, schedule));
-    set_text(&out->model, search(graph, sampler, model));
-    out->steps = count_of(search(graph, sampler, steps));
-    out->width = count_of(below(graph, sampler, "latent_image", width));
-    out->height = count_of(below(graph, sampler, "latent_image", height));
+    take_prompts(graph, sampler, job);
+    set_text(&job->sampler, search(graph, sampler, name));
+    set_text(&job->schedule, search(graph, sampler, schedule));
+    set_text(&job->model, search(graph, sampler, model));
+    job->steps = count_of(search(graph, sampler, steps));
+    job->width = count_of(below(graph, sampler, "latent_image", width));
+    job->height = count_of(below(graph, sampler, "latent_image", height));
     json_t *value = search(graph, sampler, cfg);
-    out->cfg_scale = json_is_number(value) ? json_number_value(value) : NAN;
+    job->cfg_scale = json_is_number(value) ? json_number_value(value) : job->cfg_scale;
     value = json_object_get(sampler, denoise[0]);
-    out->strength =
-        json_is_number(value) && json_number_value(value) < 1 ? json_number_value(value) : NAN;
+    if (json_is_number(value) && json_number_value(value) < 1) {
+        job->strength = json_number_value(value);
+    }
     value = search(graph, sampler, seed);
     if (json_is_integer(value)) {
-        out->seed = (uint64_t)json_integer_value(value);
-        out->has_seed = true;
+        job->seed = (int64_t)json_integer_value(value);
     }
     json_decref(graph);
-    return out->prompt != NULL;
+    return job->prompt != NULL;
 }

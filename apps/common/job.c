@@ -72,6 +72,11 @@ const ht_flag *ht_job_field_find(const char *key) {
     return NULL;
 }
 
+bool ht_job_field_is_path(const ht_flag *field) {
+    return (field->kind == HT_FLAG_TEXT || field->kind == HT_FLAG_LIST) && field->value &&
+           (strstr(field->value, "FILE") || strstr(field->value, "DIR"));
+}
+
 static bool refuse(char *why, size_t why_bytes, const char *sentence) {
     snprintf(why, why_bytes, "%s", sentence);
     return false;

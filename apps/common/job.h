@@ -10,6 +10,8 @@
 
 struct json_t;
 
+enum { HT_MAX_LORA_SCALE = 1000 }; // of a LoRA, with either sign
+
 // C types of the kinds of fields.
 typedef bool ht_job_type_BOOL;
 typedef const char *ht_job_type_TEXT;
@@ -50,6 +52,9 @@ ht_job_scope ht_job_field_scope(size_t index);
 const ht_flag *ht_job_field_find(const char *key);
 // The JSON key of a field.
 void ht_job_field_key(const ht_flag *field, char key[64]);
+
+// Does it name a file or folder (or, a LIST, several, each with more behind a colon)?
+bool ht_job_field_is_path(const ht_flag *field);
 
 // Is this a flag as --w4a8, short for --recipe w4a8?
 bool ht_job_is_short_recipe(const ht_flag *field);

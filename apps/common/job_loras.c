@@ -19,7 +19,7 @@ static bool read_scale(const char *text, size_t length, float *scale) {
     }
     snprintf(number, sizeof(number), "%.*s", (int)length, text);
     *scale = strtof(number, &end);
-    return !*end && isfinite(*scale) && fabsf(*scale) <= 1000;
+    return !*end && isfinite(*scale) && fabsf(*scale) <= HT_MAX_LORA_SCALE;
 }
 
 static bool put(ht_job_loras *out, ht_app_log *log, const char *path, size_t length, float scale,
@@ -38,13 +38,20 @@ static bool put(ht_job_loras *out, ht_app_log *log, const char *path, size_t len
     return true;
 }
 
-// FILE or FILE:SCALE. A file may have a colon in its name.
-static bool put_flag(ht_job_loras *out, ht_app_log *log, const char *text) {
+size_t ht_job_lora_path(const char *text, float *scale) {
     const char *colon = strrchr(text, ':');
-    float scale = 1;
     const bool scaled =
-        colon && colon > text && !exists(text) && read_scale(colon + 1, strlen(colon + 1), &scale);
-    return put(out, log, text, scaled ? (size_t)(colon - text) : strlen(text), scale, scale);
+        colon && colon > text && !exists(text) && read_scale(colon + 1, strlen(colon + 1), scale);
+    if (!scaled) {
+        *scale = 1;
+    }
+    return scaled ? (size_t)(colon - text) : strlen(text);
+}
+
+static bool put_flag(ht_job_loras *out, ht_app_log *log, const char *text) {
+    float scale;
+    const size_t length = ht_job_lora_path(text, &scale);
+    return put(out, log, text, length, scale, scale);
 }
 
 // Tags name files of one folder, and none outside of it.

@@ -106,6 +106,10 @@ char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
         snprintf(more + used, sizeof(more) - used, ", Batch size: %u, Batch pos: %u",
                  job->batch_size, picture->position - 1);
     }
+    if (job->attention) {
+        size_t used = strlen(more);
+        snprintf(more + used, sizeof(more) - used, ", Attention: %.64s", job->attention);
+    }
     if (job->fps > 0) { // a clip
         size_t used = strlen(more);
         snprintf(more + used, sizeof(more) - used, ", Frames: %u, FPS: %g", r->frames, job->fps);
@@ -137,79 +141,79 @@ char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
     return text;
 }
 
+// Said elsewhere, as it was used, or of no use on another machine.
+static bool is_elsewhere(const ht_flag *field, const char *key) {
+    static const char *const keys[] = {"prompt", "model",    "recipe",   "fp32",   "seed",
+                                       "hires",  "lora_dir", "embd_dir", "strict", "batch_count"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); ++i) {
+        if (strcmp(keys[i], key) == 0) {
+            return true;
+        }
+    }
+    return ht_job_is_short_recipe(field);
+}
+
+// A setting that counts only beside another one is written with it, though it be the default.
+static bool counts(const ht_job *job, const char *key) {
+    const bool second = job->hires_scale > 0 || job->hires_width > 0 || job->hires_height > 0;
+    const struct {
+        const char *prefix;
+        bool given;
+    } rows[] = {{"strength", job->init_image != NULL},
+                {"mask_blur", job->mask != NULL},
+                {"control_", job->control_image != NULL},
+                {"hires_strength", second},
+                {"hires_steps", second}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
+        if (rows[i].given && strncmp(key, rows[i].prefix, strlen(rows[i].prefix)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Files by their names alone: a picture is given to others.
+static json_t *shared_value(const ht_job *job, const ht_flag *field) {
+    json_t *value = ht_job_field_json(job, field);
+    if (!ht_job_field_is_path(field)) {
+        return value;
+    }
+    for (size_t i = 0; i < json_array_size(value); ++i) {
+        const char *path = json_string_value(json_array_get(value, i));
+        json_array_set_new(value, i, json_string(base_name(path)));
+    }
+    if (json_is_string(value)) {
+        json_string_set(value, base_name(json_string_value(value)));
+    }
+    return value;
+}
+
 void ht_job_settings(const ht_job *job, json_t *json) {
-    if (job->fps > 0) {
-        json_object_set_new(json, "frames", json_integer(job->frames));
-        json_object_set_new(json, "fps", json_real(job->fps));
-    }
-    if (job->fps > 0 && job->crf >= 0) {
-        json_object_set_new(json, "crf", json_integer((json_int_t)job->crf));
-    }
-    if (job->fps > 0 && job->codec) {
-        json_object_set_new(json, "codec", json_string(job->codec));
-    }
-    if (job->batch_size > 1) {
-        json_object_set_new(json, "batch_size", json_integer(job->batch_size));
-    }
-    if (job->hires_scale > 0 || job->hires_width > 0 || job->hires_height > 0) {
-        const char *upscaler = job->hires_upscaler ? job->hires_upscaler : "latent";
-        json_object_set_new(json, "hires_strength", json_real(job->hires_strength));
-        json_object_set_new(json, "hires_steps", json_integer(job->hires_steps));
-        json_object_set_new(json, "hires_upscaler", json_string(upscaler));
-    }
-    for (uint32_t i = 0; i < job->embeddings.count; ++i) {
-        json_t *list = json_object_get(json, "embeddings");
-        if (!list) {
-            list = json_array();
-            json_object_set_new(json, "embeddings", list);
+    for (size_t i = 0; i < ht_job_field_count; ++i) {
+        const ht_flag *field = &ht_job_fields[i];
+        char key[64];
+        if (field->kind == HT_FLAG_GROUP || field->kind == HT_FLAG_LATER) {
+            continue;
         }
-        json_array_append_new(list, json_string(base_name(job->embeddings.items[i])));
-    }
-    if (job->cfg_rescale > 0) {
-        json_object_set_new(json, "cfg_rescale", json_real(job->cfg_rescale));
-    }
-    if (job->eta >= 0) {
-        json_object_set_new(json, "eta", json_real(job->eta));
-    }
-    if (job->clip_skip > 0) {
-        json_object_set_new(json, "clip_skip", json_integer(job->clip_skip));
-    }
-    if (job->negative_prompt) {
-        json_object_set_new(json, "negative_prompt", json_string(job->negative_prompt));
-    }
-    if (job->loras.count > 0) {
-        json_t *list = json_array();
-        for (uint32_t i = 0; i < job->loras.count; ++i) {
-            json_array_append_new(list, json_string(base_name(job->loras.items[i])));
+        ht_job_field_key(field, key);
+        const bool said = !ht_job_same_field(job, &ht_job_defaults, field) || counts(job, key);
+        if (said && !is_elsewhere(field, key) && !json_object_get(json, key)) {
+            json_object_set_new(json, key, shared_value(job, field));
         }
-        json_object_set_new(json, "loras", list);
-    }
-    if (job->init_image) {
-        json_object_set_new(json, "strength", json_real(job->strength));
-        json_object_set_new(json, "init_image", json_string(base_name(job->init_image)));
-    }
-    if (job->mask) {
-        json_object_set_new(json, "mask", json_string(base_name(job->mask)));
-        json_object_set_new(json, "mask_blur", json_integer(job->mask_blur));
-        json_object_set_new(json, "paste", json_boolean(!job->no_paste));
-    }
-    if (job->control_image) {
-        json_object_set_new(json, "control", json_string(control_name(job)));
-        json_object_set_new(json, "control_image", json_string(base_name(job->control_image)));
-        json_object_set_new(json, "control_strength", json_real(job->control_strength));
-        json_object_set_new(json, "control_start", json_real(job->control_start));
-        json_object_set_new(json, "control_end", json_real(job->control_end));
     }
 }
 
 char *ht_job_metadata(const ht_job *job, const ht_job_picture *picture) {
     const ht_report *r = &picture->report;
+    // With a second pass those of the first, as the job says.
+    const uint32_t width = r->first_width > 0 ? r->first_width : r->width;
+    const uint32_t height = r->first_width > 0 ? r->first_height : r->height;
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:f, s:i, s:i, s:s, s:s}", "version", HT_VERSION,
         "prompt", picture->prompt, "model", base_name(job->model), "seed",
         (json_int_t)picture->seed, "steps", (int)r->schedule_steps, "sampler", r->sampler,
-        "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "width", (int)r->width,
-        "height", (int)r->height, "recipe", ht_job_recipe_name(job, picture), "rng", "torch-cpu");
+        "schedule", r->schedule, "cfg_scale", (double)r->cfg_scale, "width", (int)width, "height",
+        (int)height, "recipe", ht_job_recipe_name(job, picture), "rng", "torch-cpu");
     if (!json) {
         return strdup("{}"); // a prompt that is not UTF-8 has no place in JSON
     }

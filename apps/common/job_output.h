@@ -22,7 +22,8 @@ typedef struct ht_job_picture {
 // memory.
 char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture);
 char *ht_job_metadata(const ht_job *job, const ht_job_picture *picture);
-// Settings that not every job has, into an object.
+// Fields of the job that are not as in ht_job_defaults, under their keys and files by name alone, into
+// an object; what it has already stays.
 void ht_job_settings(const ht_job *job, struct json_t *json);
 // Name of the recipe that was used: "w4a8", "fp16", "fp32".
 const char *ht_job_recipe_name(const ht_job *job, const ht_job_picture *picture);

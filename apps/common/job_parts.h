@@ -43,5 +43,8 @@ typedef struct ht_job_loras {
 // Those of --lora, and of the tags in `prompt`. False after a message.
 bool ht_job_loras_read(const ht_job *job, ht_app_log *log, const char *prompt, ht_job_loras *out);
 void ht_job_loras_free(ht_job_loras *loras);
+// Length of the path in FILE or FILE:SCALE, and the scale (1 when it is not said). A file may have a
+// colon in its name.
+size_t ht_job_lora_path(const char *text, float *scale);
 
 #endif

@@ -1,6 +1,7 @@
 // The form: its widgets, the lists behind them, and what is remembered.
 #include "form_internal.h"
 
+#include "fields.h"
 #include "wheel.h"
 
 #include <glib/gi18n.h>
@@ -13,6 +14,8 @@ G_DEFINE_TYPE(GuiForm, gui_form, ADW_TYPE_BIN)
 
 static const ht_pipeline_info UNKNOWN = {
     .width = 512, .height = 512, .steps = 20, .grid = 8, .cfg_scale = 7};
+
+static const double USUAL_FPS = 16;
 
 // ---- texts
 
@@ -57,7 +60,7 @@ static void use_defaults(GuiForm *f, const ht_pipeline_info *info) {
     gtk_spin_button_set_value(f->steps_spin, info->steps);
     gtk_spin_button_set_value(f->cfg_spin, info->cfg_scale);
     gtk_spin_button_set_value(f->frames_spin, MAX(info->frames, 1));
-    gtk_spin_button_set_value(f->fps_spin, info->fps > 0 ? info->fps : 16);
+    gtk_spin_button_set_value(f->fps_spin, info->fps > 0 ? info->fps : USUAL_FPS);
     f->want_defaults = FALSE;
 }
 
@@ -69,6 +72,7 @@ static void show_model(GuiForm *f) {
         return;
     }
     gtk_widget_set_visible(f->clip_group, model->info.frames > 0);
+    gui_form_show_abilities(f, &model->info);
     if (f->want_defaults) {
         use_defaults(f, &model->info);
     } else {
@@ -90,6 +94,12 @@ static void recipe_chosen(GuiForm *f) {
     GuiChoice *recipe = chosen(f->recipe_row);
     adw_action_row_set_subtitle(ADW_ACTION_ROW(f->recipe_row),
                                 recipe && recipe->detail ? recipe->detail : "");
+}
+
+static void attention_chosen(GuiForm *f) {
+    if (f->attentions) {
+        gui_form_attention_chosen(f);
+    }
 }
 
 static void size_chosen(GuiForm *f) {
@@ -166,6 +176,20 @@ void gui_form_new_seed(GuiForm *f) {
 
 // ---- a job
 
+// Controls whose number is a field of every job.
+static const struct {
+    const char *key;
+    size_t spin; // in GuiForm
+} numbers[] = {
+    {"steps", offsetof(GuiForm, steps_spin)},
+    {"cfg_scale", offsetof(GuiForm, cfg_spin)},
+    {"batch_count", offsetof(GuiForm, count_spin)},
+};
+
+static GtkWidget *spin_of(GuiForm *f, size_t i) {
+    return *(GtkWidget **)((char *)f + numbers[i].spin);
+}
+
 static gboolean read_seed(GuiForm *f, int64_t *seed, char *why, size_t why_bytes) {
     const char *text = gtk_editable_get_text(GTK_EDITABLE(f->seed_row));
     guint64 value = 0;
@@ -200,16 +224,18 @@ GuiJob *gui_form_job(GuiForm *f, char *why, size_t why_bytes) {
     job.recipe = recipe ? recipe->value : NULL;
     job.sampler = sampler ? sampler->value : NULL;
     job.schedule = schedule ? schedule->value : NULL;
-    job.steps = (uint32_t)gtk_spin_button_get_value_as_int(f->steps_spin);
-    job.cfg_scale = gtk_spin_button_get_value(f->cfg_spin);
-    job.batch_count = (uint32_t)gtk_spin_button_get_value_as_int(f->count_spin);
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); ++i) {
+        gui_field_read(spin_of(f, i), numbers[i].key, &job);
+    }
     if (model->probed && model->info.frames > 0) {
         const int frames = gtk_spin_button_get_value_as_int(f->frames_spin);
         job.frames = frames > 1 ? (uint32_t)frames : 0;
         job.fps = frames > 1 ? gtk_spin_button_get_value(f->fps_spin) : 0;
     }
     gui_form_get_size(f, &job.width, &job.height);
-    job.init_image = gui_start_path(f->start);
+    gui_form_read_more(f, &job);
+    const gboolean no_pictures = model->probed && !model->error && !model->info.takes_pictures;
+    job.init_image = no_pictures ? NULL : gui_start_path(f->start);
     if (job.init_image) {
         job.strength = gui_start_strength(f->start);
         job.mask = gui_start_mask(f->start);
@@ -269,19 +295,16 @@ gboolean gui_form_set_job(GuiForm *f, const ht_job *job, char *why, size_t why_b
     if (!f->want_defaults) {
         gui_form_set_size(f, job->width, job->height);
     }
-    if (job->steps > 0) {
-        gtk_spin_button_set_value(f->steps_spin, job->steps);
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); ++i) {
+        gui_field_write(spin_of(f, i), numbers[i].key, job);
     }
-    if (job->cfg_scale >= 0) {
-        gtk_spin_button_set_value(f->cfg_spin, job->cfg_scale);
-    }
-    gtk_spin_button_set_value(f->count_spin, MAX(job->batch_count, 1));
     if (job->frames > 0) {
         gtk_spin_button_set_value(f->frames_spin, job->frames);
-        gtk_spin_button_set_value(f->fps_spin, job->fps > 0 ? job->fps : 16);
+        gtk_spin_button_set_value(f->fps_spin, job->fps > 0 ? job->fps : USUAL_FPS);
     }
     set_samplers(f, job);
     gui_start_set(f->start, job->init_image, job->strength, job->mask);
+    gui_form_write_more(f, job);
     if (job->seed >= 0) {
         write_seed(f, (uint64_t)job->seed);
     }
@@ -296,6 +319,11 @@ void gui_form_set_start(GuiForm *f, const char *path) {
 
 void gui_form_focus_prompt(GuiForm *f) {
     gtk_widget_grab_focus(GTK_WIDGET(f->prompt));
+}
+
+void gui_form_apply_settings(GuiForm *f) {
+    g_free(f->lora_folder);
+    f->lora_folder = gui_settings_lora_folder(f->settings);
 }
 
 // ---- remembered as the JSON of a job
@@ -326,6 +354,8 @@ static void restore(GuiForm *f, GuiSettings *settings) {
 }
 
 void gui_form_load(GuiForm *f, GuiSettings *settings) {
+    f->settings = settings;
+    gui_form_apply_settings(f);
     gui_form_fill_sizes(f, &UNKNOWN);
     f->want_defaults = TRUE;
     gui_form_find_models(f, NULL);
@@ -352,6 +382,9 @@ static void dispose(GObject *object) {
     g_clear_object(&f->recipes);
     g_clear_object(&f->samplers);
     g_clear_object(&f->schedules);
+    g_clear_object(&f->attentions);
+    g_clear_object(&f->upscalers);
+    g_clear_pointer(&f->lora_folder, g_free);
     G_OBJECT_CLASS(gui_form_parent_class)->dispose(object);
 }
 
@@ -359,6 +392,8 @@ static void gui_form_class_init(GuiFormClass *class) {
     GtkWidgetClass *widget = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = dispose;
     g_type_ensure(GUI_TYPE_START);
+    g_type_ensure(GUI_TYPE_LORAS);
+    g_type_ensure(GUI_TYPE_CONTROL);
     gtk_widget_class_set_template_from_resource(widget, "/org/halftone/GenGui/form.ui");
 #define CHILD(name) gtk_widget_class_bind_template_child(widget, GuiForm, name)
     CHILD(prompt);
@@ -383,9 +418,20 @@ static void gui_form_class_init(GuiFormClass *class) {
     CHILD(sampler_row);
     CHILD(schedule_row);
     CHILD(start);
+    CHILD(attention_row);
+    CHILD(density_row);
+    CHILD(density_spin);
+    CHILD(hires_expander);
+    CHILD(hires_scale_spin);
+    CHILD(hires_steps_spin);
+    CHILD(hires_strength_spin);
+    CHILD(hires_upscaler_row);
+    CHILD(loras);
+    CHILD(control);
 #undef CHILD
     gtk_widget_class_bind_template_callback(widget, model_chosen);
     gtk_widget_class_bind_template_callback(widget, recipe_chosen);
+    gtk_widget_class_bind_template_callback(widget, attention_chosen);
     gtk_widget_class_bind_template_callback(widget, size_chosen);
     gtk_widget_class_bind_template_callback(widget, sampler_chosen);
     gtk_widget_class_bind_template_callback(widget, seed_typed);
@@ -403,6 +449,13 @@ static void gui_form_init(GuiForm *f) {
     gtk_accessible_update_property(
         GTK_ACCESSIBLE(gtk_editable_get_delegate(GTK_EDITABLE(f->seed_row))),
         GTK_ACCESSIBLE_PROPERTY_LABEL, _("Seed"), -1);
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); ++i) {
+        gui_field_bind(spin_of(f, i), numbers[i].key, FALSE);
+    }
+    gui_field_bind(GTK_WIDGET(f->frames_spin), "frames", FALSE);
+    gui_field_bind(GTK_WIDGET(f->fps_spin), "fps", FALSE);
+    gtk_spin_button_set_value(f->fps_spin, USUAL_FPS);
+    gui_form_init_more(f);
     GtkSpinButton *const spins[] = {f->width_spin, f->height_spin, f->steps_spin, f->cfg_spin,
                                     f->count_spin, f->frames_spin, f->fps_spin};
     for (size_t i = 0; i < G_N_ELEMENTS(spins); ++i) {

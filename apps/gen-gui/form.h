@@ -14,6 +14,7 @@ G_DECLARE_FINAL_TYPE(GuiForm, gui_form, GUI, FORM, AdwBin)
 // Find models and recipes, and fill in what was last used.
 void gui_form_load(GuiForm *form, GuiSettings *settings);
 void gui_form_save(GuiForm *form, GuiSettings *settings);
+void gui_form_apply_settings(GuiForm *form); // those of the preferences
 // Look for models again, e.g. after one was packed; `choose` (or NULL) is then chosen.
 void gui_form_find_models(GuiForm *form, const char *choose);
 
@@ -23,6 +24,9 @@ GuiJob *gui_form_job(GuiForm *form, char *why, size_t why_bytes);
 gboolean gui_form_set_job(GuiForm *form, const ht_job *job, char *why, size_t why_bytes);
 // The same from the texts of a PNG.
 gboolean gui_form_read_png(GuiForm *form, const char *path, char *why, size_t why_bytes);
+
+// Files of a job that is made, to be found again by the name that pictures tell.
+void gui_form_remember_files(GuiForm *form, const ht_job *job);
 
 // Start from this picture; NULL: from noise.
 void gui_form_set_start(GuiForm *form, const char *path);

@@ -2,7 +2,9 @@
 #ifndef HT_GUI_FORM_INTERNAL_H
 #define HT_GUI_FORM_INTERNAL_H
 
+#include "control.h"
 #include "form.h"
+#include "loras.h"
 #include "start.h"
 
 enum { GUI_SIZES = 8 };
@@ -19,7 +21,16 @@ struct _GuiForm {
     AdwEntryRow *seed_row;
     GtkToggleButton *seed_lock;
     GuiStart *start;
-    GListStore *models, *recipes, *samplers, *schedules;
+    AdwComboRow *attention_row, *hires_upscaler_row;
+    AdwExpanderRow *hires_expander;
+    GtkWidget *density_row;
+    GtkSpinButton *density_spin, *hires_scale_spin, *hires_steps_spin, *hires_strength_spin;
+    GuiLoras *loras;
+    GuiControl *control;
+    GListStore *models, *recipes, *samplers, *schedules, *attentions, *upscalers;
+    GuiSettings *settings;
+    char *lora_folder;
+    char attention[48]; // of the last job
     uint32_t widths[GUI_SIZES], heights[GUI_SIZES], n_sizes; // of the list; behind it: custom
     gboolean filling;                                        // by the program, not the user
     gboolean want_defaults; // of the chosen model, once they are known
@@ -33,6 +44,13 @@ void gui_form_set_size(GuiForm *form, uint32_t width, uint32_t height);
 void gui_form_get_size(GuiForm *form, uint32_t *width, uint32_t *height);
 // Shows the numbers when the size is the user's own.
 void gui_form_size_chosen(GuiForm *form);
+
+// form_more.c: what not every model can do.
+void gui_form_init_more(GuiForm *form);
+void gui_form_read_more(GuiForm *form, ht_job *job); // texts are the form's
+void gui_form_write_more(GuiForm *form, const ht_job *job);
+void gui_form_show_abilities(GuiForm *form, const ht_pipeline_info *info);
+void gui_form_attention_chosen(GuiForm *form);
 
 // Text of a view; g_free.
 char *gui_form_text(GtkTextView *view);

@@ -140,8 +140,8 @@ static void selection_changed(GuiGallery *g) {
     char *name = shot ? g_path_get_basename(shot->path) : NULL;
     const char *text = name ? name : "";
     const gboolean known = shot && ht_infotext_read(shot->path, &info, why, sizeof(why));
-    gtk_label_set_text(g->facts, known ? info.prompt : text);
-    gtk_widget_set_tooltip_text(GTK_WIDGET(g->facts), known ? info.prompt : NULL);
+    gtk_label_set_text(g->facts, known ? info.job.prompt : text);
+    gtk_widget_set_tooltip_text(GTK_WIDGET(g->facts), known ? info.job.prompt : NULL);
     if (known) {
         ht_infotext_free(&info);
     }

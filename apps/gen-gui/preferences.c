@@ -1,6 +1,8 @@
 // Preferences: what applies to every picture.
 #include "preferences.h"
 
+#include "chooser.h"
+
 #include "common/flags.h"
 
 #include <glib/gi18n.h>
@@ -10,12 +12,11 @@ enum { MAX_DEVICES = 32 };
 
 struct _GuiPreferences {
     AdwPreferencesWindow parent_instance;
-    AdwActionRow *folder_row;
+    AdwActionRow *folder_row, *loras_row;
     GtkSwitch *previews;
     AdwComboRow *device_row, *colours_row;
     AdwEntryRow *memory_row;
     GuiSettings *settings;
-    GtkFileChooserNative *chooser;
     GCancellable *listing;
     gboolean filling;
     void (*changed)(gpointer user);
@@ -32,32 +33,35 @@ void gui_preferences_apply_colours(GuiSettings *settings) {
                                        schemes[CLAMP(colours, 0, 2)]);
 }
 
-static void show_folder(GuiPreferences *p) {
-    char *folder = gui_settings_output_folder(p->settings);
-    adw_action_row_set_subtitle(p->folder_row, folder);
-    g_free(folder);
+static void show_folders(GuiPreferences *p) {
+    char *results = gui_settings_output_folder(p->settings);
+    char *loras = gui_settings_lora_folder(p->settings);
+    adw_action_row_set_subtitle(p->folder_row, results);
+    adw_action_row_set_subtitle(p->loras_row, loras);
+    g_free(results);
+    g_free(loras);
 }
 
-static void chosen(GtkNativeDialog *dialog, int response, GuiPreferences *p) {
-    if (response == GTK_RESPONSE_ACCEPT) {
-        GFile *file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
-        char *path = g_file_get_path(file);
-        gui_settings_set_text(p->settings, "output", "folder", path);
-        show_folder(p);
-        p->changed(p->user);
-        g_free(path);
-        g_object_unref(file);
-    }
-    g_clear_object(&p->chooser);
+static void folder_chosen(gpointer owner, const char *path) {
+    GuiPreferences *p = owner;
+    gui_settings_set_text(p->settings, "output", "folder", path);
+    show_folders(p);
+    p->changed(p->user);
 }
 
 static void choose_folder(GuiPreferences *p) {
-    g_set_object(&p->chooser, NULL);
-    p->chooser = gtk_file_chooser_native_new(_("Folder for results"), GTK_WINDOW(p),
-                                             GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, NULL, NULL);
-    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(p->chooser), TRUE);
-    g_signal_connect(p->chooser, "response", G_CALLBACK(chosen), p);
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(p->chooser));
+    gui_choose(GTK_WIDGET(p), _("Folder for results"), GUI_CHOOSE_FOLDER, folder_chosen);
+}
+
+static void loras_chosen(gpointer owner, const char *path) {
+    GuiPreferences *p = owner;
+    gui_settings_set_text(p->settings, "input", "loras", path);
+    show_folders(p);
+    p->changed(p->user);
+}
+
+static void choose_loras(GuiPreferences *p) {
+    gui_choose(GTK_WIDGET(p), _("Folder of LoRAs"), GUI_CHOOSE_FOLDER, loras_chosen);
 }
 
 static void previews_switched(GuiPreferences *p) {
@@ -159,7 +163,6 @@ static void dispose(GObject *object) {
         g_cancellable_cancel(p->listing);
     }
     g_clear_object(&p->listing);
-    g_clear_object(&p->chooser);
     G_OBJECT_CLASS(gui_preferences_parent_class)->dispose(object);
 }
 
@@ -168,11 +171,13 @@ static void gui_preferences_class_init(GuiPreferencesClass *class) {
     G_OBJECT_CLASS(class)->dispose = dispose;
     gtk_widget_class_set_template_from_resource(widget, "/org/halftone/GenGui/preferences.ui");
     gtk_widget_class_bind_template_child(widget, GuiPreferences, folder_row);
+    gtk_widget_class_bind_template_child(widget, GuiPreferences, loras_row);
     gtk_widget_class_bind_template_child(widget, GuiPreferences, previews);
     gtk_widget_class_bind_template_child(widget, GuiPreferences, device_row);
     gtk_widget_class_bind_template_child(widget, GuiPreferences, colours_row);
     gtk_widget_class_bind_template_child(widget, GuiPreferences, memory_row);
     gtk_widget_class_bind_template_callback(widget, choose_folder);
+    gtk_widget_class_bind_template_callback(widget, choose_loras);
     gtk_widget_class_bind_template_callback(widget, previews_switched);
     gtk_widget_class_bind_template_callback(widget, device_chosen);
     gtk_widget_class_bind_template_callback(widget, memory_typed);
@@ -191,7 +196,7 @@ GtkWidget *gui_preferences_new(GtkWindow *parent, GuiSettings *settings,
     p->settings = settings;
     p->changed = changed;
     p->user = user;
-    show_folder(p);
+    show_folders(p);
     gtk_switch_set_active(p->previews, gui_settings_flag(settings, "output", "previews", TRUE));
     gtk_editable_set_text(GTK_EDITABLE(p->memory_row), memory);
     adw_combo_row_set_selected(p->colours_row,

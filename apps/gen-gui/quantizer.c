@@ -1,6 +1,7 @@
 // Packing a model, by gen-quantize in a process of its own: it can be stopped at any time.
 #include "quantizer.h"
 
+#include "chooser.h"
 #include "models.h"
 #include "reveal.h"
 
@@ -22,7 +23,6 @@ struct _GuiQuantizer {
     GString *said; // the last sentences of the program
     GSubprocess *process;
     GCancellable *reading;
-    GtkFileChooserNative *chooser;
     void (*packed)(gpointer user, const char *name);
     gpointer user;
 };
@@ -56,22 +56,12 @@ static void forget_prompts(GuiQuantizer *q) {
     set_prompts(q, NULL);
 }
 
-static void prompts_chosen(GtkNativeDialog *dialog, int response, GuiQuantizer *q) {
-    if (response == GTK_RESPONSE_ACCEPT) {
-        GFile *file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
-        set_prompts(q, g_file_get_path(file));
-        g_object_unref(file);
-    }
-    g_clear_object(&q->chooser);
+static void prompts_chosen(gpointer owner, const char *path) {
+    set_prompts(owner, g_strdup(path));
 }
 
 static void choose_prompts(GuiQuantizer *q) {
-    g_set_object(&q->chooser, NULL);
-    q->chooser = gtk_file_chooser_native_new(_("Calibration prompts"), GTK_WINDOW(q),
-                                             GTK_FILE_CHOOSER_ACTION_OPEN, NULL, NULL);
-    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(q->chooser), TRUE);
-    g_signal_connect(q->chooser, "response", G_CALLBACK(prompts_chosen), q);
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(q->chooser));
+    gui_choose(GTK_WIDGET(q), _("Calibration prompts"), GUI_CHOOSE_ANY, prompts_chosen);
 }
 
 // ---- while it runs
@@ -232,7 +222,6 @@ static void dispose(GObject *object) {
     }
     g_clear_object(&q->process);
     g_clear_object(&q->reading);
-    g_clear_object(&q->chooser);
     g_clear_pointer(&q->prompts, g_free);
     g_clear_pointer(&q->name, g_free);
     if (q->said) {

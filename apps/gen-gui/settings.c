@@ -1,6 +1,8 @@
 // Settings in a key file.
 #include "settings.h"
 
+#include <string.h>
+
 struct GuiSettings {
     GKeyFile *file;
     char *path;
@@ -90,4 +92,54 @@ char *gui_settings_output_folder(GuiSettings *s) {
     const char *pictures = g_get_user_special_dir(G_USER_DIRECTORY_PICTURES);
     return pictures ? g_build_filename(pictures, "halftone", NULL)
                     : g_build_filename(g_get_home_dir(), "Pictures", "halftone", NULL);
+}
+
+char *gui_settings_lora_folder(GuiSettings *s) {
+    char *own = gui_settings_text(s, "input", "loras", NULL);
+    if (own && *own) {
+        return own;
+    }
+    g_free(own);
+    return g_build_filename(g_get_user_data_dir(), "halftone", "loras", NULL);
+}
+
+// ---- known files, the last used first
+
+enum { MOST_KNOWN = 200 };
+
+void gui_settings_remember(GuiSettings *s, const char *path) {
+    char **old = g_key_file_get_string_list(s->file, "input", "files", NULL, NULL);
+    GPtrArray *list = g_ptr_array_new();
+    g_ptr_array_add(list, (char *)path);
+    for (char **at = old; at && *at && list->len < MOST_KNOWN; ++at) {
+        if (strcmp(*at, path) != 0) {
+            g_ptr_array_add(list, *at);
+        }
+    }
+    g_key_file_set_string_list(s->file, "input", "files", (const char *const *)list->pdata,
+                               list->len);
+    s->changed = TRUE;
+    g_ptr_array_unref(list);
+    g_strfreev(old);
+}
+
+char *gui_settings_find(GuiSettings *s, const char *name) {
+    char **known = g_key_file_get_string_list(s->file, "input", "files", NULL, NULL);
+    char *folder = gui_settings_lora_folder(s), *found = NULL;
+    for (char **at = known; at && *at && !found; ++at) {
+        char *base = g_path_get_basename(*at);
+        if (strcmp(base, name) == 0 && g_file_test(*at, G_FILE_TEST_EXISTS)) {
+            found = g_strdup(*at);
+        }
+        g_free(base);
+    }
+    if (!found && !strchr(name, '/') && strcmp(name, "..") != 0) {
+        found = g_build_filename(folder, name, NULL);
+        if (!g_file_test(found, G_FILE_TEST_EXISTS)) {
+            g_clear_pointer(&found, g_free);
+        }
+    }
+    g_free(folder);
+    g_strfreev(known);
+    return found;
 }

@@ -29,5 +29,13 @@ void gui_settings_set_flag(GuiSettings *settings, const char *group, const char 
 
 // Where results go: as set, else halftone below the user's pictures. g_free.
 char *gui_settings_output_folder(GuiSettings *settings);
+// Where <lora:NAME:SCALE> of prompts is looked for: as set, else halftone/loras below the user's data.
+// g_free.
+char *gui_settings_lora_folder(GuiSettings *settings);
+
+// Files that were used, to be found again by their names alone, which is what a picture tells; also in the
+// folder of LoRAs. NULL: none of that name is there. g_free.
+void gui_settings_remember(GuiSettings *settings, const char *path);
+char *gui_settings_find(GuiSettings *settings, const char *name);
 
 #endif

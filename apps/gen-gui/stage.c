@@ -2,9 +2,11 @@
 #include "stage.h"
 
 #include "canvas.h"
+#include "clip.h"
 #include "reveal.h"
 
 #include "common/infotext.h"
+#include "common/video.h"
 
 #include <glib/gi18n.h>
 #include <inttypes.h>
@@ -20,6 +22,7 @@ struct _GuiStage {
     GtkActionable *use, *start, *open, *copy, *trash;
     GuiJob *job; // that runs
     char *path;
+    GCancellable *loading; // of a clip
 };
 
 G_DEFINE_TYPE(GuiStage, gui_stage, ADW_TYPE_BIN)
@@ -61,14 +64,29 @@ static void show_progress(GuiStage *s, GuiJob *job) {
     g_free(figures);
 }
 
+static void stop_loading(GuiStage *s) {
+    if (s->loading) {
+        g_cancellable_cancel(s->loading);
+    }
+    g_clear_object(&s->loading);
+}
+
 static void job_changed(GuiJob *job, GuiStage *s) {
     if (job->state != GUI_JOB_RUNNING) {
         return;
     }
     show_progress(s, job);
     if (job->preview && !job->unlisted) {
+        stop_loading(s);
         show_texture(s, job->preview);
     }
+}
+
+static void show_clip(GuiStage *s, GPtrArray *frames, double fps) {
+    gtk_stack_set_visible_child_name(s->stack, "picture");
+    gtk_widget_set_visible(GTK_WIDGET(s->pause), TRUE);
+    gtk_toggle_button_set_active(s->pause, FALSE);
+    gui_canvas_set_clip(s->canvas, frames, fps);
 }
 
 static void show_caption(GuiStage *s, GuiJob *job) {
@@ -77,10 +95,9 @@ static void show_caption(GuiStage *s, GuiJob *job) {
     gtk_label_set_text(s->caption, caption);
     set_path(s, last->path);
     show_texture(s, last->texture);
+    stop_loading(s);
     if (last->frames) {
-        gtk_widget_set_visible(GTK_WIDGET(s->pause), TRUE);
-        gtk_toggle_button_set_active(s->pause, FALSE);
-        gui_canvas_set_clip(s->canvas, last->frames, last->fps);
+        show_clip(s, last->frames, last->fps);
     }
     g_free(caption);
 }
@@ -135,18 +152,51 @@ static char *describe_file(const char *path, GdkTexture *texture) {
     g_string_printf(text, "%d × %d", gdk_texture_get_width(texture),
                     gdk_texture_get_height(texture));
     if (ht_infotext_read(path, &info, why, sizeof(why))) {
-        if (info.has_seed) {
-            g_string_append_printf(text, _(" · seed %" PRIu64), info.seed);
+        if (info.job.seed >= 0) {
+            g_string_append_printf(text, _(" · seed %" PRIu64), (uint64_t)info.job.seed);
         }
-        if (info.recipe) {
-            g_string_append_printf(text, " · %s", info.recipe);
+        if (info.job.recipe) {
+            g_string_append_printf(text, " · %s", info.job.recipe);
         }
         ht_infotext_free(&info);
     }
     return g_string_free(text, FALSE);
 }
 
+static void clip_loaded(gpointer user, GPtrArray *frames, double fps, const char *why) {
+    GuiStage *s = user;
+    g_clear_object(&s->loading);
+    if (!frames) {
+        gtk_widget_activate_action(GTK_WIDGET(s), "win.tell", "s", why);
+        return;
+    }
+    GdkTexture *first = g_ptr_array_index(frames, 0);
+    char *caption = g_strdup_printf(ngettext("%d × %d · %u frame · %g a second",
+                                             "%d × %d · %u frames · %g a second", frames->len),
+                                    gdk_texture_get_width(first), gdk_texture_get_height(first),
+                                    frames->len, fps);
+    gtk_label_set_text(s->caption, caption);
+    g_free(caption);
+    show_clip(s, frames, fps);
+}
+
+static void load_clip(GuiStage *s, const char *path) {
+    char *name = g_path_get_basename(path);
+    gtk_label_set_text(s->caption, name);
+    g_free(name);
+    set_path(s, path);
+    show_texture(s, NULL);
+    gui_reveal(s->caption_revealer, s->job == NULL);
+    s->loading = g_cancellable_new();
+    gui_clip_load(path, s->loading, clip_loaded, s);
+}
+
 void gui_stage_show(GuiStage *s, const char *path) {
+    stop_loading(s);
+    if (ht_video_is(path)) {
+        load_clip(s, path);
+        return;
+    }
     GdkTexture *texture = gdk_texture_new_from_filename(path, NULL);
     if (!texture) {
         gui_stage_forget(s, path);
@@ -163,6 +213,7 @@ void gui_stage_show(GuiStage *s, const char *path) {
 
 void gui_stage_forget(GuiStage *s, const char *path) {
     if (g_strcmp0(s->path, path) == 0) {
+        stop_loading(s);
         set_path(s, NULL);
         gui_reveal(s->caption_revealer, FALSE);
         show_texture(s, s->job ? s->job->preview : NULL);
@@ -174,6 +225,7 @@ static void dispose(GObject *object) {
     if (s->job) {
         g_signal_handlers_disconnect_by_data(s->job, s);
     }
+    stop_loading(s);
     g_clear_object(&s->job);
     g_clear_pointer(&s->path, g_free);
     G_OBJECT_CLASS(gui_stage_parent_class)->dispose(object);

@@ -1,6 +1,8 @@
 // The picture to start from.
 #include "start.h"
 
+#include "chooser.h"
+#include "fields.h"
 #include "mask.h"
 #include "wheel.h"
 
@@ -8,12 +10,12 @@
 
 struct _GuiStart {
     AdwBin parent_instance;
+    AdwPreferencesGroup *group;
     GtkStack *stack;
     GtkPicture *picture;
     GtkLabel *name, *facts;
     GtkRange *strength;
     char *path, *mask;
-    GtkFileChooserNative *chooser;
 };
 
 G_DEFINE_TYPE(GuiStart, gui_start, ADW_TYPE_BIN)
@@ -76,31 +78,12 @@ static void forget(GuiStart *s) {
     gui_start_set(s, NULL, -1, NULL);
 }
 
-static void chosen(GtkNativeDialog *dialog, int response, GuiStart *s) {
-    if (response == GTK_RESPONSE_ACCEPT) {
-        GFile *file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
-        char *path = g_file_get_path(file);
-        gui_start_set(s, path, -1, NULL);
-        g_free(path);
-        g_object_unref(file);
-    }
-    g_clear_object(&s->chooser);
+static void chosen(gpointer owner, const char *path) {
+    gui_start_set(owner, path, -1, NULL);
 }
 
 static void choose(GuiStart *s) {
-    GtkWindow *window = GTK_WINDOW(gtk_widget_get_root(GTK_WIDGET(s)));
-    GtkFileFilter *filter = gtk_file_filter_new();
-    g_set_object(&s->chooser, NULL);
-    s->chooser = gtk_file_chooser_native_new(_("Start from a picture"), window,
-                                             GTK_FILE_CHOOSER_ACTION_OPEN, NULL, NULL);
-    gtk_file_filter_set_name(filter, _("Pictures"));
-    gtk_file_filter_add_mime_type(filter, "image/png");
-    gtk_file_filter_add_mime_type(filter, "image/jpeg");
-    gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(s->chooser), filter);
-    g_object_unref(filter);
-    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(s->chooser), TRUE);
-    g_signal_connect(s->chooser, "response", G_CALLBACK(chosen), s);
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(s->chooser));
+    gui_choose(GTK_WIDGET(s), _("Start from a picture"), GUI_CHOOSE_PICTURE, chosen);
 }
 
 static void painted(gpointer user, const char *mask) {
@@ -117,25 +100,15 @@ static void paint(GuiStart *s) {
     gtk_window_present(GTK_WINDOW(editor));
 }
 
-static gboolean dropped(GtkDropTarget *target, const GValue *value, double x, double y,
-                        GuiStart *s) {
-    (void)target;
-    (void)x;
-    (void)y;
-    char *path = g_file_get_path(g_value_get_object(value));
-    const gboolean local = path != NULL;
-    if (local) {
-        gui_start_set(s, path, -1, NULL);
-    }
-    g_free(path);
-    return local;
+void gui_start_refuse(GuiStart *s, const char *reason) {
+    adw_preferences_group_set_description(s->group, reason);
+    gtk_widget_set_sensitive(GTK_WIDGET(s->stack), reason == NULL);
 }
 
 static void dispose(GObject *object) {
     GuiStart *s = GUI_START(object);
     g_clear_pointer(&s->path, g_free);
     g_clear_pointer(&s->mask, g_free);
-    g_clear_object(&s->chooser);
     G_OBJECT_CLASS(gui_start_parent_class)->dispose(object);
 }
 
@@ -144,6 +117,7 @@ static void gui_start_class_init(GuiStartClass *class) {
     G_OBJECT_CLASS(class)->dispose = dispose;
     gtk_widget_class_set_template_from_resource(widget, "/org/halftone/GenGui/start.ui");
 #define CHILD(name) gtk_widget_class_bind_template_child(widget, GuiStart, name)
+    CHILD(group);
     CHILD(stack);
     CHILD(picture);
     CHILD(name);
@@ -158,7 +132,6 @@ static void gui_start_class_init(GuiStartClass *class) {
 static void gui_start_init(GuiStart *s) {
     gtk_widget_init_template(GTK_WIDGET(s));
     gui_ignore_wheel(GTK_WIDGET(s->strength));
-    GtkDropTarget *target = gtk_drop_target_new(G_TYPE_FILE, GDK_ACTION_COPY);
-    g_signal_connect(target, "drop", G_CALLBACK(dropped), s);
-    gtk_widget_add_controller(GTK_WIDGET(s), GTK_EVENT_CONTROLLER(target));
+    gui_field_bind(GTK_WIDGET(s->strength), "strength", FALSE);
+    gui_take_drops(GTK_WIDGET(s), GTK_WIDGET(s), chosen);
 }

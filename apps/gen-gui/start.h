@@ -12,5 +12,7 @@ void gui_start_set(GuiStart *start, const char *path, double strength, const cha
 const char *gui_start_path(GuiStart *start);
 double gui_start_strength(GuiStart *start);
 const char *gui_start_mask(GuiStart *start);
+// Grey, with a reason; NULL: the model can start from a picture.
+void gui_start_refuse(GuiStart *start, const char *reason);
 
 #endif

@@ -1,11 +1,11 @@
 // The window: what joins form, queue and pages, and how it closes.
 #include "window_internal.h"
 
+#include "chooser.h"
 #include "preferences.h"
 #include "reveal.h"
 
 #include "common/flags.h"
-#include "common/video.h"
 
 #include <glib/gi18n.h>
 
@@ -57,6 +57,7 @@ void gui_window_apply_settings(GuiWindow *w) {
     }
     gui_engine_set_options(w->engine, &options);
     gui_gallery_set_folder(w->gallery, folder);
+    gui_form_apply_settings(w->form);
     gui_settings_save(w->settings);
     g_free(folder);
     g_free(device);
@@ -92,10 +93,6 @@ static void idle(GuiEngine *engine, GuiWindow *w) {
 // ---- pages
 
 static void picture_shown(GuiWindow *w, const char *path) {
-    if (ht_video_is(path)) { // played here only while its frames are at hand
-        gtk_widget_activate_action(GTK_WIDGET(w), "win.open-picture", "s", path);
-        return;
-    }
     gui_stage_show(w->stage, path);
     adw_view_stack_set_visible_child_name(w->stack, "create");
 }
@@ -130,18 +127,8 @@ void gui_window_open(GuiWindow *w, const char *path) {
     adw_flap_set_reveal_flap(w->flap, TRUE);
 }
 
-static gboolean dropped(GtkDropTarget *target, const GValue *value, double x, double y,
-                        GuiWindow *w) {
-    (void)target;
-    (void)x;
-    (void)y;
-    char *path = g_file_get_path(g_value_get_object(value));
-    const gboolean local = path != NULL;
-    if (local) {
-        gui_window_open(w, path);
-    }
-    g_free(path);
-    return local;
+static void dropped(gpointer owner, const char *path) {
+    gui_window_open(owner, path);
 }
 
 // ---- closing: the run ends at its next step, then the window goes
@@ -204,7 +191,6 @@ static void dispose(GObject *object) {
         g_signal_handlers_disconnect_by_data(w->engine, w);
     }
     g_clear_object(&w->engine);
-    g_clear_object(&w->chooser);
     g_clear_weak_pointer(&w->toast);
     G_OBJECT_CLASS(gui_window_parent_class)->dispose(object);
 }
@@ -247,9 +233,7 @@ static void gui_window_init(GuiWindow *w) {
     g_signal_connect_swapped(w->engine, "started", G_CALLBACK(show_waiting), w);
     g_signal_connect_swapped(gui_engine_queue(w->engine), "items-changed", G_CALLBACK(show_waiting),
                              w);
-    GtkDropTarget *target = gtk_drop_target_new(G_TYPE_FILE, GDK_ACTION_COPY);
-    g_signal_connect(target, "drop", G_CALLBACK(dropped), w);
-    gtk_widget_add_controller(GTK_WIDGET(w->toasts), GTK_EVENT_CONTROLLER(target));
+    gui_take_drops(GTK_WIDGET(w->toasts), GTK_WIDGET(w), dropped);
     show_waiting(w);
 }
 

@@ -1,6 +1,7 @@
 // What the window can be asked to do, by buttons, menus and keys.
 #include "window_internal.h"
 
+#include "chooser.h"
 #include "preferences.h"
 #include "quantizer.h"
 #include "reveal.h"
@@ -26,6 +27,7 @@ static void generate(GtkWidget *widget, const char *name, GVariant *parameter) {
         return;
     }
     gui_reveal(w->error_revealer, FALSE);
+    gui_form_remember_files(w->form, &job->spec);
     gboolean waits = gui_engine_running(w->engine) != NULL;
     gui_engine_add(w->engine, job);
     if (waits) {
@@ -139,33 +141,14 @@ static void trash_picture(GtkWidget *widget, const char *name, GVariant *paramet
 
 // ---- windows
 
-static void file_chosen(GtkNativeDialog *dialog, int response, GuiWindow *w) {
-    if (response == GTK_RESPONSE_ACCEPT) {
-        GFile *file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
-        char *path = g_file_get_path(file);
-        gui_window_open(w, path);
-        g_free(path);
-        g_object_unref(file);
-    }
-    g_clear_object(&w->chooser);
+static void file_chosen(gpointer owner, const char *path) {
+    gui_window_open(owner, path);
 }
 
 static void open_file(GtkWidget *widget, const char *name, GVariant *parameter) {
-    GuiWindow *w = GUI_WINDOW(widget);
-    GtkFileFilter *filter = gtk_file_filter_new();
     (void)name;
     (void)parameter;
-    g_set_object(&w->chooser, NULL);
-    w->chooser = gtk_file_chooser_native_new(_("Take the Settings of a Picture"), GTK_WINDOW(w),
-                                             GTK_FILE_CHOOSER_ACTION_OPEN, NULL, NULL);
-    gtk_file_filter_set_name(filter, _("Pictures"));
-    gtk_file_filter_add_mime_type(filter, "image/png");
-    gtk_file_filter_add_mime_type(filter, "image/jpeg");
-    gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(w->chooser), filter);
-    g_object_unref(filter);
-    gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(w->chooser), TRUE);
-    g_signal_connect(w->chooser, "response", G_CALLBACK(file_chosen), w);
-    gtk_native_dialog_show(GTK_NATIVE_DIALOG(w->chooser));
+    gui_choose(widget, _("Take the Settings of a Picture"), GUI_CHOOSE_PICTURE, file_chosen);
 }
 
 static void settings_changed(gpointer user) {
@@ -178,6 +161,18 @@ static void preferences(GtkWidget *widget, const char *name, GVariant *parameter
     (void)parameter;
     GtkWidget *window = gui_preferences_new(GTK_WINDOW(w), w->settings, settings_changed, w);
     gtk_window_present(GTK_WINDOW(window));
+}
+
+// Made when it is asked for. GTK's own way keeps it hidden from the start, and GTK 4.8 crashes when a screen
+// reader asks for a window that has just closed while a hidden one is there.
+static void shortcuts(GtkWidget *widget, const char *name, GVariant *parameter) {
+    GtkBuilder *builder = gtk_builder_new_from_resource("/org/halftone/GenGui/shortcuts.ui");
+    GtkWindow *window = GTK_WINDOW(gtk_builder_get_object(builder, "help_overlay"));
+    (void)name;
+    (void)parameter;
+    gtk_window_set_transient_for(window, GTK_WINDOW(widget));
+    gtk_window_present(window);
+    g_object_unref(builder);
 }
 
 static void packed(gpointer user, const char *model) {
@@ -232,6 +227,7 @@ static const struct {
     {"win.focus-prompt", NULL, focus_prompt, {"<Control>l"}},
     {"win.toggle-form", NULL, toggle_form, {"F9"}},
     {"win.preferences", NULL, preferences, {"<Control>comma"}},
+    {"win.show-help-overlay", NULL, shortcuts, {"<Control>question", "<Control>F1"}},
     {"win.page", "s", show_page, {NULL}}, // see below
     {"win.cancel", NULL, cancel, {NULL}},
     {"win.quantize", NULL, quantize, {NULL}},

@@ -24,7 +24,6 @@ struct _GuiWindow {
     GuiCompare *compare;
     GuiSettings *settings;
     GuiEngine *engine;
-    GtkFileChooserNative *chooser;
     AdwToast *toast; // that is shown, as long as it lives
     gboolean closing;
 };

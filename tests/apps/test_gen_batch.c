@@ -144,102 +144,108 @@ static void test_keys(void **state) {
     json_decref(more);
 }
 
-typedef struct refusal {
-    const char *lines; // of the file of jobs
+// Of the command line; the file of jobs is empty.
+static const struct {
     const char *arguments;
     int code;
     const char *part;
-} refusal;
-
-static const refusal refused[] = {
-    {"", "", 2, "there is no file of jobs"},
-    {"", "jobs.jsonl", 2, "--output says"},
-    {"", "a b -o out", 2, "'b' is not a flag"},
-    {"", "jobs.jsonl -o out --retyr", 2, "did you mean --retry?"},
-    {"", "jobs.jsonl -o out --prompt x", 2, "prompts are in the file"},
-    {"", "jobs.jsonl -o out --shard 5/4", 2, "expected I/N"},
-    {"", "jobs.jsonl -o out --shard 0/4", 2, "expected I/N"},
-    {"", "jobs.jsonl -o out --shard -1/4", 2, "expected I/N"},
-    {"", "jobs.jsonl -o out --literal --wildcards .", 2, "exclude each other"},
-    {"", "merge", 2, "merge needs the folder"},
-    {"", "merge nowhere", 1, "'nowhere' is not a folder"},
-    {"", "merge .", 1, "no plan.json"},
-    {"", "none.jsonl -o out", 2, "'none.jsonl': No such file"},
-    {"", "jobs.jsonl -o out", 2, "holds no job"},
-    {"# only\n\n", "jobs.jsonl -o out", 2, "holds no job"},
-    {"{\"prompt\": \"x\"}\n{\"promt\": 1}\n", "jobs.jsonl -o out", 2,
-     "'jobs.jsonl' line 2: there is no field \"promt\"; did you mean \"prompt\"?"},
-    {"{\"prompt\": \"x\", \"prompt\": \"y\"}", "jobs.jsonl -o out", 2,
-     "line 1: duplicate object key"},
-    {"{\"prompt\": \"x\"", "jobs.jsonl -o out", 2, "line 1: '}' expected"},
-    {"{\"prompt\": \"\\u0000\"}", "jobs.jsonl -o out", 2, "line 1: "},
-    {"{\"prompt\": \"\xff\"}", "jobs.jsonl -o out", 2, "line 1: unable to decode"},
-    {"[]", "jobs.jsonl -o out", 2, "line 1: expected an object"},
-    {"17", "jobs.jsonl -o out", 2, "line 1: "},
-    {"{}", "jobs.jsonl -o out", 2, "line 1: there is no --prompt"},
-    {"{\"prompt\": \"x\", \"seed\": 1e400}", "jobs.jsonl -o out", 2, "line 1: "},
-    {"{\"prompt\": \"x\", \"steps\": -1}", "jobs.jsonl -o out", 2,
-     "line 1: \"steps\": expected a whole number from 1 to 1000"},
-    {"{\"prompt\": \"x\", \"mask\": \"m\"}", "jobs.jsonl -o out", 2,
-     "line 1: --mask needs --init-image"},
-    {"{\"prompt\": \"x\", \"w4a8\": true, \"fp32\": true}", "jobs.jsonl -o out", 2,
-     "line 1: --fp32 leaves nothing"},
-    {"{\"prompt\": \"x\"}\n{\"defaults\": {}}", "jobs.jsonl -o out", 2,
-     "line 2: \"defaults\" belong into the first line"},
-    {"{\"defaults\": {\"stepz\": 1}}", "jobs.jsonl -o out", 2, "line 1: there is no field"},
-    {"{\"defaults\": 1}", "jobs.jsonl -o out", 2, "line 1: expected {\"defaults\""},
-    {"{\"defaults\": {}, \"prompt\": \"x\"}", "jobs.jsonl -o out", 2, "line 1: expected {"},
-    {"{\"defaults\": {\"prompt\": \"x\"}}", "jobs.jsonl -o out", 2, "hold no \"prompt\""},
-    {"{\"prompt\": \"x\", \"matrix\": 1}", "jobs.jsonl -o out", 2, "expected an object of lists"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": []}}", "jobs.jsonl -o out", 2, "is empty"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-\"}}", "jobs.jsonl -o out", 2,
-     "\"seed\": expected numbers and ranges"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-2 (+0)\"}}", "jobs.jsonl -o out", 2,
-     "expected numbers and ranges"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-999999999\"}}", "jobs.jsonl -o out", 2,
-     "expected numbers and ranges"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"sampler\": \"euler\"}}", "jobs.jsonl -o out", 2,
-     "\"sampler\": expected a list of values"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"odd\": [1]}}", "jobs.jsonl -o out", 2,
-     "there is no field \"odd\""},
-    {"{\"prompt\": \"x\", \"matrix\": {\"cfg\": [1], \"cfg_scale\": [2]}}", "jobs.jsonl -o out", 2,
-     "has two lists of values"},
-    {"{\"prompt\": \"x\", \"prompts\": [\"y\"]}", "jobs.jsonl -o out", 2, "exclude each other"},
-    {"{\"prompts\": \"y\"}", "jobs.jsonl -o out", 2, "expected a list of texts"},
-    {"{\"prompt_file\": \"none.txt\"}", "jobs.jsonl -o out", 2, "'none.txt': No such file"},
-    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-2000\", \"steps\": \"1-1000\"}}",
-     "jobs.jsonl -o out", 2, "more than 1000000 jobs"},
-    {"{\"prompt\": \"x\", \"name\": \"../x\"}", "jobs.jsonl -o out", 2,
-     "expected a path inside the output folder"},
-    {"{\"prompt\": \"x\", \"name\": \"/x\"}", "jobs.jsonl -o out", 2, "inside the output"},
-    {"{\"prompt\": \"x\", \"name\": \".parts/x\"}", "jobs.jsonl -o out", 2, "inside the output"},
-    {"{\"prompt\": \"x\", \"name\": \"[odd]\"}", "jobs.jsonl -o out", 2, "there is no [odd]"},
-    {"{\"prompt\": \"x\", \"name\": 4}", "jobs.jsonl -o out", 2, "\"name\": expected a text"},
-    {"{\"prompt\": \"{a|b\"}", "jobs.jsonl -o out", 2, "a { has no }"},
-    {"{\"prompt\": \"__a__\"}", "jobs.jsonl -o out", 2, "line 1: the prompt has __a__"},
-    {"{\"prompt\": \"__none__\"}", "jobs.jsonl -o out --wildcards .", 2, "none.txt': No such"},
-    {"{\"prompt\": \"__../a__\"}", "jobs.jsonl -o out --wildcards .", 2, "out of the folder"},
-    {"{\"prompt\": \"__loop__\"}", "jobs.jsonl -o out --wildcards .", 2, "in a circle"},
+} bad_flags[] = {
+    {"", 2, "there is no file of jobs"},
+    {"jobs.jsonl", 2, "--output says"},
+    {"a b -o out", 2, "'b' is not a flag"},
+    {"jobs.jsonl -o out --retyr", 2, "did you mean --retry?"},
+    {"jobs.jsonl -o out --prompt x", 2, "prompts are in the file"},
+    {"jobs.jsonl -o out --shard 5/4", 2, "expected I/N"},
+    {"jobs.jsonl -o out --shard 0/4", 2, "expected I/N"},
+    {"jobs.jsonl -o out --shard -1/4", 2, "expected I/N"},
+    {"jobs.jsonl -o out --literal --wildcards .", 2, "exclude each other"},
+    {"merge", 2, "merge needs the folder"},
+    {"merge nowhere", 1, "'nowhere' is not a folder"},
+    {"merge .", 1, "no plan.json"},
+    {"none.jsonl -o out", 2, "'none.jsonl': No such file"},
+    {"jobs.jsonl -o out", 2, "holds no job"},
 };
+
+// Of the file of jobs, all with exit code 2.
+static const struct {
+    const char *lines, *part;
+    const char *more; // flags
+} bad_lines[] = {
+    {"# only\n\n", "holds no job", NULL},
+    {"{\"prompt\": \"x\"}\n{\"promt\": 1}\n",
+     "'jobs.jsonl' line 2: there is no field \"promt\"; did you mean \"prompt\"?", NULL},
+    {"{\"prompt\": \"x\", \"prompt\": \"y\"}", "line 1: duplicate object key", NULL},
+    {"{\"prompt\": \"x\"", "line 1: '}' expected", NULL},
+    {"{\"prompt\": \"\\u0000\"}", "line 1: ", NULL},
+    {"{\"prompt\": \"\xff\"}", "line 1: unable to decode", NULL},
+    {"[]", "line 1: expected an object", NULL},
+    {"17", "line 1: ", NULL},
+    {"{}", "line 1: there is no --prompt", NULL},
+    {"{\"prompt\": \"x\", \"seed\": 1e400}", "line 1: ", NULL},
+    {"{\"prompt\": \"x\", \"steps\": -1}",
+     "line 1: \"steps\": expected a whole number from 1 to 1000", NULL},
+    {"{\"prompt\": \"x\", \"mask\": \"m\"}", "line 1: --mask needs --init-image", NULL},
+    {"{\"prompt\": \"x\", \"w4a8\": true, \"fp32\": true}", "line 1: --fp32 leaves nothing", NULL},
+    {"{\"prompt\": \"x\"}\n{\"defaults\": {}}", "line 2: \"defaults\" belong into the first line",
+     NULL},
+    {"{\"defaults\": {\"stepz\": 1}}", "line 1: there is no field", NULL},
+    {"{\"defaults\": 1}", "line 1: expected {\"defaults\"", NULL},
+    {"{\"defaults\": {}, \"prompt\": \"x\"}", "line 1: expected {", NULL},
+    {"{\"defaults\": {\"prompt\": \"x\"}}", "hold no \"prompt\"", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": 1}", "expected an object of lists", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": []}}", "is empty", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-\"}}", "\"seed\": expected numbers and ranges",
+     NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-2 (+0)\"}}", "expected numbers and ranges",
+     NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-999999999\"}}", "expected numbers and ranges",
+     NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"sampler\": \"euler\"}}",
+     "\"sampler\": expected a list of values", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"odd\": [1]}}", "there is no field \"odd\"", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"cfg\": [1], \"cfg_scale\": [2]}}",
+     "has two lists of values", NULL},
+    {"{\"prompt\": \"x\", \"prompts\": [\"y\"]}", "exclude each other", NULL},
+    {"{\"prompts\": \"y\"}", "expected a list of texts", NULL},
+    {"{\"prompt_file\": \"none.txt\"}", "'none.txt': No such file", NULL},
+    {"{\"prompt\": \"x\", \"matrix\": {\"seed\": \"1-2000\", \"steps\": \"1-1000\"}}",
+     "more than 1000000 jobs", NULL},
+    {"{\"prompt\": \"x\", \"name\": \"../x\"}", "expected a path inside the output folder", NULL},
+    {"{\"prompt\": \"x\", \"name\": \"/x\"}", "inside the output", NULL},
+    {"{\"prompt\": \"x\", \"name\": \".parts/x\"}", "inside the output", NULL},
+    {"{\"prompt\": \"x\", \"name\": \"[odd]\"}", "there is no [odd]", NULL},
+    {"{\"prompt\": \"x\", \"name\": 4}", "\"name\": expected a text", NULL},
+    {"{\"prompt\": \"{a|b\"}", "a { has no }", NULL},
+    {"{\"prompt\": \"__a__\"}", "line 1: the prompt has __a__", NULL},
+    {"{\"prompt\": \"__none__\"}", "none.txt': No such", "--wildcards ."},
+    {"{\"prompt\": \"__../a__\"}", "out of the folder", "--wildcards ."},
+    {"{\"prompt\": \"__loop__\"}", "in a circle", "--wildcards ."},
+};
+
+static void refuse(const char *lines, const char *arguments, int expected, const char *part) {
+    char output[8192];
+    ht_batch_write("jobs.jsonl", lines);
+    const int code = ht_batch("", arguments, output, sizeof(output));
+    if (code != expected || !strstr(output, part)) {
+        fail_msg("gen-batch %s with\n%s\nexit code %d, expected %d with '%s':\n%s", arguments,
+                 lines, code, expected, part, output);
+    }
+}
 
 static void test_refusals(void **state) {
     (void)state;
-    char output[8192];
+    char arguments[256], deep[4096] = "{\"prompt\": ";
     ht_batch_write("loop.txt", "{2$$__loop__|__loop__}\n");
-    for (size_t i = 0; i < HT_COUNT(refused); ++i) {
-        ht_batch_write("jobs.jsonl", refused[i].lines);
-        const int code = ht_batch("", refused[i].arguments, output, sizeof(output));
-        if (code != refused[i].code || !strstr(output, refused[i].part)) {
-            fail_msg("row %zu: gen-batch %s with\n%s\nexit code %d, expected %d with '%s':\n%s", i,
-                     refused[i].arguments, refused[i].lines, code, refused[i].code, refused[i].part,
-                     output);
-        }
+    for (size_t i = 0; i < HT_COUNT(bad_flags); ++i) {
+        refuse("", bad_flags[i].arguments, bad_flags[i].code, bad_flags[i].part);
     }
-    char deep[4096] = "{\"prompt\": ";
+    for (size_t i = 0; i < HT_COUNT(bad_lines); ++i) {
+        const char *more = bad_lines[i].more;
+        snprintf(arguments, sizeof(arguments), "jobs.jsonl -o out %s", more ? more : "");
+        refuse(bad_lines[i].lines, arguments, 2, bad_lines[i].part);
+    }
     memset(deep + strlen(deep), '[', 3000);
-    ht_batch_write("jobs.jsonl", deep);
-    assert_int_equal(ht_batch("", "jobs.jsonl -o out", output, sizeof(output)), 2);
-    assert_non_null(strstr(output, "line 1: "));
+    refuse(deep, "jobs.jsonl -o out", 2, "line 1: ");
 }
 
 // A failing job is recorded and passed over, and done again when asked to; exit codes.

@@ -5,7 +5,7 @@
 
 #include <common/infotext.h>
 #include <common/png.h>
-#include <math.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,75 +28,6 @@ static void read_text(const char *key, const char *text, ht_infotext *info) {
     }
 }
 
-static void test_a1111(void **state) {
-    (void)state;
-    ht_infotext info;
-    read_text("parameters",
-              "a caf\xc3\xa9, (red:1.2) fox\nsecond line\nNegative prompt: blurry,\nugly: yes\n"
-              "Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: "
-              "4294967297, Size: 512x768, Model hash: 0a1b2c3d4e, Model: some.model, Denoising "
-              "strength: 0.4, Clip skip: 2, Lora hashes: \"a: 1, Steps: 99\", Version: v1.9",
-              &info);
-    assert_string_equal(info.source, "A1111");
-    assert_string_equal(info.prompt, "a caf\xc3\xa9, (red:1.2) fox\nsecond line");
-    assert_string_equal(info.negative, "blurry,\nugly: yes");
-    assert_string_equal(info.sampler, "DPM++ 2M");
-    assert_string_equal(info.schedule, "Karras");
-    assert_string_equal(info.model, "some.model");
-    assert_int_equal(info.steps, 25);
-    assert_int_equal(info.width, 512);
-    assert_int_equal(info.height, 768);
-    assert_int_equal(info.clip_skip, 2);
-    assert_true(info.has_seed && info.seed == 4294967297u);
-    assert_true(info.cfg_scale == 6.5 && info.strength == 0.4 && isnan(info.eta));
-    ht_infotext_free(&info);
-}
-
-static void test_sd_cpp(void **state) {
-    (void)state;
-    ht_infotext info;
-    read_text("parameters",
-              "a cat\nSteps: 20, CFG scale: 7.000000, Guidance: 3.5, Eta: 0.0, Seed: 42, Size: "
-              "256x512, Model: x.gguf, RNG: cuda, Sampler: euler_a karras, Version: "
-              "stable-diffusion.cpp, SDCPP: {\"seed\": 1, \"x\": [1, 2]}",
-              &info);
-    assert_string_equal(info.sampler, "euler_a karras");
-    assert_string_equal(info.negative, "");
-    assert_true(info.seed == 42 && info.eta == 0);
-    ht_infotext_free(&info);
-}
-
-static void test_only_a_prompt(void **state) {
-    (void)state;
-    ht_infotext info;
-    read_text("parameters", "Steps: to heaven\nNegative prompt: none", &info);
-    assert_string_equal(info.prompt, "Steps: to heaven");
-    assert_string_equal(info.negative, "none");
-    assert_false(info.has_seed);
-    ht_infotext_free(&info);
-}
-
-static void test_ours(void **state) {
-    (void)state;
-    ht_infotext info;
-    const ht_png_text texts[] = {
-        {"parameters", "\xe2\x98\x83 old\nSteps: 3, Sampler: Euler, Seed: 1, Size: 8x8"},
-        {"halftone", "{\"prompt\": \"\\u2603 new\", \"steps\": 4, \"seed\": 9, \"width\": 128, "
-                     "\"height\": 64, \"sampler\": \"flow_euler\", \"schedule\": \"uniform\", "
-                     "\"recipe\": \"w4a8\", \"cfg_scale\": 2.5, \"model\": \"scenes-dit\", "
-                     "\"strength\": 0.25}"}};
-    char why[512] = "";
-    assert_true(ht_infotext_read(make_png(texts, 2), &info, why, sizeof(why)));
-    assert_string_equal(info.source, "halftone");
-    assert_string_equal(info.prompt, "\xe2\x98\x83 new");
-    assert_string_equal(info.recipe, "w4a8");
-    assert_string_equal(info.schedule, "uniform");
-    assert_int_equal(info.steps, 4);
-    assert_int_equal(info.height, 64);
-    assert_true(info.seed == 9 && info.cfg_scale == 2.5 && info.strength == 0.25);
-    ht_infotext_free(&info);
-}
-
 static const char GRAPH[] =
     "{\"3\": {\"class_type\": \"KSampler\", \"inputs\": {\"seed\": [\"20\", 0], \"steps\": 20, "
     "\"cfg\": 8.0, \"sampler_name\": \"dpmpp_2m\", \"scheduler\": \"karras\", \"denoise\": 0.5, "
@@ -112,19 +43,101 @@ static const char GRAPH[] =
     "\"20\": {\"class_type\": \"Seed\", \"inputs\": {\"seed\": 77}},"
     "\"21\": {\"class_type\": \"Text\", \"inputs\": {\"string\": \"a glass house\"}}}";
 
-static void test_comfy(void **state) {
+typedef struct row {
+    const char *key, *text; // of the PNG
+    const char *source;
+    const char
+        *job; // as JSON: what is not as in the defaults; "model" null and "strength" -1: not said
+} row;
+
+static const row rows[] = {
+    {"parameters",
+     "a caf\xc3\xa9, (red:1.2) fox\nsecond line\nNegative prompt: blurry,\nugly: yes\n"
+     "Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 4294967297, "
+     "Size: 512x768, Model hash: 0a1b2c3d4e, Model: some.model, Denoising strength: 0.4, Clip "
+     "skip: 2, Lora hashes: \"a: 1, Steps: 99\", Version: v1.9",
+     "A1111",
+     "{\"prompt\": \"a caf\xc3\xa9, (red:1.2) fox\\nsecond line\", \"negative_prompt\": "
+     "\"blurry,\\nugly: yes\", \"steps\": 25, \"sampler\": \"DPM++ 2M\", \"schedule\": \"Karras\", "
+     "\"cfg_scale\": 6.5, \"seed\": 4294967297, \"width\": 512, \"height\": 768, \"model\": "
+     "\"some.model\", \"strength\": 0.4, \"clip_skip\": 2}"},
+    // of stable-diffusion.cpp
+    {"parameters",
+     "a cat\nSteps: 20, CFG scale: 7.000000, Guidance: 3.5, Eta: 0.0, Seed: 42, Size: 256x512, "
+     "Model: x.gguf, RNG: cuda, Sampler: euler_a karras, Version: stable-diffusion.cpp, SDCPP: "
+     "{\"seed\": 1, \"x\": [1, 2]}",
+     "A1111",
+     "{\"prompt\": \"a cat\", \"negative_prompt\": \"\", \"steps\": 20, \"cfg_scale\": 7.0, "
+     "\"eta\": 0.0, "
+     "\"seed\": 42, \"width\": 256, \"height\": 512, \"model\": \"x.gguf\", \"strength\": -1.0, "
+     "\"sampler\": \"euler_a karras\"}"},
+    // with a second pass, whose the strength is
+    {"parameters",
+     "a cat\nSteps: 20, Sampler: Euler, Seed: 42, Size: 256x512, Denoising strength: 0.4, Hires "
+     "upscale: 1.5, Hires steps: 9, Hires upscaler: Latent, Attention: sage8",
+     "A1111",
+     "{\"prompt\": \"a cat\", \"negative_prompt\": \"\", \"steps\": 20, \"sampler\": \"Euler\", "
+     "\"seed\": 42, \"width\": 256, \"height\": 512, \"model\": null, \"strength\": -1.0, "
+     "\"hires_scale\": 1.5, \"hires_strength\": 0.4, \"hires_upscaler\": \"Latent\", "
+     "\"attention\": "
+     "\"sage8\"}"},
+    {"parameters", "Steps: to heaven\nNegative prompt: none", "A1111",
+     "{\"prompt\": \"Steps: to heaven\", \"negative_prompt\": \"none\", \"model\": null, "
+     "\"strength\": -1.0}"},
+    // ours: what is out of range or of no field does not count
+    {"halftone",
+     "{\"prompt\": \"\\u2603 new\", \"steps\": 4, \"seed\": 9, \"width\": 128, \"height\": 64, "
+     "\"sampler\": \"flow_euler\", \"schedule\": \"uniform\", \"recipe\": \"w4a8\", \"cfg_scale\": "
+     "2.5, \"model\": \"scenes-dit\", \"strength\": 0.25, \"attention\": \"paro:0.25\", "
+     "\"hires_scale\": 2, \"hires_strength\": 0.4, \"lora\": [\"a.safetensors:0.5\", \"b\"], "
+     "\"control_image\": \"edges.png\", \"control_strength\": 1e9, \"steps_\": 3, \"rng\": "
+     "\"torch-cpu\"}",
+     "halftone",
+     "{\"prompt\": \"\xe2\x98\x83 new\", \"steps\": 4, \"seed\": 9, \"width\": 128, \"height\": "
+     "64, "
+     "\"sampler\": \"flow_euler\", \"schedule\": \"uniform\", \"recipe\": \"w4a8\", \"cfg_scale\": "
+     "2.5, \"strength\": 0.25, \"attention\": \"paro:0.25\", \"hires_scale\": 2.0, "
+     "\"hires_strength\": 0.4, \"lora\": [\"a.safetensors:0.5\", \"b\"], \"control_image\": "
+     "\"edges.png\"}"},
+    // of an older version
+    {"halftone", "{\"prompt\": \"x\", \"loras\": [\"a\"], \"recipe\": \"fp32\"}", "halftone",
+     "{\"prompt\": \"x\", \"lora\": [\"a\"], \"fp32\": true, \"model\": null}"},
+    {"prompt", GRAPH, "ComfyUI",
+     "{\"prompt\": \"a glass house\", \"negative_prompt\": \"bad\", \"steps\": 20, \"sampler\": "
+     "\"dpmpp_2m\", \"schedule\": \"karras\", \"cfg_scale\": 8.0, \"seed\": 77, \"width\": 640, "
+     "\"height\": 512, \"model\": \"v1.5\", \"strength\": 0.5}"},
+};
+
+static void test_sources(void **state) {
     (void)state;
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        ht_infotext info;
+        json_t *expected = json_loads(rows[i].job, 0, NULL);
+        read_text(rows[i].key, rows[i].text, &info);
+        json_t *job = ht_job_json(&info.job);
+        assert_non_null(expected);
+        assert_string_equal(info.source, rows[i].source);
+        if (!json_equal(job, expected)) {
+            fail_msg("row %zu: %s", i, json_dumps(job, 0));
+        }
+        json_decref(job);
+        json_decref(expected);
+        ht_infotext_free(&info);
+    }
+}
+
+// Where both are there, ours counts.
+static void test_both(void **state) {
+    (void)state;
+    const ht_png_text texts[] = {
+        {"parameters", "\xe2\x98\x83 old\nSteps: 3, Sampler: Euler, Seed: 1, Size: 8x8"},
+        {"halftone", "{\"prompt\": \"new\", \"steps\": 4}"}};
     ht_infotext info;
-    read_text("prompt", GRAPH, &info);
-    assert_string_equal(info.source, "ComfyUI");
-    assert_string_equal(info.prompt, "a glass house");
-    assert_string_equal(info.negative, "bad");
-    assert_string_equal(info.sampler, "dpmpp_2m");
-    assert_string_equal(info.schedule, "karras");
-    assert_string_equal(info.model, "v1.5");
-    assert_int_equal(info.steps, 20);
-    assert_int_equal(info.width, 640);
-    assert_true(info.seed == 77 && info.cfg_scale == 8 && info.strength == 0.5);
+    char why[512] = "";
+    assert_true(ht_infotext_read(make_png(texts, 2), &info, why, sizeof(why)));
+    assert_string_equal(info.source, "halftone");
+    assert_string_equal(info.job.prompt, "new");
+    assert_true(info.job.steps == 4 && info.job.seed < 0);
     ht_infotext_free(&info);
 }
 
@@ -166,8 +179,8 @@ static void test_packed_text(void **state) {
     if (!ht_infotext_read(path, &info, why, sizeof(why))) {
         fail_msg("%s", why);
     }
-    assert_string_equal(info.prompt, "a dog");
-    assert_int_equal(info.steps, 2);
+    assert_string_equal(info.job.prompt, "a dog");
+    assert_int_equal(info.job.steps, 2);
     ht_infotext_free(&info);
 }
 
@@ -196,10 +209,9 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a1111),         cmocka_unit_test(test_sd_cpp),
-        cmocka_unit_test(test_only_a_prompt), cmocka_unit_test(test_ours),
-        cmocka_unit_test(test_comfy),         cmocka_unit_test(test_hostile_graphs),
-        cmocka_unit_test(test_packed_text),   cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_sources),        cmocka_unit_test(test_both),
+        cmocka_unit_test(test_hostile_graphs), cmocka_unit_test(test_packed_text),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

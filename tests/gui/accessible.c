@@ -4,6 +4,8 @@
 #include "support.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef bool (*visit_fn)(AtspiAccessible *node, void *user); // true: stop here
@@ -46,19 +48,33 @@ static bool walk(AtspiAccessible *node, visit_fn visit, void *user, int depth) {
     return false;
 }
 
+// libatspi keeps what it was told of the tree, which spares a question and an answer between three processes
+// for every node; what it has missed is asked for anew now and then, the less often the longer that takes.
+static void refresh(AtspiAccessible *app, double last_walk) {
+    static double last;
+    if (gui_seconds() > last + 2 + 20 * last_walk) {
+        atspi_accessible_clear_cache(app);
+        last = gui_seconds();
+    }
+}
+
 // Below our program: by its process.
 static bool walk_program(visit_fn visit, void *user) {
+    static double last_walk;
+    const double began = gui_seconds();
     AtspiAccessible *desktop = atspi_get_desktop(0);
     bool found = false;
     const int count = desktop ? atspi_accessible_get_child_count(desktop, NULL) : 0;
     for (int i = 0; i < count && !found; ++i) {
         AtspiAccessible *app = atspi_accessible_get_child_at_index(desktop, i, NULL);
         if (app && atspi_accessible_get_process_id(app, NULL) == (guint)gui_pid()) {
+            refresh(app, last_walk);
             found = walk(app, visit, user, 0);
         }
         g_clear_object(&app);
     }
     g_clear_object(&desktop);
+    last_walk = gui_seconds() - began;
     return found;
 }
 
@@ -99,31 +115,21 @@ bool gui_sees(AtspiRole role, const char *name) {
 }
 
 AtspiAccessible *gui_wait(AtspiRole role, const char *name, double seconds) {
-    const double until = gui_seconds() + seconds;
     AtspiAccessible *node = NULL;
-    while (!(node = gui_find(role, name)) && gui_seconds() < until) {
-        gui_sleep(0.05);
-    }
-    if (!node) {
-        gui_shot("failure");
-        fail_msg("'%s' did not appear within %g s", name, seconds);
-    }
+    GUI_UNTIL((node = gui_find(role, name)) != NULL, seconds, "'%s' did not appear", name);
     return node;
 }
 
+void gui_expect(AtspiRole role, const char *name, double seconds) {
+    g_object_unref(gui_wait(role, name, seconds));
+}
+
 void gui_wait_gone(AtspiRole role, const char *name, double seconds) {
-    const double until = gui_seconds() + seconds;
-    while (gui_sees(role, name)) {
-        if (gui_seconds() > until) {
-            gui_shot("failure");
-            fail_msg("'%s' is still there after %g s", name, seconds);
-        }
-        gui_sleep(0.05);
-    }
+    GUI_UNTIL(!gui_sees(role, name), seconds, "'%s' did not go away", name);
 }
 
 char *gui_name(AtspiRole role, const char *name) {
-    AtspiAccessible *node = gui_wait(role, name, 5);
+    AtspiAccessible *node = gui_wait(role, name, SOON);
     char *full = atspi_accessible_get_name(node, NULL);
     g_object_unref(node);
     return full;
@@ -132,7 +138,8 @@ char *gui_name(AtspiRole role, const char *name) {
 static bool is_button(AtspiAccessible *node) {
     const AtspiRole role = atspi_accessible_get_role(node, NULL);
     return role == ATSPI_ROLE_PUSH_BUTTON || role == ATSPI_ROLE_TOGGLE_BUTTON ||
-           role == ATSPI_ROLE_PAGE_TAB || role == ATSPI_ROLE_RADIO_BUTTON;
+           role == ATSPI_ROLE_PAGE_TAB || role == ATSPI_ROLE_RADIO_BUTTON ||
+           role == ATSPI_ROLE_CHECK_BOX; // a switch
 }
 
 // Pages may be called as what they do.
@@ -141,31 +148,44 @@ static bool match_button(AtspiAccessible *node, void *user) {
            match(node, user);
 }
 
+bool gui_is_sensitive(AtspiRole role, const char *name) {
+    AtspiAccessible *node = gui_wait(role, name, SOON);
+    const bool sensitive = has_state(node, ATSPI_STATE_SENSITIVE);
+    g_object_unref(node);
+    return sensitive;
+}
+
+bool gui_is_checked(const char *name) {
+    AtspiAccessible *node = gui_wait(ATSPI_ROLE_CHECK_BOX, name, SOON);
+    const bool checked = has_state(node, ATSPI_STATE_CHECKED);
+    g_object_unref(node);
+    return checked;
+}
+
+// GTK shows the press for a quarter of a second before it counts: what comes of it is to be waited for.
 void gui_press(const char *name) {
-    const double until = gui_seconds() + 5;
     query q = {ATSPI_ROLE_INVALID, name, NULL};
-    while (!walk_program(match_button, &q) && gui_seconds() < until) {
-        gui_sleep(0.05);
-    }
-    AtspiAction *action = q.found ? atspi_accessible_get_action_iface(q.found) : NULL;
+    GUI_UNTIL(walk_program(match_button, &q), SOON, "there is no button '%s' to press", name);
+    AtspiAction *action = atspi_accessible_get_action_iface(q.found);
     if (!action || !atspi_action_do_action(action, 0, NULL)) {
-        gui_shot("failure");
-        fail_msg("there is no button '%s' to press", name);
+        gui_fail("the button '%s' cannot be pressed", name);
     }
-    gui_sleep(0.4); // GTK shows the press for a quarter of a second before it counts
     g_object_unref(action);
     g_object_unref(q.found);
 }
 
-static void extents(AtspiAccessible *node, int area[4]) {
+static bool extents(AtspiAccessible *node, int area[4]) {
     AtspiComponent *component = atspi_accessible_get_component_iface(node);
-    assert_non_null(component);
-    AtspiRect *rect = atspi_component_get_extents(component, ATSPI_COORD_TYPE_WINDOW, NULL);
-    assert_non_null(rect);
-    const int found[4] = {rect->x, rect->y, rect->width, rect->height};
-    memcpy(area, found, sizeof(found));
+    AtspiRect *rect =
+        component ? atspi_component_get_extents(component, ATSPI_COORD_TYPE_WINDOW, NULL) : NULL;
+    if (rect) {
+        const int found[4] = {rect->x, rect->y, rect->width, rect->height};
+        memcpy(area, found, sizeof(found));
+    }
+    const bool there = rect != NULL;
     g_free(rect);
-    g_object_unref(component);
+    g_clear_object(&component);
+    return there;
 }
 
 // The window of a node: the child of the program.
@@ -185,56 +205,133 @@ static AtspiAccessible *window_of(AtspiAccessible *node) {
 }
 
 // The window's shadow is around what the program counts from.
-void gui_area(AtspiRole role, const char *name, int area[4]) {
-    AtspiAccessible *node = gui_wait(role, name, 5);
+static bool area_of(AtspiAccessible *node, int area[4]) {
     AtspiAccessible *window = window_of(node);
     int inner[4], outer[4];
-    extents(node, area);
-    extents(window, inner);
-    gui_window_area(outer);
-    area[0] += outer[0] + (outer[2] - inner[2]) / 2;
-    area[1] += outer[1] + (outer[3] - inner[3]) / 2;
+    const bool there = extents(node, area) && extents(window, inner);
+    if (there) {
+        gui_window_area(outer);
+        area[0] += outer[0] + (outer[2] - inner[2]) / 2;
+        area[1] += outer[1] + (outer[3] - inner[3]) / 2;
+    }
     g_object_unref(window);
+    return there;
+}
+
+// Is it where it was?
+static bool rests(AtspiAccessible *node, int area[4]) {
+    int now[4] = {0};
+    const bool same = area_of(node, now) && memcmp(now, area, sizeof(now)) == 0;
+    memcpy(area, now, sizeof(now));
+    return same;
+}
+
+// A layout may still be on its way.
+static void rest(AtspiAccessible *node, const char *name, int area[4]) {
+    memset(area, 0, 4 * sizeof(*area));
+    for (int same = 0; same < 3; ++same) {
+        GUI_UNTIL((gui_sleep(0.05), rests(node, area)), SOON, "'%s' does not come to rest", name);
+    }
+}
+
+void gui_area(AtspiRole role, const char *name, int area[4]) {
+    AtspiAccessible *node = gui_wait(role, name, SOON);
+    rest(node, name, area);
+    g_object_unref(node);
+}
+
+// Above are the title bar, below the button that generates; a turn moves it by less than lies between.
+void gui_scroll_to(AtspiRole role, const char *name, int area[4]) {
+    enum { ABOVE = 56, BELOW = 80, TURNS = 80 };
+    AtspiAccessible *node = gui_wait(role, name, SOON);
+    int window[4], turns = 0;
+    for (;;) {
+        rest(node, name, area);
+        gui_window_area(window);
+        const int top = window[1] + ABOVE, bottom = window[1] + window[3] - BELOW;
+        if (area[1] >= top && area[1] + area[3] <= bottom) {
+            break;
+        }
+        if (++turns > TURNS) {
+            gui_fail("'%s' cannot be scrolled to", name);
+        }
+        gui_turn_wheel(window[0] + 190, window[1] + 300, area[1] < top);
+    }
     g_object_unref(node);
 }
 
 typedef struct text_query {
     const char *name;
-    char *text; // of the first that has any
+    AtspiAccessible *first, *filled; // with an empty text, and with any
 } text_query;
+
+static char *text_of(AtspiAccessible *node) {
+    AtspiText *text = atspi_accessible_get_text_iface(node);
+    char *found = text ? atspi_text_get_text(text, 0, -1, NULL) : NULL;
+    g_clear_object(&text);
+    return found;
+}
 
 static bool match_text(AtspiAccessible *node, void *user) {
     text_query *q = user;
     query named = {ATSPI_ROLE_INVALID, q->name, NULL};
-    AtspiText *text = atspi_accessible_get_text_iface(node);
-    const bool fits_name = text && match(node, &named);
-    char *found = fits_name ? atspi_text_get_text(text, 0, -1, NULL) : NULL;
-    if (found && (!q->text || !*q->text)) {
-        g_free(q->text);
-        q->text = g_steal_pointer(&found);
+    char *found = match(node, &named) ? text_of(node) : NULL;
+    AtspiAccessible **where = found && *found ? &q->filled : &q->first;
+    if (found && !*where) {
+        *where = g_object_ref(node);
     }
     g_free(found);
     g_clear_object(&named.found);
-    g_clear_object(&text);
-    return false;
+    return q->filled != NULL;
 }
 
 // A row and the entry in it may have the same name.
-char *gui_text(const char *name) {
-    text_query q = {name, NULL};
+static AtspiAccessible *find_text(const char *name) {
+    text_query q = {name, NULL, NULL};
     walk_program(match_text, &q);
-    if (!q.text) {
-        fail_msg("there is no text '%s'", name);
+    if (!q.filled && !q.first) {
+        gui_fail("there is no text '%s'", name);
     }
-    return q.text;
+    AtspiAccessible *found = g_object_ref(q.filled ? q.filled : q.first);
+    g_clear_object(&q.filled);
+    g_clear_object(&q.first);
+    return found;
+}
+
+char *gui_text(const char *name) {
+    AtspiAccessible *node = find_text(name);
+    char *text = text_of(node);
+    g_object_unref(node);
+    return text ? text : g_strdup("");
+}
+
+static double value_of(AtspiAccessible *node) {
+    AtspiValue *value = atspi_accessible_get_value_iface(node);
+    const double now = value ? atspi_value_get_current_value(value, NULL) : -1;
+    g_clear_object(&value);
+    return now;
+}
+
+static bool holds(AtspiAccessible *node, AtspiRole role, const char *text) {
+    if (role == ATSPI_ROLE_SPIN_BUTTON) {
+        return value_of(node) == strtod(text, NULL);
+    }
+    char *now = text_of(node);
+    const bool same = now && strcmp(now, text) == 0;
+    g_free(now);
+    return same;
+}
+
+void gui_expect_filled(AtspiRole role, const char *name, const char *text) {
+    AtspiAccessible *node =
+        role == ATSPI_ROLE_SPIN_BUTTON ? gui_wait(role, name, SOON) : find_text(name);
+    GUI_UNTIL(holds(node, role, text), SOON, "'%s' does not hold '%s'", name, text);
+    g_object_unref(node);
 }
 
 double gui_value(AtspiRole role, const char *name) {
-    AtspiAccessible *node = gui_wait(role, name, 5);
-    AtspiValue *value = atspi_accessible_get_value_iface(node);
-    assert_non_null(value);
-    const double now = atspi_value_get_current_value(value, NULL);
-    g_object_unref(value);
+    AtspiAccessible *node = gui_wait(role, name, SOON);
+    const double now = value_of(node);
     g_object_unref(node);
     return now;
 }
@@ -248,6 +345,21 @@ static bool tell_control(AtspiAccessible *node, void *user) {
         g_free(name);
     }
     return false;
+}
+
+static bool print_seen(AtspiAccessible *node, void *user) {
+    (void)user;
+    char *name = is_shown(node) ? atspi_accessible_get_name(node, NULL) : NULL;
+    if (name && *name && strncmp(name, "Gtk", 3) != 0 && strncmp(name, "Adw", 3) != 0) {
+        fprintf(stderr, "  %s '%s'\n", atspi_role_get_name(atspi_accessible_get_role(node, NULL)),
+                name);
+    }
+    g_free(name);
+    return false;
+}
+
+void gui_print_seen(void) {
+    walk_program(print_seen, NULL);
 }
 
 void gui_each_control(void (*each)(AtspiRole role, const char *name)) {

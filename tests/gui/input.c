@@ -47,8 +47,9 @@ static void focus(void) {
 static void xdotool(const char *arguments) {
     char command[4096];
     snprintf(command, sizeof(command), "xdotool %s", arguments);
-    assert_int_equal(system(command), 0);
-    gui_sleep(0.1);
+    if (system(command) != 0) {
+        gui_fail("'%s' did not work", command);
+    }
 }
 
 void gui_keys(const char *keys) {
@@ -72,14 +73,14 @@ void gui_click_at(int x, int y) {
     xdotool(arguments);
 }
 
-void gui_scroll_down(int x, int y) {
+void gui_turn_wheel(int x, int y, bool up) {
     char arguments[128];
-    snprintf(arguments, sizeof(arguments), "mousemove %d %d click --repeat 30 --delay 10 5", x, y);
+    snprintf(arguments, sizeof(arguments), "mousemove %d %d click %d", x, y, up ? 4 : 5);
+    focus();
     xdotool(arguments);
-    gui_sleep(0.5);
 }
 
-void gui_drag(int from_x, int from_y, int to_x, int to_y) {
+static void drag_to(int from_x, int from_y, int to_x, int to_y) {
     char arguments[128];
     focus();
     snprintf(arguments, sizeof(arguments), "mousemove %d %d mousedown 1", from_x, from_y);
@@ -89,16 +90,36 @@ void gui_drag(int from_x, int from_y, int to_x, int to_y) {
                  from_y + (to_y - from_y) * i / 12);
         xdotool(arguments);
     }
+}
+
+void gui_drag(int from_x, int from_y, int to_x, int to_y) {
+    drag_to(from_x, from_y, to_x, to_y);
+    xdotool("mouseup 1");
+}
+
+// Where it is dropped says by its frame that it would take it; a button let go before is for nothing.
+// What is dragged hangs to the right of the pointer, so that the left of the frame is free.
+void gui_drop(const int from[4], const int to[4]) {
+    const int edge[4] = {to[0] - 8, to[1] - 8, 32, to[3] + 16}, x = to[0] + to[2] * 3 / 4,
+              y = to[1] + to[3] / 2;
+    const uint64_t before = gui_look(edge);
+    drag_to(from[0] + from[2] / 2, from[1] + from[3] / 2, x, y);
+    GUI_UNTIL(gui_look(edge) != before, SOON,
+              "what is dragged to %d, %d is not taken there: its frame stays as it is", x, y);
     xdotool("mouseup 1");
 }
 
 void gui_fill(AtspiRole role, const char *name, const char *text) {
     int area[4];
-    gui_area(role, name, area);
+    gui_scroll_to(role, name, area);
     gui_click_at(area[0] + 20, area[1] + area[3] / 2);
     gui_keys("ctrl+a");
     gui_keys("Delete");
     gui_type(text);
+    if (role == ATSPI_ROLE_SPIN_BUTTON) {
+        gui_keys("Tab"); // then it counts
+    }
+    gui_expect_filled(role, name, text);
 }
 
 void gui_window_area(int area[4]) {
@@ -154,15 +175,28 @@ static void write_png(const char *path, XImage *shot) {
     free(image.rgb);
 }
 
+// Once it has been drawn: twice the same, unless it moves by itself.
+static void settle(const int area[4]) {
+    uint64_t last = gui_look(area);
+    for (int i = 0; i < 20; ++i) {
+        gui_sleep(0.2);
+        const uint64_t now = gui_look(area);
+        if (now == last) {
+            return;
+        }
+        last = now;
+    }
+}
+
 void gui_shot(const char *name) {
     const char *folder = getenv("HT_GUI_SHOTS");
     XWindowAttributes info;
     if (!folder || top_window(&info) == None) {
         return;
     }
-    gui_sleep(0.4);
     char path[1024];
     const int area[4] = {info.x, info.y, info.width, info.height};
+    settle(area);
     XImage *shot = grab(area);
     snprintf(path, sizeof(path), "%s/%s.png", folder, name);
     write_png(path, shot);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,16 +60,34 @@ static void show_log(void) {
     }
 }
 
+void gui_fail(const char *format, ...) {
+    char sentence[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s; what is seen:\n", sentence);
+    gui_print_seen();
+    show_log();
+    gui_shot("failure");
+    fail_msg("%s", sentence);
+}
+
+void gui_expect_running(void) {
+    int status;
+    if (program > 0 && waitpid(program, &status, WNOHANG) == program) {
+        program = 0;
+        show_log();
+        fail_msg("the program ended meanwhile, with status 0x%x", (unsigned)status);
+    }
+}
+
 void gui_open(const char *arguments) {
     snprintf(log_path, sizeof(log_path), "%s/gen-gui.log", getenv("HOME"));
     program = spawn(arguments, log_path);
-    AtspiAccessible *window = gui_wait(ATSPI_ROLE_FRAME, "Halftone", 30);
-    if (!window) {
-        show_log();
-        fail_msg("no window");
-    }
-    g_object_unref(window);
-    gui_sleep(0.5);
+    gui_expect(ATSPI_ROLE_FRAME, "Halftone", SOON);
+    // Models are looked into on another thread; what is known of the chosen one moves the form.
+    gui_expect(ATSPI_ROLE_LABEL, "* × * · * step*", SOON);
 }
 
 void gui_hand_over(const char *path) {
@@ -77,7 +96,9 @@ void gui_hand_over(const char *path) {
     snprintf(log, sizeof(log), "%s.second", log_path);
     pid_t second = spawn(path, log);
     assert_int_equal(waitpid(second, &status, 0), second);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        gui_fail("handing over '%s' ended with status 0x%x", path, (unsigned)status);
+    }
 }
 
 // GTK's and GLib's complaints, and ours.
@@ -91,7 +112,9 @@ static void expect_silence(void) {
         fprintf(stderr, "gen-gui says: %s", line);
     }
     fclose(stream);
-    assert_true(silent);
+    if (!silent) {
+        fail_msg("the program wrote to stderr, see above");
+    }
 }
 
 // No file that is not whole.
@@ -107,8 +130,8 @@ static void expect_whole(void) {
     }
 }
 
-void gui_expect_end(double seconds) {
-    const double until = gui_seconds() + seconds;
+void gui_expect_end(void) {
+    const double until = gui_seconds() + SOON;
     int status;
     pid_t ended = 0;
     while (ended == 0 && gui_seconds() < until) {
@@ -116,20 +139,19 @@ void gui_expect_end(double seconds) {
         gui_sleep(0.02);
     }
     if (ended == 0) {
-        kill(program, SIGKILL);
-        waitpid(program, &status, 0);
-        fail_msg("it did not end within %g s", seconds);
+        gui_fail("the program did not end within %g s", SOON);
     }
+    program = 0;
     expect_silence();
     expect_whole();
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        fail_msg("it ended with status 0x%x", (unsigned)status);
+        fail_msg("the program ended with status 0x%x", (unsigned)status);
     }
 }
 
 void gui_close(void) {
     gui_keys("ctrl+q");
-    gui_expect_end(20);
+    gui_expect_end();
 }
 
 long gui_resident_kib(void) {
@@ -153,6 +175,19 @@ const char *gui_results(void) {
     return path;
 }
 
+void gui_shell(const char *command) {
+    if (system(command) != 0) {
+        gui_fail("'%s' did not work", command);
+    }
+}
+
+void gui_put_picture(void) {
+    char command[2048];
+    snprintf(command, sizeof(command), "mkdir -p '%s' && cp assets/pictures/first.png '%s'",
+             gui_results(), gui_results());
+    gui_shell(command);
+}
+
 static bool is_result(const char *name) {
     return name[0] != '.' && (strstr(name, ".png") || ht_video_is(name));
 }
@@ -167,6 +202,12 @@ int gui_count_results(void) {
         closedir(dir);
     }
     return count;
+}
+
+void gui_wait_results(int count) {
+    GUI_UNTIL(gui_count_results() >= count, LONG, "%d results are there instead of %d",
+              gui_count_results(), count);
+    assert_int_equal(gui_count_results(), count);
 }
 
 const char *gui_newest_result(void) {

@@ -29,10 +29,12 @@ export HOME=$temp/home XDG_RUNTIME_DIR=$temp/run
 export XDG_CONFIG_HOME=$HOME/.config XDG_CACHE_HOME=$HOME/.cache XDG_DATA_HOME=$HOME/.local/share
 mkdir -p "$HOME" "$XDG_CONFIG_HOME/gtk-4.0" "$XDG_DATA_HOME"
 mkdir -m 700 "$XDG_RUNTIME_DIR"
-# A model of clips beside those of the source tree.
+# A model of clips and one with a ControlNet beside those of the source tree.
 mkdir "$temp/models"
-ln -s "$PWD/tests/data/models/tiny-wan" "$temp/models/"
+ln -s "$PWD/tests/data/models/tiny-wan" "$PWD/tests/data/models/tiny-sd-control" "$temp/models/"
 export HALFTONE_MODELS=$temp/models
+# As in ctest: many small dispatches are started faster without worker threads.
+export LP_NUM_THREADS=${LP_NUM_THREADS:-0}
 # Kernels stay compiled between runs.
 export MESA_SHADER_CACHE_DIR=$build/gui-shaders HALFTONE_CACHE=$build/test-cache
 printf '[Settings]\ngtk-enable-animations=0\ngtk-font-name=Cantarell 11\n' \

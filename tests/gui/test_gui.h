@@ -8,6 +8,7 @@ void test_cancel(void **state);
 void test_queue(void **state);
 void test_sentence(void **state);
 void test_close_while_running(void **state);
+void test_cancel_memory(void **state);
 void test_memory(void **state);
 // test_gui_pages.c
 void test_names(void **state);
@@ -20,5 +21,8 @@ void test_gallery(void **state);
 void test_pack(void **state);
 void test_windows(void **state);
 void test_remembered(void **state);
+// test_gui_more.c
+void test_more_fields(void **state);
+void test_refused_fields(void **state);
 
 #endif
