@@ -1,6 +1,7 @@
 // linear and conv2d with packed weights, and floats or packed x, for drivers that run a subgroup as
 // one CPU vector. As gemm_cpu.comp: a lane owns TILE_N neighbouring columns and gets x by
-// broadcast. The codes of a group are multiplied as they are, and their sum then by both scales.
+// broadcast. The codes of a group are multiplied as they are, and their sum then by both scales;
+// where groups are short and codes integers, that of each step.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
@@ -26,9 +27,9 @@ uint ht_short_steps() {
     return steps <= SHORT_STEPS ? steps : 0u;
 }
 
-#include "ht_integer_steps.glsl"
-
 vec4 totals[TILE_M];
+
+#include "ht_integer_steps.glsl"
 
 struct Place { // of what a lane reads at a tap
     uint64_t x[MAX_PARTS];
@@ -48,10 +49,7 @@ vec4 x_quad(uvec4 codes, uint quad, Place at, uint part, uint step) {
     return ht_decode(raw & (k < quads ? at.keep[part] : 0u), FORMAT_X);
 }
 
-// sums += the products of a step.
-void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
-    uvec4 w_codes[TILE_N];
-    uvec4 x_codes[MAX_PARTS];
+void load_step(Place at, uint step, out uvec4 x_codes[MAX_PARTS], out uvec4 w_codes[TILE_N]) {
     [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
         w_codes[j] = ht_load_codes(at.w[j], FORMAT_W, step);
     }
@@ -60,12 +58,15 @@ void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
             x_codes[part] = ht_load_codes(at.x[part], FORMAT_X, step) & at.keep[part];
         }
     }
+}
+
+// sums += the products of a step.
+void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
+    uvec4 w_codes[TILE_N];
+    uvec4 x_codes[MAX_PARTS];
+    load_step(at, step, x_codes, w_codes);
     if (ht_are_integers()) {
-        if (ht_short_steps() != 0u) {
-            add_short_products(x_codes, w_codes);
-        } else {
-            add_products(x_codes, w_codes);
-        }
+        add_products(x_codes, w_codes);
         return;
     }
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
@@ -100,8 +101,6 @@ void finish_group(const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
 void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
     if (!ht_are_integers()) {
         clear_sums();
-    } else if (ht_short_steps() != 0u) {
-        clear_short_sums();
     } else {
         clear_int_sums();
     }
@@ -118,7 +117,8 @@ void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) 
 
 void multiply_groups(Place at) {
     uint steps = (push.depth + HT_STEP - 1u) / HT_STEP;
-    uint per_group = ht_steps_per_group(steps);
+    const bool by_steps = ht_are_integers() && ht_short_steps() != 0u;
+    uint per_group = by_steps ? 1u : ht_steps_per_group(steps);
     float x_scale[MAX_PARTS];
     float w_scale[TILE_N];
     float zeros[TILE_N];
@@ -134,8 +134,15 @@ void multiply_groups(Place at) {
                 zeros[j] = ht_w_zero(at.w_row[j], first);
             }
         }
-        multiply_steps(at, first, min(first + per_group, steps), zeros);
-        finish_group(x_scale, w_scale);
+        if (by_steps) {
+            uvec4 w_codes[TILE_N];
+            uvec4 x_codes[MAX_PARTS];
+            load_step(at, first, x_codes, w_codes);
+            add_short_step(x_codes, w_codes, x_scale, w_scale);
+        } else {
+            multiply_steps(at, first, min(first + per_group, steps), zeros);
+            finish_group(x_scale, w_scale);
+        }
     }
 }
 

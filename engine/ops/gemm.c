@@ -131,8 +131,23 @@ static uint32_t ceil_div(uint32_t a, uint32_t b) {
     return a / b + (a % b != 0);
 }
 
-// Groups that gemm_packed_cpu sums without a loop.
+bool ht_op_has_integer_codes(const ht_fmt_row *row) {
+    const bool e2m1 = row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1;
+    return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT ||
+           ht_fmt_in_planes(row);
+}
+
+// Are the codes integers to gemm_packed_cpu (ht_integer_steps.glsl)?
+static bool is_signed_integer(const ht_fmt_row *row) {
+    return ht_op_has_integer_codes(row) && row->kind != HT_FMT_ZERO_POINT && !ht_fmt_in_planes(row);
+}
+
+// Groups that gemm_packed_cpu sums as floats, without a loop.
 static bool has_short_groups(const ht_op_call *call) {
+    if (is_signed_integer(ht_fmt_find(call->in[GEMM_X].format)) &&
+        is_signed_integer(ht_fmt_find(call->in[GEMM_W].format))) {
+        return false;
+    }
     const uint32_t x = ht_fmt_find(call->in[GEMM_X].format)->group;
     const uint32_t w = ht_fmt_find(call->in[GEMM_W].format)->group;
     const uint32_t shorter = x == 0 || (w != 0 && w < x) ? w : x;
@@ -185,12 +200,6 @@ static uint64_t row_bytes(const ht_tensor_desc *desc) {
     }
     ht_packed_layout_of(desc, &layout);
     return layout.row_bytes;
-}
-
-bool ht_op_has_integer_codes(const ht_fmt_row *row) {
-    const bool e2m1 = row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1;
-    return e2m1 || row->kind == HT_FMT_SYMMETRIC || row->kind == HT_FMT_ZERO_POINT ||
-           ht_fmt_in_planes(row);
 }
 
 bool ht_op_use_dot_kernel(const ht_op_call *call) {

@@ -9,6 +9,7 @@ typedef struct operand {
     const ht_fmt_row *format;
     ht_packed_layout at;
     const uint8_t *block;
+    uint32_t piece;       // as in ht_ref_packed
     uint32_t terms;       // scales that add up to a value
     float values[8][256]; // of the codes, in each term
     float tensor_scale;   // of w
@@ -17,6 +18,7 @@ typedef struct operand {
 static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
     o->format = ht_fmt_find(packed->desc->format);
     o->block = packed->block;
+    o->piece = packed->piece;
     o->tensor_scale = 1;
     ht_packed_layout_of(packed->desc, &o->at);
     o->terms = ht_fmt_terms(o->format);
@@ -51,7 +53,8 @@ static float value_at(const operand *o, uint64_t row, uint32_t k, uint32_t term)
 static uint32_t group_length(const operand *x, const operand *w, uint32_t depth) {
     const uint32_t a = x->format->group ? x->format->group : depth;
     const uint32_t b = w->format->group ? w->format->group : depth;
-    return a < b ? a : b;
+    const uint32_t group = a < b ? a : b;
+    return x->piece != 0 && x->piece < group ? x->piece : group;
 }
 
 // total + the products of a row of x and one term of a row of w. In double every sum of code products

@@ -33,11 +33,12 @@ void ht_ref_conv2d(const float *x, const float *w, const ht_ref_conv2d_args *arg
 // The same on packed operands (ht_packed_layout), in the order that the device keeps to: the exact
 // sum of a group's code products, rounded to f32; times (scale of x * scale of w); added to the
 // total of the groups before, all in f32. A group is the shorter one of x and w, or a whole row of
-// channels; of sums of bit planes, a row once for each plane. Bias and RELU keep the bits too, the rest of the epilogue is in double.
-// NVFP4's scale of the tensor counts in w only.
+// channels; of sums of bit planes, a row once for each plane. Bias and RELU keep the bits too, the rest
+// of the epilogue is in double. NVFP4's scale of the tensor counts in w only.
 typedef struct ht_ref_packed {
     const ht_tensor_desc *desc;
     const void *block;
+    uint32_t piece; // of x: at most so many codes are summed before the scales; 0: a whole group
 } ht_ref_packed;
 void ht_ref_packed_conv2d(const ht_ref_packed *x, const ht_ref_packed *w,
                           const ht_ref_conv2d_args *args, float *out);

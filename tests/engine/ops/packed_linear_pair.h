@@ -15,7 +15,7 @@ static inline ht_value linear_build(ht_graph *g, ht_value x, ht_value w, ht_valu
 static inline void linear_on_codes(const packed_pair *pair, const void *x, const void *w,
                                    const float *bias, float *out) {
     const ht_ref_epilogue epilogue = {.bias = bias};
-    const ht_ref_packed of_x = {&pair->x, x}, of_w = {&pair->w, w};
+    const ht_ref_packed of_x = {&pair->x, x, pair->piece}, of_w = {&pair->w, w, 0};
     ht_ref_packed_linear(&of_x, &of_w, &epilogue, out);
 }
 

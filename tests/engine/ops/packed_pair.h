@@ -25,6 +25,7 @@ typedef struct packed_pair {
     void (*on_floats)(const struct packed_pair *pair, const float *x, const float *w,
                       const float *bias, float *out);
     bool tiles_only;    // not on the tier of CPU drivers
+    uint32_t piece;     // of the reference on codes (ht_ref_packed)
     ht_tensor_desc out; // found by the run
 } packed_pair;
 
@@ -169,6 +170,16 @@ static inline bool pair_has_integers(ht_format format) {
            (row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1);
 }
 
+// Codes that are scaled together where the kernel is that of CPU drivers: groups of 32 integers go by
+// halves (ht_integer_steps.glsl). 0: a group.
+static inline uint32_t pair_piece(const packed_pair *pair, ht_tier tier) {
+    const ht_fmt_row *x = ht_fmt_find(pair->x.format), *w = ht_fmt_find(pair->w.format);
+    const bool halves = (x->group == 32 && w->group != 16) || (w->group == 32 && x->group != 16);
+    const bool integers = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format) &&
+                          w->kind != HT_FMT_ZERO_POINT && !ht_fmt_in_planes(w);
+    return tier == HT_TIER_CPU && integers && halves ? 16 : 0;
+}
+
 // `count` values of the result; the caller's `out` desc is not known before the first run.
 static inline void pair_check(packed_pair *pair, const char *shape, size_t count) {
     static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU, HT_TIER_DOT, HT_TIER_MATRIX};
@@ -179,9 +190,8 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
     ht_test_fill_normal(3, bias, pair->columns);
     float *want = pair_alloc(count * sizeof *want);
     float *sizes = pair_alloc(count * sizeof *sizes);
-    if (ht_format_is_packed(pair->x.format)) {
-        pair->on_codes(pair, x_block, w_block, bias, want);
-    } else {
+    const bool on_codes = ht_format_is_packed(pair->x.format);
+    if (!on_codes) {
         pair->on_floats(pair, x, w, bias, want);
     }
     float *bias_size = pair_alloc(pair->columns * sizeof *bias);
@@ -203,6 +213,11 @@ static inline void pair_check(packed_pair *pair, const char *shape, size_t count
             (tiers[t] == HT_TIER_DOT && (few || !dot)) || (tiers[t] == HT_TIER_MATRIX && few);
         if (same && runs > 0) {
             continue;
+        }
+        const uint32_t piece = pair_piece(pair, tiers[t]);
+        if (on_codes && (runs == 0 || piece != pair->piece)) {
+            pair->piece = piece;
+            pair->on_codes(pair, x_block, w_block, bias, want);
         }
         char what[160];
         snprintf(what, sizeof what, "%s, %s x %s (%s tier)", shape, ht_format_name(pair->w.format),

@@ -37,7 +37,7 @@ static ht_ref_conv2d_args reference_args(const packed_pair *pair, const float *b
 static void on_codes(const packed_pair *pair, const void *x, const void *w, const float *bias,
                      float *out) {
     const ht_ref_conv2d_args args = reference_args(pair, bias);
-    const ht_ref_packed of_x = {&pair->x, x}, of_w = {&pair->w, w};
+    const ht_ref_packed of_x = {&pair->x, x, pair->piece}, of_w = {&pair->w, w, 0};
     ht_ref_packed_conv2d(&of_x, &of_w, &args, out);
 }
 

@@ -28,7 +28,7 @@ static void test_reference_by_hand(void **state) {
     float out;
     ht_desc_pack(&desc, HT_SCALE_MAX, x, x_block);
     ht_desc_pack(&desc, HT_SCALE_MAX, w, w_block);
-    const ht_ref_packed of_x = {&desc, x_block}, of_w = {&desc, w_block};
+    const ht_ref_packed of_x = {&desc, x_block, 0}, of_w = {&desc, w_block, 0};
     ht_ref_packed_linear(&of_x, &of_w, &epilogue, &out);
     assert_true(out == (127 * 127 - 2 * 8 - 3 * 2) * 0.5f + 0.5f);
 }
