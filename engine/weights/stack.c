@@ -79,16 +79,21 @@ static ht_status get_stacks(ht_weights *weights, ht_stacks **out) {
         ht_free(weights->context, all);
         return HT_ERR_NO_MEMORY;
     }
-    *all = (ht_stacks){.places = places, .wanted = count};
+    *all = (ht_stacks){.places = places};
     for (uint32_t i = 0; i < weights->n_entries; i++) {
         const ht_weights_entry *entry = &weights->entries[i];
-        for (uint32_t b = 0; entry->stack && b < entry->stack->blocks; b++) {
-            places[all->count++] = (place){entry->stack, entry->shard, b, 0, 0};
+        ht_stack *stack = entry->stack;
+        for (uint32_t b = 0; stack && !stack->listed && b < stack->blocks; b++) {
+            places[all->count++] = (place){stack, entry->shard, b, 0, 0};
+        }
+        if (stack) {
+            stack->listed = true;
         }
     }
-    if (count > 0) {
-        qsort(places, count, sizeof *places, by_offset);
+    if (all->count > 0) {
+        qsort(places, all->count, sizeof *places, by_offset);
     }
+    all->wanted = all->count;
     all->fixed = fixed_bytes(weights);
     *out = weights->stacks = all;
     return HT_OK;

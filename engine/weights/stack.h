@@ -16,6 +16,7 @@ typedef struct ht_stack {
         uint64_t address;    // 0: not on the device
     } block[HT_STACK_MAX_BLOCKS];
     uint32_t loaded;
+    bool listed; // among the blocks of all stacks: views may show it under two names
     ht_vk_range table; // no block: not on the device
 } ht_stack;
 

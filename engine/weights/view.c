@@ -19,7 +19,7 @@ static ht_status take_part(const ht_weights *weights, const ht_weight_view *view
     ht_tensor_desc *desc = &entry->info.desc;
     const ht_gguf_type *blocks = ht_gguf_block_of(entry->dtype);
     const uint64_t bits = blocks ? 0 : ht_st_dtype_bits(entry->dtype);
-    if (!entry->fits || entry->parts[HT_PART_CODES] || bits % 8 != 0 || desc->rank == 0 ||
+    if (!entry->fits || entry->parts[HT_PART_CODES] || entry->stack || bits % 8 != 0 || desc->rank == 0 ||
         desc->dims[0] % view->parts != 0 || view->part >= view->parts) {
         return fail_part(weights, view, entry);
     }
