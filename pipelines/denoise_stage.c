@@ -23,6 +23,7 @@ void ht_denoise_release(ht_pipeline *p) {
     ht_tensor_destroy(&s->mask);
     ht_tensor_destroy(&s->latent);
     ht_tensor_destroy(&s->step);
+    ht_tensor_destroy(&s->group);
     ht_tensor_destroy(&s->prediction);
     ht_tensor_destroy(&s->scales);
     ht_free(p->context, s->scale_row);
@@ -241,6 +242,10 @@ static ht_status make_step_tensors(ht_pipeline *p) {
     for (size_t i = 0; i < sizeof(list) / sizeof(*list) && status == HT_OK; ++i) {
         status = ht_stage_tensor(p, list[i].format, list[i].dims, list[i].label, list[i].out);
     }
+    if (status == HT_OK && ht_attention_table_groups(p->attentions) > 1) {
+        status = ht_stage_tensor(p, HT_FORMAT_I32, (uint32_t[HT_MAX_RANK]){1}, "group of steps",
+                                 &s->group);
+    }
     size_t channels = in > out ? in : out;
     s->host = ht_alloc(p->context, s->batch * channels * h * w * sizeof(*s->host));
     return status == HT_OK && !s->host ? HT_ERR_NO_MEMORY : status;
@@ -275,7 +280,9 @@ static ht_status build_step(ht_pipeline *p) {
         .control = p->control.count > 0 ? control : NULL,
         .scales = {s->scales ? p->scales : NULL, optional(g, s->scales)},
     };
+    p->attention.group = optional(g, s->group);
     ht_graph_output(g, p->family->denoiser->step(p, g, &in), s->prediction);
+    p->attention.group = HT_NO_VALUE; // of another graph it would be something else
     return ht_graph_finish(g);
 }
 
@@ -367,7 +374,10 @@ static ht_status write_step(ht_pipeline *p, uint32_t step) {
     for (uint32_t b = 0; b < items; ++b) {
         rows[b] = (int32_t)(items > 1 ? step * p->text.batch + b / s->pictures : step);
     }
-    return ht_tensor_write(s->step, rows, items * sizeof(*rows));
+    const uint32_t groups = ht_attention_table_groups(p->attentions);
+    const int32_t group = (int32_t)((uint64_t)step * groups / s->rows);
+    const ht_status status = s->group ? ht_tensor_write(s->group, &group, sizeof(group)) : HT_OK;
+    return status == HT_OK ? ht_tensor_write(s->step, rows, items * sizeof(*rows)) : status;
 }
 
 // planes [count, positions] -> some channels of pixels [positions, channels]
@@ -436,7 +446,10 @@ ht_status ht_denoise_predict(ht_run *run, uint32_t step, const float *inputs, fl
         const ht_stats_place place = {.stage = HT_STATS_STEP,
                                       .step = step,
                                       .steps = s->rows,
-                                      .timestep = run->timesteps[step]};
+                                      .timestep = run->timesteps[step],
+                                      .frames = s->frames,
+                                      .height = s->height / s->frames,
+                                      .width = s->width};
         status = run_graph(p, s->step_graph, step == run->first, &place);
     }
     if (status == HT_OK) {

@@ -61,6 +61,7 @@ typedef struct ht_denoise_stage {
     ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
     ht_tensor *mask; // [B, T] of the cross-attention, or NULL; B: all negatives, then all positives
     ht_tensor *latent, *step, *prediction;
+    ht_tensor *group;  // of the step, in the table of attentions; NULL: there is one group
     ht_tensor *scales; // of the activations, this step, or NULL
     float *scale_row;  // on the host
     float *host;       // pixels of the batch, both ways

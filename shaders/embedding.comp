@@ -16,6 +16,11 @@ void main() {
     }
     uint place = i / push.width;
     uint row = uint(clamp(HtI32(push.ids).v[place], 0, int(push.last_row)));
+    if (FORMAT_TABLE == HT_FORMAT_I32) { // never through floats, which some devices flush
+        HtI32(push.result).v[i] =
+            HtI32(push.table).v[row * push.width + (i - place * push.width)];
+        return;
+    }
     vec4 value = ht_load_quad(push.table, FORMAT_TABLE, WIDE,
                               row * push.width + (i - place * push.width));
     ht_store_quad(push.result, FORMAT_RESULT, WIDE, i, value);

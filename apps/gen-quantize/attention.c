@@ -1,4 +1,5 @@
-// The pass that watches attentions: which order of the tokens suits a head, where its mass lies.
+// The pass that watches attentions: which order of the tokens suits a head, where its mass lies in
+// which steps.
 #include "attention.h"
 
 #include "common/files.h"
@@ -11,30 +12,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, MAX_LAYERS = 1024, LEAST_BLOCKS = 4 };
+enum { VERSION = 2, MAX_LAYERS = 1024, LEAST_BLOCKS = 4, MOST_GROUPS = 4 };
+// Groups of steps share masses when no more than this share of them lies elsewhere.
+static const double ALIKE = 0.05;
 
 typedef struct watched {
-    char *name; // "...attn1"
-    ht_attention_stats *stats;
+    char *name;                             // "...attn1"
+    ht_attention_stats *stats[MOST_GROUPS]; // of a group of steps each
+    ht_attention_stats *all;                // merged when everything was seen
 } watched;
 
 typedef struct collector {
     quantize_prompts run;
+    uint32_t groups;
     watched layers[MAX_LAYERS];
     size_t count;
 } collector;
 
-// Rows and columns of so many tokens of a picture of this shape. False where they make none.
-static bool find_grid(const quantize_prompts *run, uint32_t tokens, ht_attention_grid *grid) {
-    const ht_pipeline_info *info = ht_pipeline_get_info(run->pipeline);
-    const uint64_t width = run->options->width ? run->options->width : info->width;
-    const uint64_t height = run->options->height ? run->options->height : info->height;
-    const double rows = sqrt((double)tokens * (double)height / (double)width);
-    *grid = (ht_attention_grid){.frames = 1, .height = (uint32_t)lround(rows)};
-    if (info->frames > 1 || grid->height == 0 || tokens % grid->height != 0) {
+// Frames, rows and columns of so many tokens of a latent. False where they make none.
+static bool find_grid(const ht_stats_place *latent, uint32_t tokens, ht_attention_grid *grid) {
+    const uint64_t width = latent->width, height = latent->height;
+    const uint32_t frames = latent->frames > 0 ? latent->frames : 1, of_frame = tokens / frames;
+    const double rows = sqrt(of_frame * (double)height / (double)width);
+    *grid = (ht_attention_grid){.frames = frames, .height = (uint32_t)lround(rows)};
+    if (tokens % frames != 0 || grid->height == 0 || of_frame % grid->height != 0) {
         return false;
     }
-    grid->width = tokens / grid->height;
+    grid->width = of_frame / grid->height;
     return grid->width * height == grid->height * width;
 }
 
@@ -45,15 +49,18 @@ static watched *find_layer(collector *c, const char *name, const ht_attention_ru
             return &c->layers[i];
         }
     }
-    watched *w = &c->layers[c->count];
-    if (c->count == MAX_LAYERS ||
-        ht_attention_stats_create(c->run.context, grid, run->heads,
-                                  run->q_desc.dims[2] / run->heads, &w->stats) != HT_OK) {
+    if (c->count == MAX_LAYERS) {
         return NULL;
     }
+    watched *w = &c->layers[c->count++];
+    const uint32_t width = run->q_desc.dims[2] / run->heads;
+    ht_status status = HT_OK;
+    for (uint32_t i = 0; i <= c->groups && status == HT_OK; ++i) {
+        status = ht_attention_stats_create(c->run.context, grid, run->heads, width,
+                                           i < c->groups ? &w->stats[i] : &w->all);
+    }
     w->name = strdup(name);
-    c->count++;
-    return w->name ? w : NULL;
+    return w->name && status == HT_OK ? w : NULL;
 }
 
 // Self-attentions only: their last weight is that of q, k or v of an attn1.
@@ -64,13 +71,12 @@ static ht_status observe(void *user, const ht_attention_run *run, const ht_stats
     const uint32_t tokens = run->q_desc.dims[1];
     ht_attention_grid grid;
     char name[512];
-    (void)place;
     if (*c->run.stop) {
         return HT_ERR_CANCELLED;
     }
     if (length < 5 || length >= sizeof(name) || memcmp(dot - 5, "attn1", 5) != 0 ||
         run->k_desc.dims[1] != tokens || ht_attention_block_count(tokens) < LEAST_BLOCKS ||
-        !find_grid(&c->run, tokens, &grid)) {
+        !find_grid(place, tokens, &grid)) {
         return HT_OK;
     }
     snprintf(name, sizeof(name), "%.*s", (int)length, run->layer);
@@ -82,7 +88,8 @@ static ht_status observe(void *user, const ht_attention_run *run, const ht_stats
     }
     for (uint32_t b = 0; b < run->q_desc.dims[0] && status == HT_OK; ++b) {
         const uint64_t at = (uint64_t)b * tokens * run->q_desc.dims[2];
-        status = ht_attention_stats_add(w->stats, run->q + at, run->k + at);
+        status = ht_attention_stats_add(w->stats[place->step * c->groups / place->steps],
+                                        run->q + at, run->k + at);
     }
     if (status != HT_OK) {
         ht_fail(c->run.context, status, "attention: no memory left to watch '%s'", name);
@@ -96,33 +103,70 @@ static bool end_prompt(void *user, bool last) {
     return true;
 }
 
-// Hexadecimal mass codes of every head in its order; `chosen` false: in the natural one.
-static json_t *masses_json(const ht_attention_stats *stats, bool chosen) {
+static uint64_t map_size(const ht_attention_stats *stats) {
     const uint32_t blocks =
         ht_attention_block_count(ht_attention_grid_tokens(ht_attention_stats_grid(stats)));
+    return (uint64_t)blocks * blocks;
+}
+
+// Masses of every head in the order that `all` chooses, or with all NULL in the natural one; free().
+// NULL without memory.
+static float *masses_of(const ht_attention_stats *stats, const ht_attention_stats *all) {
     const uint32_t heads = ht_attention_stats_heads(stats);
-    const uint64_t map = (uint64_t)blocks * blocks;
-    float *masses = malloc(map * sizeof(*masses));
-    char *text = malloc(2 * map * heads + 1);
-    json_t *json = NULL;
-    if (masses && text) {
-        for (uint32_t head = 0; head < heads; ++head) {
-            const uint32_t order = chosen ? ht_attention_stats_order(stats, head) : 0;
-            ht_attention_stats_masses(stats, head, order, masses);
-            for (uint64_t i = 0; i < map; ++i) {
-                snprintf(text + 2 * (head * map + i), 3, "%02x", ht_attention_mass_code(masses[i]));
-            }
-        }
-        json = json_string(text);
+    float *masses = malloc(heads * map_size(stats) * sizeof(*masses));
+    for (uint32_t head = 0; masses && head < heads; ++head) {
+        const uint32_t order = all ? ht_attention_stats_order(all, head) : 0;
+        ht_attention_stats_masses(stats, head, order, masses + head * map_size(stats));
     }
-    free(masses);
+    return masses;
+}
+
+// As hexadecimal codes.
+static json_t *masses_json(const float *masses, uint64_t count) {
+    char *text = malloc(2 * count + 1);
+    for (uint64_t i = 0; text && masses && i < count; ++i) {
+        snprintf(text + 2 * i, 3, "%02x", ht_attention_mass_code(masses[i]));
+    }
+    json_t *json = text && masses ? json_string(text) : NULL;
     free(text);
     return json;
 }
 
-static json_t *layer_json(const ht_attention_stats *stats) {
+// Share of the masses of all rows that lies elsewhere.
+static double moved(const float *a, const float *b, uint64_t count) {
+    double difference = 0, all = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+        difference += fabs((double)a[i] - b[i]);
+        all += a[i];
+    }
+    return all > 0 ? 0.5 * difference / all : 0;
+}
+
+// Of each group of steps, or null where they are like those of the group before.
+static json_t *groups_json(const collector *c, const watched *w) {
+    const uint64_t count = ht_attention_stats_heads(w->all) * map_size(w->all);
+    json_t *list = json_array();
+    float *last = NULL;
+    for (uint32_t i = 0; i < c->groups; ++i) {
+        float *masses = masses_of(w->stats[i], w->all);
+        if (last && masses && moved(last, masses, count) <= ALIKE) {
+            json_array_append_new(list, json_null());
+            free(masses);
+            continue;
+        }
+        json_array_append_new(list, masses_json(masses, count));
+        free(last);
+        last = masses;
+    }
+    free(last);
+    return list;
+}
+
+static json_t *layer_json(const collector *c, const watched *w) {
+    const ht_attention_stats *stats = w->all;
     const ht_attention_grid *g = ht_attention_stats_grid(stats);
     json_t *orders = json_array(), *qualities = json_array();
+    float *natural = masses_of(stats, NULL);
     for (uint32_t head = 0; head < ht_attention_stats_heads(stats); ++head) {
         const uint32_t order = ht_attention_stats_order(stats, head);
         const ht_attention_quality before = ht_attention_stats_quality(stats, head, 0),
@@ -131,10 +175,11 @@ static json_t *layer_json(const ht_attention_stats *stats) {
         json_array_append_new(qualities, json_pack("[f, f, f, f]", before.density, after.density,
                                                    before.incoherence, after.incoherence));
     }
+    json_t *before = masses_json(natural, ht_attention_stats_heads(stats) * map_size(stats));
+    free(natural);
     return json_pack("{s:[i, i, i, i], s:o, s:o, s:o, s:o}", "grid", (int)g->text, (int)g->frames,
-                     (int)g->height, (int)g->width, "orders", orders, "masses",
-                     masses_json(stats, true), "natural", masses_json(stats, false), "quality",
-                     qualities);
+                     (int)g->height, (int)g->width, "orders", orders, "masses", groups_json(c, w),
+                     "natural", before, "quality", qualities);
 }
 
 static bool write_table(const collector *c) {
@@ -142,9 +187,14 @@ static bool write_table(const collector *c) {
     json_t *layers = json_object();
     char why[PATH_MAX + 256];
     for (size_t i = 0; i < c->count; ++i) {
-        json_object_set_new(layers, c->layers[i].name, layer_json(c->layers[i].stats));
+        const watched *w = &c->layers[i];
+        for (uint32_t group = 0; group < c->groups; ++group) {
+            ht_attention_stats_merge(w->all, w->stats[group]);
+        }
+        json_object_set_new(layers, w->name, layer_json(c, w));
     }
-    json_t *root = json_pack("{s:i, s:o}", "version", VERSION, "layers", layers);
+    json_t *root = json_pack("{s:i, s:i, s:o}", "version", VERSION, "groups", (int)c->groups,
+                             "layers", layers);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     bool good = text != NULL;
     if (!good) {
@@ -167,16 +217,24 @@ bool quantize_attention_collect(const quantize_options *options, const char *pro
     if (good) {
         const ht_pipeline_options observed = {.observe_attention = observe, .observe_user = c};
         c->run = (quantize_prompts){.options = options, .log = log, .stop = stop};
-        good = quantize_prompts_open(&c->run, prompts, &observed) &&
-               quantize_prompts_run(&c->run, end_prompt, c);
+        good = quantize_prompts_open(&c->run, prompts, &observed);
+        if (good) {
+            const uint32_t usual = ht_pipeline_get_info(c->run.pipeline)->frames;
+            c->run.frames = options->frames ? options->frames : usual;
+        }
+        c->groups = c->run.steps < MOST_GROUPS ? c->run.steps : MOST_GROUPS;
+        good = good && quantize_prompts_run(&c->run, end_prompt, c);
         if (good && c->count == 0) {
             good = quantize_prompts_fail(&c->run, "--attention: the model has no self-attention of "
-                                                  "256 tokens of a picture or more");
+                                                  "193 tokens of a picture or more");
         }
         good = good && write_table(c);
         for (size_t i = 0; i < c->count; ++i) {
             free(c->layers[i].name);
-            ht_attention_stats_destroy(&c->layers[i].stats);
+            ht_attention_stats_destroy(&c->layers[i].all);
+            for (uint32_t group = 0; group < c->groups; ++group) {
+                ht_attention_stats_destroy(&c->layers[i].stats[group]);
+            }
         }
         quantize_prompts_close(&c->run);
     }

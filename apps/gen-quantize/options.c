@@ -58,6 +58,7 @@ static const ht_flag flags[] = {
     {"width", NULL, 'W', HT_FLAG_U32, AT(width), 1, HT_MAX_EDGE, "N",
      "of the pictures that --attention is for, whose table serves no other size (the model's)"},
     {"height", NULL, 'H', HT_FLAG_U32, AT(height), 1, HT_MAX_EDGE, "N", "likewise"},
+    {"frames", "video-frames", 0, HT_FLAG_U32, AT(frames), 1, 4096, "N", "likewise, of clips"},
     {"show-attention", NULL, 0, HT_FLAG_TEXT, AT(show_attention), .value = "FILE.json",
      .help = "draw the maps of such a table before and after reordering, with what is kept"},
     {"density", NULL, 0, HT_FLAG_REAL, AT(density), 0.01, 1, "X",
@@ -84,26 +85,26 @@ static const ht_flag_set set = {
 };
 
 static bool check(const quantize_options *o) {
-    const char *missing = !o->model                    ? "there is no --model"
-                          : o->calibrate && !o->output ? "--calibrate needs --output"
-                          : !o->output && !o->stats && !o->attention
-                              ? "there is no --output, no --stats and no --attention"
-                          : o->stats && !o->prompts && !o->output
-                              ? "--stats needs --prompts FILE to count, or --output to be used"
-                          : !o->stats && !o->attention && o->prompts
-                              ? "--prompts needs --stats FILE or --attention FILE.json"
-                          : !o->output && o->attention && !o->prompts
-                              ? "--attention needs --prompts FILE to watch, or --output to be used"
-                          : o->calibrate && o->stats
-                              ? "--calibrate and --stats are two ways to say it"
-                          : strncmp(o->recipe, "mixed:", 6) == 0 && !o->calibrate
-                              ? "a mixed recipe needs --calibrate PROMPTS"
-                          : (o->width || o->height) && (o->stats || o->calibrate || !o->attention)
-                              ? "--width and --height are for --attention with --prompts alone"
-                          : o->low_rank % 4 != 0         ? "--low-rank: expected a multiple of 4"
-                          : o->low_rank && !o->calibrate ? "--low-rank needs --calibrate"
-                          : o->seed < 0                  ? "--seed: expected 0 or more"
-                                                         : NULL;
+    const char *missing =
+        !o->model                    ? "there is no --model"
+        : o->calibrate && !o->output ? "--calibrate needs --output"
+        : !o->output && !o->stats && !o->attention
+            ? "there is no --output, no --stats and no --attention"
+        : o->stats && !o->prompts && !o->output
+            ? "--stats needs --prompts FILE to count, or --output to be used"
+        : !o->stats && !o->attention && o->prompts
+            ? "--prompts needs --stats FILE or --attention FILE.json"
+        : !o->output && o->attention && !o->prompts
+            ? "--attention needs --prompts FILE to watch, or --output to be used"
+        : o->calibrate && o->stats ? "--calibrate and --stats are two ways to say it"
+        : strncmp(o->recipe, "mixed:", 6) == 0 && !o->calibrate
+            ? "a mixed recipe needs --calibrate PROMPTS"
+        : (o->width || o->height || o->frames) && (o->stats || o->calibrate || !o->attention)
+            ? "--width, --height and --frames are for --attention with --prompts alone"
+        : o->low_rank % 4 != 0         ? "--low-rank: expected a multiple of 4"
+        : o->low_rank && !o->calibrate ? "--low-rank needs --calibrate"
+        : o->seed < 0                  ? "--seed: expected 0 or more"
+                                       : NULL;
     if (missing) {
         fprintf(stderr, "gen-quantize: %s; see --help\n", missing);
     }

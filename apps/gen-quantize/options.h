@@ -12,7 +12,7 @@ typedef struct quantize_options {
     const char *stats, *prompts, *show_stats, *plot, *device;
     const char *attention, *show_attention;
     double density;
-    uint32_t width, height; // of the pictures that --attention watches; 0: the model's
+    uint32_t width, height, frames; // of what --attention watches; 0: the model's
     uint32_t low_rank;
     uint32_t steps, limit, rows, gram_width;
     double cfg_scale;

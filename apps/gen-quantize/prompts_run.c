@@ -54,15 +54,22 @@ bool quantize_prompts_open(quantize_prompts *run, const char *file,
 static bool run_prompt(quantize_prompts *r, ht_report *report) {
     ht_generate_params params = HT_GENERATE_DEFAULTS;
     const ht_callbacks callbacks = {.progress = on_progress, .user = r};
-    ht_image image = {0};
+    uint32_t frames = r->frames; // room for all, though none is decoded
+    ht_image *images =
+        ht_pipeline_frames(r->pipeline, &frames) == HT_OK ? calloc(frames, sizeof(*images)) : NULL;
+    if (!images) {
+        return false;
+    }
     params.prompt = r->prompts.texts[r->now];
     params.steps = r->steps;
     params.width = r->options->width;
     params.height = r->options->height;
+    params.frames = r->frames;
     params.cfg_scale = (float)r->options->cfg_scale;
     params.seed = (uint64_t)r->options->seed + r->now;
     params.latent_only = true;
-    const ht_status status = ht_pipeline_generate(r->pipeline, &params, &callbacks, &image, report);
+    const ht_status status = ht_pipeline_generate(r->pipeline, &params, &callbacks, images, report);
+    free(images);
     ht_app_progress_clear(&r->progress);
     if (status == HT_OK && *report->recipe) {
         return quantize_prompts_fail(

@@ -16,6 +16,7 @@ typedef struct quantize_prompts {
     ht_context *context;
     ht_pipeline *pipeline;
     uint32_t steps;      // per picture
+    uint32_t frames;     // of a clip; 0: pictures
     uint32_t first, now; // prompts: done before this run, and by now
     double start;
 } quantize_prompts;

@@ -211,6 +211,17 @@ ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, cons
     return good ? HT_OK : HT_ERR_NO_MEMORY;
 }
 
+void ht_attention_stats_merge(ht_attention_stats *into, const ht_attention_stats *from) {
+    const uint64_t maps = (uint64_t)into->heads * into->orders;
+    for (uint64_t i = 0; i < maps * map_size(into); i++) {
+        into->masses[i] += from->masses[i];
+    }
+    for (uint64_t i = 0; i < maps; i++) {
+        into->incoherence[i] += from->incoherence[i];
+    }
+    into->pictures += from->pictures;
+}
+
 static int falling(const void *a, const void *b) {
     const float x = *(const float *)a, y = *(const float *)b;
     return x < y ? 1 : x > y ? -1 : 0;

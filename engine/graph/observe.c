@@ -108,22 +108,25 @@ fail:
 static ht_status show_attention(ht_graph *g, const ht_graph_node *node, const char *layer,
                                 ht_attention_run_fn show, void *user) {
     ht_op_call call;
-    float *q = NULL, *k = NULL;
+    float *q = NULL, *k = NULL, *v = NULL;
     ht_status status = HT_OK;
     ht_graph_call(g, node, &call);
     HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_Q], &q));
     HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_K], &k));
+    HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_V], &v));
     const ht_attention_params *p = call.params;
     const ht_attention_run run = {.layer = layer,
                                   .heads = p->heads,
                                   .q_desc = call.in[ATTN_Q],
                                   .k_desc = call.in[ATTN_K],
                                   .q = q,
-                                  .k = k};
+                                  .k = k,
+                                  .v = v};
     status = show(user, &run);
 fail:
     ht_free(g->context, q);
     ht_free(g->context, k);
+    ht_free(g->context, v);
     return status;
 }
 

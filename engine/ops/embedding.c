@@ -15,7 +15,9 @@ static ht_status infer(ht_op_call *call) {
     const ht_tensor_desc *table = &call->in[TABLE];
     const ht_tensor_desc *ids = &call->in[IDS];
     ht_status status = HT_OK;
-    HT_TRY(ht_op_check_float(call, &EMBEDDING, TABLE, "table"));
+    if (table->format != HT_FORMAT_I32) {
+        HT_TRY(ht_op_check_float(call, &EMBEDDING, TABLE, "table"));
+    }
     if (table->rank < 2) {
         return ht_op_fail(call, &EMBEDDING, "table must be [R, C..], has rank %u", table->rank);
     }
@@ -26,6 +28,7 @@ static ht_status infer(ht_op_call *call) {
         return ht_op_fail(call, &EMBEDDING, "the result would have %u dimensions, more than %d",
                           ids->rank + table->rank - 1, HT_MAX_RANK);
     }
+    call->out.format = table->format == HT_FORMAT_I32 ? HT_FORMAT_I32 : call->out.format;
     call->out.rank = ids->rank + table->rank - 1;
     memcpy(call->out.dims, ids->dims, ids->rank * sizeof ids->dims[0]);
     memcpy(call->out.dims + ids->rank, table->dims + 1, (table->rank - 1) * sizeof table->dims[0]);
@@ -35,8 +38,8 @@ fail:
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const uint64_t width = ht_desc_count(&call->in[TABLE]) / call->in[TABLE].dims[0];
-    const bool wide =
-        width % 4 == 0 && call->in_address[TABLE] % 8 == 0 && call->out_address % 8 == 0;
+    const bool wide = call->in[TABLE].format != HT_FORMAT_I32 && width % 4 == 0 &&
+                      call->in_address[TABLE] % 8 == 0 && call->out_address % 8 == 0;
     const uint32_t step = wide ? 4 : 1;
     const ht_push_embedding push = {
         .table = call->in_address[TABLE],

@@ -4,23 +4,25 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { VERSION = 1, MAX_LAYERS = 10000, MAX_HEADS = 1024, MAX_TOKENS = 1 << 22, NAME_BYTES = 200 };
+enum { VERSION = 2, MAX_LAYERS = 10000, MAX_HEADS = 1024, MAX_TOKENS = 1 << 22, NAME_BYTES = 200 };
 
 typedef struct layer {
     char name[NAME_BYTES];
     ht_attention_grid grid;
     uint32_t heads;
     uint32_t *orders;
-    uint8_t *codes, *keep;
+    uint32_t sets, set_of[HT_ATTENTION_MAX_GROUPS];
+    uint8_t *codes, *keep; // [sets, ..]
 } layer;
 
 struct ht_attention_table {
     ht_context *context;
+    uint32_t groups;
     size_t count;
     layer *layers;
 };
 
-static uint64_t blocks_of(const layer *l) {
+static uint64_t set_size(const layer *l) {
     const uint64_t blocks = ht_attention_block_count(ht_attention_grid_tokens(&l->grid));
     return l->heads * blocks * blocks;
 }
@@ -70,10 +72,43 @@ static ht_status refuse(const ht_attention_table *t, const char *label, const ch
                    HT_ATTENTION_TABLE_KEY, name, what);
 }
 
+// A string of masses for all groups, or a list with one for each group, null for that of the group
+// before. Counts sets, of the right length; false where it is neither.
+static bool count_sets(const ht_attention_table *t, const json_t *masses, layer *l) {
+    const bool list = json_is_array(masses);
+    if (list && json_array_size(masses) != t->groups) {
+        return false;
+    }
+    for (uint32_t i = 0; i < t->groups; ++i) {
+        const json_t *text = list ? json_array_get(masses, i) : i == 0 ? masses : json_null();
+        const bool same = json_is_null(text) && i > 0;
+        // Before anything of the size that the file says is allocated.
+        if (!same && json_string_length(text) != 2 * set_size(l)) {
+            return false;
+        }
+        l->sets += !same;
+        l->set_of[i] = l->sets - 1;
+    }
+    return true;
+}
+
+static bool read_sets(const json_t *masses, layer *l) {
+    uint32_t set = 0;
+    for (size_t i = 0; set < l->sets; ++i) {
+        const json_t *text = json_is_array(masses) ? json_array_get(masses, i) : masses;
+        if (json_is_string(text) &&
+            !read_codes(text, set_size(l), l->codes + set++ * set_size(l))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static ht_status read_layer(ht_attention_table *t, const char *label, const char *name,
                             const json_t *json) {
     layer *l = &t->layers[t->count];
     const json_t *orders = json_object_get(json, "orders");
+    const json_t *masses = json_object_get(json, "masses");
     const size_t heads = json_array_size(orders);
     if (strlen(name) >= NAME_BYTES || heads == 0 || heads > MAX_HEADS ||
         !read_grid(json_object_get(json, "grid"), &l->grid)) {
@@ -81,18 +116,19 @@ static ht_status read_layer(ht_attention_table *t, const char *label, const char
     }
     memcpy(l->name, name, strlen(name) + 1);
     l->heads = (uint32_t)heads;
-    // Before anything of the size that the file says is allocated.
-    if (json_string_length(json_object_get(json, "masses")) != 2 * blocks_of(l)) {
-        return refuse(t, label, name, "needs two hexadecimal digits for each block of each head");
+    if (!count_sets(t, masses, l)) {
+        return refuse(
+            t, label, name,
+            "needs two hexadecimal digits for each block of each head and group of steps");
     }
     ++t->count; // from here on it is released with the table
     l->orders = ht_alloc(t->context, heads * sizeof(*l->orders));
-    l->codes = ht_alloc(t->context, blocks_of(l));
-    l->keep = ht_alloc(t->context, blocks_of(l));
+    l->codes = ht_alloc(t->context, l->sets * set_size(l));
+    l->keep = ht_alloc(t->context, l->sets * set_size(l));
     if (!l->orders || !l->codes || !l->keep) {
         return HT_ERR_NO_MEMORY;
     }
-    memset(l->keep, 1, blocks_of(l));
+    memset(l->keep, 1, l->sets * set_size(l));
     for (size_t i = 0; i < heads; ++i) {
         const json_t *order = json_array_get(orders, i);
         const json_int_t value = json_integer_value(order);
@@ -101,8 +137,10 @@ static ht_status read_layer(ht_attention_table *t, const char *label, const char
         }
         l->orders[i] = (uint32_t)value;
     }
-    if (!read_codes(json_object_get(json, "masses"), blocks_of(l), l->codes)) {
-        return refuse(t, label, name, "needs two hexadecimal digits for each block of each head");
+    if (!read_sets(masses, l)) {
+        return refuse(
+            t, label, name,
+            "needs two hexadecimal digits for each block of each head and group of steps");
     }
     return HT_OK;
 }
@@ -110,12 +148,20 @@ static ht_status read_layer(ht_attention_table *t, const char *label, const char
 static ht_status read_root(ht_attention_table *t, const char *label, const json_t *root) {
     json_t *layers = json_object_get(root, "layers"), *json;
     const json_int_t version = json_integer_value(json_object_get(root, "version"));
+    const json_t *groups = json_object_get(root, "groups");
+    const json_int_t wanted = groups ? json_integer_value(groups) : 1;
     const char *name;
     ht_status status = HT_OK;
-    if (version != VERSION) {
-        return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: version %lld, expected %d", label,
-                       HT_ATTENTION_TABLE_KEY, (long long)version, VERSION);
+    if (version < 1 || version > VERSION) { // the first knew no groups
+        return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: version %lld, expected 1 to %d",
+                       label, HT_ATTENTION_TABLE_KEY, (long long)version, VERSION);
     }
+    if (wanted < 1 || wanted > HT_ATTENTION_MAX_GROUPS) {
+        return ht_fail(t->context, HT_ERR_IO,
+                       "weights '%s': %s: %lld groups of steps, expected 1 to %d", label,
+                       HT_ATTENTION_TABLE_KEY, (long long)wanted, HT_ATTENTION_MAX_GROUPS);
+    }
+    t->groups = (uint32_t)wanted;
     const size_t count = json_object_size(layers);
     if (count == 0 || count > MAX_LAYERS) {
         return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: no layers, or too many", label,
@@ -167,14 +213,25 @@ void ht_attention_table_destroy(ht_attention_table **table) {
     *table = NULL;
 }
 
+uint32_t ht_attention_table_groups(const ht_attention_table *table) {
+    return table ? table->groups : 1;
+}
+
 void ht_attention_table_keep(ht_attention_table *table, double density) {
-    ht_attention_masses *all = ht_alloc(table->context, table->count * sizeof(*all));
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i < table->count; ++i) {
+        count += table->layers[i].sets;
+    }
+    ht_attention_masses *all = ht_alloc(table->context, count * sizeof(*all));
     for (size_t i = 0; all && i < table->count; ++i) {
         const layer *l = &table->layers[i];
-        all[i] = (ht_attention_masses){l->grid, l->heads, l->codes, l->keep};
+        for (uint32_t set = 0; set < l->sets; ++set) {
+            all[at++] = (ht_attention_masses){l->grid, l->heads, l->codes + set * set_size(l),
+                                              l->keep + set * set_size(l)};
+        }
     }
     if (all) { // else everything stays kept, which is right too
-        ht_attention_keep(all, table->count, density);
+        ht_attention_keep(all, count, density);
     }
     ht_free(table->context, all);
 }
@@ -184,7 +241,8 @@ bool ht_attention_table_find(const ht_attention_table *table, const char *name,
     for (size_t i = 0; table && i < table->count; ++i) {
         const layer *l = &table->layers[i];
         if (strcmp(l->name, name) == 0) {
-            *out = (ht_attention_layer){l->grid, l->heads, l->orders, l->codes, l->keep};
+            *out = (ht_attention_layer){l->grid,   l->heads, l->orders, l->sets,
+                                        l->set_of, l->codes, l->keep};
             return true;
         }
     }

@@ -14,14 +14,20 @@ typedef struct ht_attention_table ht_attention_table;
 HT_API ht_status ht_attention_table_parse(ht_context *context, const char *label, const char *text,
                                           ht_attention_table **out);
 HT_API void ht_attention_table_destroy(ht_attention_table **table);
-// Choose the kept blocks of all layers together, 0 < density <= 1.
+// Choose the kept blocks of all layers and groups of steps together, 0 < density <= 1.
 HT_API void ht_attention_table_keep(ht_attention_table *table, double density);
+
+// Groups of steps with masses of their own: step n of N is in group n * groups / N.
+enum { HT_ATTENTION_MAX_GROUPS = 16 };
+HT_API uint32_t ht_attention_table_groups(const ht_attention_table *table);
 
 typedef struct ht_attention_layer {
     ht_attention_grid grid;
     uint32_t heads;
-    const uint32_t *orders; // [heads]
-    const uint8_t *codes;   // [heads, blocks, blocks], ht_attention_mass_code
+    const uint32_t *orders; // [heads], the same in all steps
+    uint32_t sets;          // of masses
+    const uint32_t *set_of; // [groups]: groups whose masses are much alike share them
+    const uint8_t *codes;   // [sets, heads, blocks, blocks], ht_attention_mass_code
     const uint8_t *keep;    // the same
 } ht_attention_layer;
 // False when the table does not have it.
@@ -43,6 +49,7 @@ typedef struct ht_attention_choice {
     float density;                   // of PARO
     float share;                     // of SPARGE: of the predicted attention that is kept
     const ht_attention_table *table; // NULL: there is none
+    ht_value group;                  // [1] I32, of the step; HT_NO_VALUE: always the first
 } ht_attention_choice;
 
 // The density of "paro" alone, and of "auto"; the share of "sparge" alone, and how alike the rows of a

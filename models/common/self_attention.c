@@ -38,7 +38,8 @@ const char *ht_attention_choice_name(uint32_t index) {
 
 bool ht_attention_choice_parse(const char *text, ht_attention_choice *out) {
     const size_t length = strcspn(text, ":");
-    *out = (ht_attention_choice){.density = HT_ATTENTION_DENSITY, .share = HT_ATTENTION_SHARE};
+    *out = (ht_attention_choice){
+        .density = HT_ATTENTION_DENSITY, .share = HT_ATTENTION_SHARE, .group = HT_NO_VALUE};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
         if (strlen(rows[i].name) == length && strncmp(text, rows[i].name, length) == 0) {
             out->kind = rows[i].kind;
@@ -72,15 +73,52 @@ static void add_orders(ht_graph *graph, const ht_attention_layer *l, int32_t *nu
     plan->head_orders = integers(graph, 1, l->heads, 0, numbers);
 }
 
-// What a table knows of a layer: the orders, and with `lists` the kept blocks. False, and the graph
-// failed, without memory.
-static bool add_plan(ht_graph *graph, const ht_attention_layer *l, bool with_lists,
-                     ht_attention_plan *plan) {
+// The numbers of blocks of one set of masses, or of the one that has most of them.
+static uint64_t count_lists(const ht_attention_layer *l, uint32_t blocks) {
+    uint64_t most = 0;
+    for (uint32_t set = 0; set < l->sets; ++set) {
+        const uint8_t *keep = l->keep + (uint64_t)set * l->heads * blocks * blocks;
+        const uint64_t count = ht_attention_lists_count(keep, l->heads, blocks, blocks);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+// Lists of kept blocks: a constant, or where groups of steps have their own a row of them by the
+// group of the step.
+static void add_lists(ht_graph *graph, const ht_attention_choice *choice,
+                      const ht_attention_layer *l, uint32_t count, int32_t *numbers,
+                      ht_attention_plan *plan) {
+    const uint32_t blocks = ht_attention_block_count(ht_attention_grid_tokens(&l->grid));
+    const uint64_t size = (uint64_t)l->heads * blocks * blocks;
+    int32_t set_of[HT_ATTENTION_MAX_GROUPS];
+    memset(numbers, 0, (uint64_t)l->sets * count * sizeof(*numbers));
+    for (uint32_t set = 0; set < l->sets; ++set) {
+        ht_attention_lists(l->keep + set * size, l->heads, blocks, blocks,
+                           numbers + (uint64_t)set * count);
+    }
+    if (l->sets == 1 || choice->group.id == HT_NO_VALUE.id) {
+        plan->blocks = integers(graph, 1, count, 0, numbers);
+        return;
+    }
+    const uint32_t groups = ht_attention_table_groups(choice->table);
+    for (uint32_t i = 0; i < groups; ++i) {
+        set_of[i] = (int32_t)l->set_of[i];
+    }
+    const ht_value sets = integers(graph, 2, l->sets, count, numbers);
+    const ht_value set =
+        ht_op_embedding(graph, integers(graph, 2, groups, 1, set_of), choice->group);
+    plan->blocks = ht_op_reshape(graph, ht_op_embedding(graph, sets, set), 1, &count);
+}
+
+// What the table knows of a layer: the orders, and with `with_lists` the kept blocks. False, and the
+// graph failed, without memory.
+static bool add_plan(ht_graph *graph, const ht_attention_choice *choice,
+                     const ht_attention_layer *l, bool with_lists, ht_attention_plan *plan) {
     ht_context *context = ht_graph_context(graph);
     const uint32_t tokens = ht_attention_grid_tokens(&l->grid);
-    const uint32_t blocks = ht_attention_block_count(tokens);
-    const uint64_t lists =
-        with_lists ? ht_attention_lists_count(l->keep, l->heads, blocks, blocks) : 0;
+    const uint64_t count = with_lists ? count_lists(l, ht_attention_block_count(tokens)) : 0;
+    const uint64_t lists = l->sets * count;
     const uint64_t orders = (uint64_t)HT_ATTENTION_ORDERS * tokens;
     const uint64_t most = lists > orders ? lists : orders;
     int32_t *numbers = ht_alloc(context, (most > l->heads ? most : l->heads) * sizeof(*numbers));
@@ -90,8 +128,7 @@ static bool add_plan(ht_graph *graph, const ht_attention_layer *l, bool with_lis
         return false;
     }
     if (with_lists) {
-        ht_attention_lists(l->keep, l->heads, blocks, blocks, numbers);
-        plan->blocks = integers(graph, 1, (uint32_t)lists, 0, numbers);
+        add_lists(graph, choice, l, (uint32_t)count, numbers, plan);
     }
     add_orders(graph, l, numbers, plan);
     ht_free(context, numbers);
@@ -166,7 +203,7 @@ ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, c
         return (ht_value){0};
     }
     const bool planned = kind == HT_ATTENTION_PARO || (kind == HT_ATTENTION_SPARGE && fits);
-    if (planned && !add_plan(graph, &found, kind == HT_ATTENTION_PARO, &plan)) {
+    if (planned && !add_plan(graph, choice, &found, kind == HT_ATTENTION_PARO, &plan)) {
         return (ht_value){0};
     }
     if (kind == HT_ATTENTION_SPARGE) {

@@ -53,6 +53,43 @@ static void test_unet(void **state) {
     assert_same_picture("unet-packed.png", "unet.png");
 }
 
+// A table of attentions of clips: watched over frames, in groups of steps, packed, used, and for one size.
+static void test_clip_attention(void **state) {
+    (void)state;
+    char line[2048], here[512];
+    json_error_t error;
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(
+        line, sizeof(line),
+        "echo 'a red ball' >prompts.txt && \"$PACK\" '%s/tests/data/models/tiny-wan' --attention "
+        "table.json --prompts prompts.txt -W 128 -H 128 --frames 13 --steps 3 -q",
+        here);
+    must(line);
+    json_t *table = json_load_file(ht_test_folder_file(&folder, "table.json"), 0, &error);
+    const json_t *layer = json_object_get(json_object_get(table, "layers"), "blocks.0.attn1");
+    static const int grid[] = {0, 4, 8, 8}; // of 13 frames 4 are latent ones; patches of 2 x 2
+    assert_int_equal(json_integer_value(json_object_get(table, "groups")), 3);
+    assert_int_equal(json_array_size(json_object_get(layer, "masses")), 3);
+    assert_int_equal(json_array_size(json_object_get(layer, "orders")), 2);
+    for (size_t i = 0; i < HT_COUNT(grid); i++) {
+        const json_t *number = json_array_get(json_object_get(layer, "grid"), i);
+        assert_int_equal(json_integer_value(number), grid[i]);
+    }
+    json_decref(table);
+    snprintf(line, sizeof(line),
+             "\"$PACK\" '%s/tests/data/models/tiny-wan' -o packed-wan --recipe w8a8 --attention "
+             "table.json -q && \"$PACK\" --show-attention table.json -q && test -s table.json.svg",
+             here);
+    must(line);
+    must(
+        "\"$GEN\" -m packed-wan -p 'a red ball' --steps 3 -q -W 128 -H 128 --frames 13 --attention "
+        "paro:0.5 -o clip-%03d.png");
+    assert_int_not_equal(shell("\"$GEN\" -m packed-wan -p 'a red ball' --steps 3 -q -W 128 -H 128 "
+                               "--frames 17 --attention paro -o longer-%03d.png"),
+                         0);
+    assert_non_null(strstr(said, "heads of 4 x 8 x 8 tokens"));
+}
+
 // A LoRA beside weights that were packed before and now: the same, and not nothing.
 static void test_lora(void **state) {
     (void)state;
@@ -343,6 +380,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_unet, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_calibrated, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, open_folder, close_folder),
+        cmocka_unit_test_setup_teardown(test_clip_attention, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_mixed, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_lora, open_folder, close_folder),
         cmocka_unit_test_setup_teardown(test_cache, open_folder, close_folder),

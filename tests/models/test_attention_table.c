@@ -90,7 +90,9 @@ static void test_refused(void **state) {
         const char *whole, *part;
     } rows[] = {
         {NULL, "{", "not JSON"},
-        {NULL, "{\"version\": 2, \"layers\": {}}", "version 2"},
+        {NULL, "{\"version\": 3, \"layers\": {}}", "version 3"},
+        {NULL, "{\"version\": 2, \"groups\": 17, \"layers\": {}}", "17 groups"},
+        {NULL, "{\"version\": 2, \"groups\": 0, \"layers\": {}}", "0 groups"},
         {NULL, "{\"version\": 1, \"layers\": {}}", "no layers"},
         {NULL, "{\"version\": 1, \"layers\": 7}", "no layers"},
         {"{\"grid\": [0, 1, 8], \"orders\": [0], \"masses\": \"00\"}", NULL, "needs a grid"},
@@ -105,6 +107,9 @@ static void test_refused(void **state) {
         {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"0g\"}", NULL, "hexadecimal"},
         {"{\"grid\": [0, 1, 2048, 2048], \"orders\": [0], \"masses\": \"00\"}", NULL,
          "hexadecimal"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": [\"00\", null]}", NULL,
+         "hexadecimal"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": [null]}", NULL, "hexadecimal"},
         {"7", NULL, "needs a grid"},
     };
     ht_context *context = ht_test_context(HT_TIER_CPU);
@@ -152,12 +157,84 @@ static void test_self_attention(void **state) {
     ht_attention_table_destroy(&table);
 }
 
+// Three groups of steps, of which the last two share their masses: of the first the blocks above the
+// diagonal count, of the others those below.
+static const char grouped[] =
+    "{\"version\": 2, \"groups\": 3, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], "
+    "\"orders\": "
+    "[0, 1], \"masses\": [\"0001ff000001ff00\", \"00ff010000ff0100\", null]}}}";
+static const char *const alone[] = {
+    "{\"version\": 1, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], \"orders\": [0, 1], "
+    "\"masses\": \"0001ff000001ff00\"}}}",
+    "{\"version\": 1, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], \"orders\": [0, 1], "
+    "\"masses\": \"00ff010000ff0100\"}}}"};
+
+enum { GROUP_TOKENS = 128, GROUP_CHANNELS = 16, GROUP_VALUES = GROUP_TOKENS * GROUP_CHANNELS };
+
+// A graph of one attention with a table that keeps 3 of 4 blocks, run for each group in turn.
+static void run_groups(const char *text, uint32_t groups, float out[][GROUP_VALUES]) {
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    const ht_attention_grid grid = {0, 1, 8, 16};
+    const ht_tensor_desc desc = {.format = HT_FORMAT_F32,
+                                 .rank = 3,
+                                 .dims = {1, GROUP_TOKENS, GROUP_CHANNELS},
+                                 .label = "x"};
+    const ht_tensor_desc one = {.format = HT_FORMAT_I32, .rank = 1, .dims = {1}, .label = "group"};
+    const ht_graph_desc graph_desc = {.label = "test", .activations = HT_FORMAT_F32};
+    float values[GROUP_VALUES];
+    ht_attention_choice choice;
+    ht_attention_table *table = NULL;
+    ht_tensor *x = NULL, *y = NULL, *group = NULL;
+    ht_graph *graph = NULL;
+    ht_test_fill_normal(7, values, GROUP_VALUES);
+    assert_int_equal(ht_attention_table_parse(context, "file", text, &table), HT_OK);
+    assert_int_equal(ht_attention_table_groups(table), groups);
+    ht_attention_table_keep(table, 0.75);
+    assert_true(ht_attention_choice_parse("paro", &choice));
+    assert_int_equal(ht_tensor_create(context, &desc, &x), HT_OK);
+    assert_int_equal(ht_tensor_create(context, &desc, &y), HT_OK);
+    assert_int_equal(ht_tensor_create(context, &one, &group), HT_OK);
+    assert_int_equal(ht_tensor_write_f32(x, values, GROUP_VALUES), HT_OK);
+    assert_int_equal(ht_graph_create(context, &graph_desc, &graph), HT_OK);
+    const ht_value in = ht_graph_tensor(graph, x);
+    choice.table = table;
+    choice.group = groups > 1 ? ht_graph_tensor(graph, group) : HT_NO_VALUE;
+    ht_graph_output(graph, ht_self_attention(graph, &choice, "a.attn1", &grid, in, in, in, 2), y);
+    assert_int_equal(ht_graph_finish(graph), HT_OK);
+    for (uint32_t i = 0; i < groups; i++) {
+        const int32_t number = (int32_t)i;
+        assert_int_equal(ht_tensor_write(group, &number, sizeof number), HT_OK);
+        assert_int_equal(ht_graph_run(graph), HT_OK);
+        assert_int_equal(ht_tensor_read_f32(y, out[i], GROUP_VALUES), HT_OK);
+    }
+    ht_graph_destroy(&graph);
+    ht_tensor_destroy(&x);
+    ht_tensor_destroy(&y);
+    ht_tensor_destroy(&group);
+    ht_attention_table_destroy(&table);
+}
+
+// Each group of steps has its blocks: the bits of a table with those alone.
+static void test_groups(void **state) {
+    (void)state;
+    static float together[3][GROUP_VALUES], apart[2][GROUP_VALUES];
+    if (ht_test_context(HT_TIER_CPU) == NULL) {
+        return;
+    }
+    run_groups(grouped, 3, together);
+    run_groups(alone[0], 1, &apart[0]);
+    run_groups(alone[1], 1, &apart[1]);
+    assert_memory_equal(together[0], apart[0], sizeof apart[0]);
+    assert_memory_equal(together[1], apart[1], sizeof apart[1]);
+    assert_memory_equal(together[2], apart[1], sizeof apart[1]);
+    assert_true(memcmp(apart[0], apart[1], sizeof apart[0]) != 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_self_attention),
+        cmocka_unit_test(test_choices), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_self_attention),
+        cmocka_unit_test(test_groups),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -54,6 +54,9 @@ HT_API uint32_t ht_attention_stats_heads(const ht_attention_stats *stats);
 // orders with frames inside repeat the others, are counted in two orders.
 HT_API ht_status ht_attention_stats_add(ht_attention_stats *stats, const float *q, const float *k);
 
+// What `from` was given too: the same attention in other steps.
+HT_API void ht_attention_stats_merge(ht_attention_stats *into, const ht_attention_stats *from);
+
 // How good an order is for a head: `density` is the share of the blocks that hold 95 % of the mass
 // of every row, `incoherence` the mean of largest / mean within the blocks that are not empty.
 typedef struct ht_attention_quality {

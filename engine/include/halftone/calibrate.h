@@ -76,6 +76,7 @@ typedef struct ht_stats_place {
     ht_stats_stage stage;
     uint32_t step, steps; // of this stage
     float timestep;       // of the step, as the denoiser gets it
+    uint32_t frames, height, width; // of the latent, in the steps of the denoiser
     // Rows of each item of the batch that count, the others being padding; NULL: all.
     const uint32_t *tokens;
 } ht_stats_place;

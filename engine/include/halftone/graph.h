@@ -130,8 +130,8 @@ HT_API ht_status ht_graph_observe(ht_graph *graph, bool results, ht_layer_run_fn
 typedef struct ht_attention_run {
     const char *layer; // name of the last weight before it, as in ht_layer_run: "...attn1.to_v"
     uint32_t heads;
-    ht_tensor_desc q_desc, k_desc;
-    const float *q, *k;
+    ht_tensor_desc q_desc, k_desc; // v is as k
+    const float *q, *k, *v;
 } ht_attention_run;
 typedef ht_status (*ht_attention_run_fn)(void *user, const ht_attention_run *run);
 // As ht_graph_observe, of the attention nodes.

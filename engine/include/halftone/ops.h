@@ -148,7 +148,7 @@ HT_API ht_value ht_op_mul(ht_graph *g, ht_value a, ht_value b);
 // y = x * scale + shift with scalars
 HT_API ht_value ht_op_affine(ht_graph *g, ht_value x, float scale, float shift);
 
-// Rows of a table.  table [R, C..], ids [n..] I32 in 0..R-1 (clamped) -> [n.., C..]
+// Rows of a table, of floats or numbers (I32).  table [R, C..], ids [n..] I32 in 0..R-1 (clamped) -> [n.., C..]
 HT_API ht_value ht_op_embedding(ht_graph *g, ht_value table, ht_value ids);
 
 // The floats of a weight that is a residual stack of this rank (ht_weight_info.stack_rank), by the

@@ -43,6 +43,25 @@ static void test_tables(void **state) {
     }
 }
 
+// Numbers stay numbers, large ones and those below 0 too.
+static void test_numbers(void **state) {
+    (void)state;
+    static const float table[] = {1, -2, 3, 16777215, 0, -7, 8, 9, 1000000, 11};
+    const ht_test_op op = {
+        .name = "embedding of numbers",
+        .build = build,
+        .n_inputs = 2,
+        .inputs = {{HT_FORMAT_I32, 2, {5, 2}, table}, {HT_FORMAT_I32, 2, {2, 4}, IDS}}};
+    ht_test_output output;
+    ht_test_op_check(&op, 0.0, 0.0);
+    ht_test_op_run(&op, HT_TIER_AUTO, HT_FORMAT_F16, &output);
+    assert_int_equal(output.desc.format, HT_FORMAT_I32);
+    assert_float_equal(output.values[0], 1000000.0f, 0);
+    assert_float_equal(output.values[3], -2.0f, 0);
+    assert_float_equal(output.values[13], 16777215.0f, 0);
+    free(output.values);
+}
+
 static void test_rows_of_rank_2(void **state) {
     (void)state;
     static const uint32_t dims[] = {8, 3, 4};
@@ -66,7 +85,7 @@ static void test_rules(void **state) {
         ht_test_input table, ids;
         const char *part;
     } rows[] = {
-        {{HT_FORMAT_I32, 2, {5, 4}, NULL}, {HT_FORMAT_I32, 1, {8}, IDS}, "table must be f32"},
+        {{HT_FORMAT_INT8, 2, {5, 4}, NULL}, {HT_FORMAT_I32, 1, {8}, IDS}, "table must be f32"},
         {{HT_FORMAT_F32, 1, {5}, NULL}, {HT_FORMAT_I32, 1, {8}, IDS}, "table must be [R, C..]"},
         {table, {HT_FORMAT_F32, 1, {8}, IDS}, "ids must be i32, not f32"},
         {table, {0}, "ids must be i32"},
@@ -86,6 +105,7 @@ int main(void) {
         cmocka_unit_test(test_reference_by_hand),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_rows_of_rank_2),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_rules),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
