@@ -20,6 +20,7 @@ typedef struct watched {
     char *name;                             // "...attn1"
     ht_attention_stats *stats[MOST_GROUPS]; // of a group of steps each
     ht_attention_stats *all;                // merged when everything was seen
+    quantize_attention_error errors[MOST_GROUPS][QUANTIZE_ATTENTION_WAYS];
 } watched;
 
 typedef struct collector {
@@ -86,15 +87,15 @@ static ht_status observe(void *user, const ht_attention_run *run, const ht_stats
         return ht_fail(c->run.context, HT_ERR_NO_MEMORY,
                        "attention: no memory left for the statistics of '%s'", name);
     }
+    const uint32_t group = place->step * c->groups / place->steps;
     for (uint32_t b = 0; b < run->q_desc.dims[0] && status == HT_OK; ++b) {
         const uint64_t at = (uint64_t)b * tokens * run->q_desc.dims[2];
-        status = ht_attention_stats_add(w->stats[place->step * c->groups / place->steps],
-                                        run->q + at, run->k + at);
+        status = ht_attention_stats_add(w->stats[group], run->q + at, run->k + at);
     }
     if (status != HT_OK) {
-        ht_fail(c->run.context, status, "attention: no memory left to watch '%s'", name);
+        return ht_fail(c->run.context, status, "attention: no memory left to watch '%s'", name);
     }
-    return status;
+    return quantize_attention_errors(c->run.context, run, w->errors[group]);
 }
 
 static bool end_prompt(void *user, bool last) {
@@ -162,6 +163,19 @@ static json_t *groups_json(const collector *c, const watched *w) {
     return list;
 }
 
+// For people: relative L1 and cosine of four bits and of eight, for each group of steps.
+static json_t *errors_json(const collector *c, const watched *w) {
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < c->groups; ++i) {
+        const quantize_attention_error *e = w->errors[i];
+        json_array_append_new(list, json_pack("[f, f, f, f]", quantize_attention_l1(&e[0]),
+                                              quantize_attention_cosine(&e[0]),
+                                              quantize_attention_l1(&e[1]),
+                                              quantize_attention_cosine(&e[1])));
+    }
+    return list;
+}
+
 static json_t *layer_json(const collector *c, const watched *w) {
     const ht_attention_stats *stats = w->all;
     const ht_attention_grid *g = ht_attention_stats_grid(stats);
@@ -177,9 +191,11 @@ static json_t *layer_json(const collector *c, const watched *w) {
     }
     json_t *before = masses_json(natural, ht_attention_stats_heads(stats) * map_size(stats));
     free(natural);
-    return json_pack("{s:[i, i, i, i], s:o, s:o, s:o, s:o}", "grid", (int)g->text, (int)g->frames,
-                     (int)g->height, (int)g->width, "orders", orders, "masses", groups_json(c, w),
-                     "natural", before, "quality", qualities);
+    return json_pack("{s:[i, i, i, i], s:i, s:o, s:o, s:o, s:o, s:o}", "grid", (int)g->text,
+                     (int)g->frames, (int)g->height, (int)g->width, "bits",
+                     quantize_attention_bits(w->errors, c->groups), "orders", orders, "masses",
+                     groups_json(c, w), "errors", errors_json(c, w), "natural", before, "quality",
+                     qualities);
 }
 
 static bool write_table(const collector *c) {
@@ -249,6 +265,7 @@ char *quantize_attention_text(const quantize_options *options, ht_app_log *log) 
     json_object_foreach(json_object_get(root, "layers"), name, layer) { // for people only
         json_object_del(layer, "natural");
         json_object_del(layer, "quality");
+        json_object_del(layer, "errors");
     }
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     if (!text) {

@@ -10,6 +10,7 @@ typedef struct layer {
     char name[NAME_BYTES];
     ht_attention_grid grid;
     uint32_t heads;
+    ht_attention_products products;
     uint32_t *orders;
     uint32_t sets, set_of[HT_ATTENTION_MAX_GROUPS];
     uint8_t *codes, *keep; // [sets, ..]
@@ -104,6 +105,15 @@ static bool read_sets(const json_t *masses, layer *l) {
     return true;
 }
 
+// Absent: eight.
+static bool read_bits(const json_t *bits, ht_attention_products *products) {
+    const json_int_t value = bits ? json_integer_value(bits) : 8;
+    *products = value == 8   ? HT_ATTENTION_INT8
+                : value == 4 ? HT_ATTENTION_INT4
+                             : HT_ATTENTION_FLOATS;
+    return (!bits || json_is_integer(bits)) && (value == 0 || value == 4 || value == 8);
+}
+
 static ht_status read_layer(ht_attention_table *t, const char *label, const char *name,
                             const json_t *json) {
     layer *l = &t->layers[t->count];
@@ -113,6 +123,9 @@ static ht_status read_layer(ht_attention_table *t, const char *label, const char
     if (strlen(name) >= NAME_BYTES || heads == 0 || heads > MAX_HEADS ||
         !read_grid(json_object_get(json, "grid"), &l->grid)) {
         return refuse(t, label, name, "needs a grid [text, frames, rows, columns] and orders");
+    }
+    if (!read_bits(json_object_get(json, "bits"), &l->products)) {
+        return refuse(t, label, name, "has bits that are not 0, 4 or 8");
     }
     memcpy(l->name, name, strlen(name) + 1);
     l->heads = (uint32_t)heads;
@@ -241,8 +254,8 @@ bool ht_attention_table_find(const ht_attention_table *table, const char *name,
     for (size_t i = 0; table && i < table->count; ++i) {
         const layer *l = &table->layers[i];
         if (strcmp(l->name, name) == 0) {
-            *out = (ht_attention_layer){l->grid,   l->heads, l->orders, l->sets,
-                                        l->set_of, l->codes, l->keep};
+            *out = (ht_attention_layer){l->grid, l->heads,  l->products, l->orders,
+                                        l->sets, l->set_of, l->codes,    l->keep};
             return true;
         }
     }

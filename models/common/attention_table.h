@@ -24,6 +24,8 @@ HT_API uint32_t ht_attention_table_groups(const ht_attention_table *table);
 typedef struct ht_attention_layer {
     ht_attention_grid grid;
     uint32_t heads;
+    ht_attention_products
+        products;           // what calibration found good enough, INT8 where it says nothing
     const uint32_t *orders; // [heads], the same in all steps
     uint32_t sets;          // of masses
     const uint32_t *set_of; // [groups]: groups whose masses are much alike share them
@@ -40,7 +42,8 @@ typedef enum ht_attention_kind {
     HT_ATTENTION_SAGE4,  // of four
     HT_ATTENTION_PARO,   // SAGE8 of kept blocks, of tokens in each head's order
     HT_ATTENTION_SPARGE, // SAGE8 of blocks predicted while running; in each head's order if known
-    HT_ATTENTION_AUTO,   // PARO where the table has the layer, else DENSE
+    HT_ATTENTION_AUTO, // PARO where the table has the layer, by the products that are good enough and
+                       // fast on the tier; else DENSE
 } ht_attention_kind;
 
 typedef struct ht_attention_choice {

@@ -212,6 +212,11 @@ ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, c
     plan.products = kind == HT_ATTENTION_SAGE4   ? HT_ATTENTION_INT4
                     : kind == HT_ATTENTION_DENSE ? HT_ATTENTION_FLOATS
                                                  : HT_ATTENTION_INT8;
+    if (kind == HT_ATTENTION_PARO && choice->kind == HT_ATTENTION_AUTO) {
+        // On CPU drivers floats are as fast as codes (docs/attention.md).
+        const bool cpu = ht_context_tier(ht_graph_context(graph)) == HT_TIER_CPU;
+        plan.products = cpu ? HT_ATTENTION_FLOATS : found.products;
+    }
     plan.values = choice ? choice->values : HT_FORMAT_INT8;
     return ht_op_attention(graph, q, k, v, &args);
 }

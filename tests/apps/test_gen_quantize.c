@@ -75,6 +75,13 @@ static void test_clip_attention(void **state) {
         const json_t *number = json_array_get(json_object_get(layer, "grid"), i);
         assert_int_equal(json_integer_value(number), grid[i]);
     }
+    // Smooth random attention loses little by eight bits.
+    const json_t *errors = json_array_get(json_object_get(layer, "errors"), 2);
+    const double four = json_real_value(json_array_get(errors, 0));
+    const double eight = json_real_value(json_array_get(errors, 2));
+    assert_true(eight > 0.0 && eight < four && four < 0.5);
+    assert_true(json_real_value(json_array_get(errors, 3)) > 0.998);
+    assert_int_not_equal(json_integer_value(json_object_get(layer, "bits")), 0);
     json_decref(table);
     snprintf(line, sizeof(line),
              "\"$PACK\" '%s/tests/data/models/tiny-wan' -o packed-wan --recipe w8a8 --attention "

@@ -110,6 +110,10 @@ static void test_refused(void **state) {
         {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": [\"00\", null]}", NULL,
          "hexadecimal"},
         {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": [null]}", NULL, "hexadecimal"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": 5}", NULL,
+         "0, 4 or 8"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": \"8\"}", NULL,
+         "0, 4 or 8"},
         {"7", NULL, "needs a grid"},
     };
     ht_context *context = ht_test_context(HT_TIER_CPU);
@@ -161,7 +165,7 @@ static void test_self_attention(void **state) {
 // diagonal count, of the others those below.
 static const char grouped[] =
     "{\"version\": 2, \"groups\": 3, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], "
-    "\"orders\": "
+    "\"bits\": 4, \"orders\": "
     "[0, 1], \"masses\": [\"0001ff000001ff00\", \"00ff010000ff0100\", null]}}}";
 static const char *const alone[] = {
     "{\"version\": 1, \"layers\": {\"a.attn1\": {\"grid\": [0, 1, 8, 16], \"orders\": [0, 1], "
@@ -183,12 +187,15 @@ static void run_groups(const char *text, uint32_t groups, float out[][GROUP_VALU
     const ht_graph_desc graph_desc = {.label = "test", .activations = HT_FORMAT_F32};
     float values[GROUP_VALUES];
     ht_attention_choice choice;
+    ht_attention_layer layer;
     ht_attention_table *table = NULL;
     ht_tensor *x = NULL, *y = NULL, *group = NULL;
     ht_graph *graph = NULL;
     ht_test_fill_normal(7, values, GROUP_VALUES);
     assert_int_equal(ht_attention_table_parse(context, "file", text, &table), HT_OK);
     assert_int_equal(ht_attention_table_groups(table), groups);
+    assert_true(ht_attention_table_find(table, "a.attn1", &layer));
+    assert_int_equal(layer.products, groups > 1 ? HT_ATTENTION_INT4 : HT_ATTENTION_INT8);
     ht_attention_table_keep(table, 0.75);
     assert_true(ht_attention_choice_parse("paro", &choice));
     assert_int_equal(ht_tensor_create(context, &desc, &x), HT_OK);

@@ -187,11 +187,99 @@ static void test_reordering_wins(void **state) {
     free(exact.values);
 }
 
+// Attention of blocks that are predicted, or their lists.
+typedef struct predicted {
+    float share;
+    bool lists;
+} predicted;
+
+enum { IN_Q, IN_K, IN_V, IN_ORDERS, IN_HEAD_ORDERS, INPUTS };
+
+static ht_value build_predicted(ht_graph *g, const ht_value *in, const void *args) {
+    const predicted *p = args;
+    const ht_attention_predict_args of = {.heads = HEADS,
+                                          .share = p->share,
+                                          .similarity = 0.1f,
+                                          .orders = in[IN_ORDERS],
+                                          .head_orders = in[IN_HEAD_ORDERS]};
+    const ht_attention_plan plan = {.blocks = ht_op_attention_predict(g, in[IN_Q], in[IN_K], &of),
+                                    .orders = in[IN_ORDERS],
+                                    .head_orders = in[IN_HEAD_ORDERS],
+                                    .by_picture = true};
+    const ht_attention_args a = {
+        .heads = HEADS, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
+    return p->lists ? plan.blocks : ht_op_attention(g, in[IN_Q], in[IN_K], in[IN_V], &a);
+}
+
+// The share of the blocks that are predicted to matter, and the error of attention by them.
+static double predict(const float *q, const ht_attention_stats *stats, bool ordered, float share,
+                      const float *exact, double *density) {
+    predicted p = {.share = share, .lists = true};
+    ht_test_attention f;
+    ht_test_output out;
+    ht_test_attention_open(&f, "orders", 1, TOKENS, TOKENS, HEADS, DIM);
+    ht_test_attention_orders(&f, &grid);
+    for (uint32_t head = 0; head < HEADS; head++) {
+        f.head_orders[head] = ordered ? (float)ht_attention_stats_order(stats, head) : 0.0f;
+    }
+    ht_test_op op = {.name = "predicted", .build = build_predicted, .n_inputs = INPUTS, .args = &p};
+    memcpy(op.inputs, f.op.inputs, 3 * sizeof op.inputs[0]); // q, k, v
+    op.inputs[IN_Q].values = op.inputs[IN_K].values = q;
+    op.inputs[IN_ORDERS] = f.op.inputs[HT_TEST_ATTN_ORDERS];
+    op.inputs[IN_HEAD_ORDERS] = f.op.inputs[HT_TEST_ATTN_HEAD_ORDERS];
+    ht_test_op_run(&op, HT_TIER_CPU, HT_FORMAT_F32, &out);
+    *density = 0.0;
+    for (int list = 0; list < HEADS * TOKENS / 64; list++) {
+        *density += out.values[2 * list + 1] / (HEADS * TOKENS / 64.0 * TOKENS / 64.0);
+    }
+    free(out.values);
+    p.lists = false;
+    ht_test_op_run(&op, HT_TIER_CPU, HT_FORMAT_F32, &out);
+    const double error = ht_test_compare(out.values, exact, TOKENS * WIDTH).rel_l2;
+    free(out.values);
+    ht_test_attention_close(&f);
+    return error;
+}
+
+// In the chosen orders blocks are alike and their means say more: fewer are kept, and less is lost.
+static void test_prediction(void **state) {
+    (void)state;
+    static const float shares[] = {0.95f, 0.9f, 0.8f};
+    static float q[TOKENS * WIDTH];
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    ht_test_attention f;
+    ht_test_output exact;
+    if (context == NULL) {
+        return;
+    }
+    plant(12.0f, q);
+    ht_attention_stats *stats = watch(context, q);
+    ht_test_attention_open(&f, "dense", 1, TOKENS, TOKENS, HEADS, DIM);
+    f.op.inputs[HT_TEST_ATTN_Q].values = f.op.inputs[HT_TEST_ATTN_K].values = q;
+    ht_test_op_run(&f.op, HT_TIER_CPU, HT_FORMAT_F32, &exact);
+    for (size_t i = 0; i < HT_COUNT(shares); i++) {
+        double kept[2], error[2];
+        for (int ordered = 0; ordered < 2; ordered++) {
+            error[ordered] =
+                predict(q, stats, ordered != 0, shares[i], exact.values, &kept[ordered]);
+        }
+        print_message("sparge:%.2f: density %.3f, error %.4f in the natural order; %.3f, %.4f "
+                      "reordered\n",
+                      shares[i], kept[0], error[0], kept[1], error[1]);
+        assert_true(kept[1] < 0.7 * kept[0]);
+        // What is dropped is a share of the weights of about 1 - share, of values that are not alike.
+        assert_true(error[1] < 2.0 * (1.0 - shares[i]));
+    }
+    ht_attention_stats_destroy(&stats);
+    ht_test_attention_close(&f);
+    free(exact.values);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes),           cmocka_unit_test(test_budget),
         cmocka_unit_test(test_orders),          cmocka_unit_test(test_indifferent),
-        cmocka_unit_test(test_reordering_wins),
+        cmocka_unit_test(test_reordering_wins), cmocka_unit_test(test_prediction),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
