@@ -5,8 +5,11 @@
 #include "support.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static int stop_program(void **state) {
     (void)state;
@@ -14,6 +17,10 @@ static int stop_program(void **state) {
         kill(gui_pid(), SIGKILL);
         waitpid(gui_pid(), NULL, 0);
     }
+    // The next test begins as at the first start, whatever this one has left in the form.
+    char settings[1024];
+    snprintf(settings, sizeof(settings), "%s/halftone/gui.ini", getenv("XDG_CONFIG_HOME"));
+    unlink(settings);
     return 0;
 }
 
