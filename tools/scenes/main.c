@@ -1,22 +1,23 @@
-// scenes-render: writes pictures of a range of seeds as raw RGB, and a JSON line for each.
-#include "scene.h"
+// scenes-render: writes pictures or clips of a range of seeds as raw RGB, and a JSON line for each.
+#include "clip.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SIZE = 1024, IDS_SIZE = 32 };
+enum { MAX_SIZE = 1024, MAX_FRAMES = 1024, IDS_SIZE = 32 };
 
 static const char usage[] =
     "usage: scenes-render --count N [--first-seed S] [--size 128] [--split train|held-out|all]\n"
-    "                     [--pixels FILE] [--json FILE] [--ids FILE]\n"
+    "                     [--frames N] [--pixels FILE] [--json FILE] [--ids FILE]\n"
     "Writes N pictures as raw RGB rows to --pixels, N lines to --json, and to --ids a map of "
     "32x32\n"
-    "bytes each: which object is seen there, 254 ground, 255 sky. - is the standard output.\n";
+    "bytes each: which object is seen there, 254 ground, 255 sky. - is the standard output.\n"
+    "With --frames: clips of so many pictures, in which something moves.\n";
 
 typedef struct options {
     uint64_t first_seed, count;
-    int size;
+    int size, frames; // frames 0: pictures
     split from;
     const char *pixels, *json, *ids;
 } options;
@@ -50,6 +51,11 @@ static bool read_option(options *o, const char *name, const char *value) {
     if (strcmp(name, "--size") == 0) {
         bool good = read_number(value, &n) && n >= 8 && n <= MAX_SIZE;
         o->size = (int)n;
+        return good;
+    }
+    if (strcmp(name, "--frames") == 0) {
+        bool good = read_number(value, &n) && n >= 2 && n <= MAX_FRAMES;
+        o->frames = (int)n;
         return good;
     }
     if (strcmp(name, "--split") == 0) {
@@ -87,26 +93,57 @@ static bool close_output(FILE *f) {
     return f == NULL || (fflush(f) == 0 && !ferror(f) && (f == stdout || fclose(f) == 0));
 }
 
-static bool write_all(const options *o, FILE *pixels, FILE *json, FILE *ids, uint8_t *rgb) {
+typedef struct outputs {
+    FILE *pixels, *json, *ids;
+    uint8_t *rgb; // room for one picture
+} outputs;
+
+static bool write_picture(const options *o, const outputs *to, const scene *s) {
     size_t bytes = (size_t)o->size * (size_t)o->size * 3;
-    for (uint64_t i = 0; i < o->count; i++) {
+    if (to->pixels != NULL) {
+        scene_render(s, o->size, to->rgb);
+        if (fwrite(to->rgb, 1, bytes, to->pixels) != bytes) {
+            return false;
+        }
+    }
+    if (to->ids != NULL) {
+        uint8_t map[IDS_SIZE * IDS_SIZE];
+        scene_ids(s, IDS_SIZE, map);
+        return fwrite(map, 1, sizeof map, to->ids) == sizeof map;
+    }
+    return true;
+}
+
+static bool write_scene(const options *o, const outputs *to, uint64_t seed) {
+    scene s;
+    scene_draw_lot(&s, seed, o->from);
+    if (to->json != NULL) {
+        scene_write_json(&s, to->json);
+    }
+    return write_picture(o, to, &s);
+}
+
+static bool write_clip(const options *o, const outputs *to, uint64_t seed) {
+    clip c;
+    clip_draw_lot(&c, seed, o->from);
+    if (to->json != NULL) {
+        clip_write_json(&c, to->json);
+    }
+    for (int i = 0; i < o->frames; i++) {
         scene s;
-        scene_draw_lot(&s, o->first_seed + i, o->from);
-        if (json != NULL) {
-            scene_write_json(&s, json);
+        clip_scene_at(&c, (float)i / (float)(o->frames - 1), &s);
+        if (!write_picture(o, to, &s)) {
+            return false;
         }
-        if (pixels != NULL) {
-            scene_render(&s, o->size, rgb);
-            if (fwrite(rgb, 1, bytes, pixels) != bytes) {
-                return false;
-            }
-        }
-        if (ids != NULL) {
-            uint8_t map[IDS_SIZE * IDS_SIZE];
-            scene_ids(&s, IDS_SIZE, map);
-            if (fwrite(map, 1, sizeof map, ids) != sizeof map) {
-                return false;
-            }
+    }
+    return true;
+}
+
+static bool write_all(const options *o, const outputs *to) {
+    for (uint64_t i = 0; i < o->count; i++) {
+        uint64_t seed = o->first_seed + i;
+        if (!(o->frames > 0 ? write_clip(o, to, seed) : write_scene(o, to, seed))) {
+            return false;
         }
     }
     return true;
@@ -120,20 +157,19 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    FILE *pixels = NULL, *json = NULL, *ids = NULL;
-    uint8_t *rgb = malloc((size_t)o.size * (size_t)o.size * 3);
-    if (rgb == NULL || !open_output(o.pixels, &pixels) || !open_output(o.json, &json) ||
-        !open_output(o.ids, &ids)) {
-        free(rgb);
+    outputs to = {.rgb = malloc((size_t)o.size * (size_t)o.size * 3)};
+    if (to.rgb == NULL || !open_output(o.pixels, &to.pixels) || !open_output(o.json, &to.json) ||
+        !open_output(o.ids, &to.ids)) {
+        free(to.rgb);
         return 1;
     }
-    bool good = write_all(&o, pixels, json, ids, rgb);
-    good = close_output(pixels) && good;
-    good = close_output(json) && good;
-    good = close_output(ids) && good;
+    bool good = write_all(&o, &to);
+    good = close_output(to.pixels) && good;
+    good = close_output(to.json) && good;
+    good = close_output(to.ids) && good;
     if (!good) {
         fprintf(stderr, "scenes-render: writing failed: %s\n", strerror(errno));
     }
-    free(rgb);
+    free(to.rgb);
     return good ? 0 : 1;
 }

@@ -15,7 +15,7 @@ const char *const layout_names[N_LAYOUTS] = {"single", "left-right", "front-behi
 // The colour in which each shape is held out.
 static const color held_out_color[N_SHAPES] = {GREEN, PURPLE, PINK, BLUE, ORANGE, CYAN};
 
-static uint64_t mix(uint64_t z) {
+uint64_t scene_hash(uint64_t z) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
@@ -23,7 +23,7 @@ static uint64_t mix(uint64_t z) {
 
 static uint64_t next(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
-    return mix(*state);
+    return scene_hash(*state);
 }
 
 static float uniform(uint64_t *state, float low, float high) {
@@ -49,7 +49,7 @@ static bool pair_held_out(const object *a, const object *b) {
     unsigned x = (unsigned)a->shape * N_COLORS + (unsigned)a->color;
     unsigned y = (unsigned)b->shape * N_COLORS + (unsigned)b->color;
     unsigned low = x < y ? x : y, high = x < y ? y : x;
-    return mix(low * 64u + high + 1u) % 10u == 0u;
+    return scene_hash(low * 64u + high + 1u) % 10u == 0u;
 }
 
 static layout pick_layout(uint64_t *state) {
@@ -136,7 +136,7 @@ static void place_camera_and_light(scene *s, uint64_t *state) {
 }
 
 void scene_draw_lot(scene *out, uint64_t seed, split from) {
-    uint64_t state = mix(seed + 0x5ce4e5u);
+    uint64_t state = scene_hash(seed + 0x5ce4e5u);
     *out = (scene){.seed = seed};
     out->ground = (ground)pick(&state, N_GROUNDS);
     out->sky = (sky)pick(&state, N_SKIES);
@@ -147,7 +147,7 @@ void scene_draw_lot(scene *out, uint64_t seed, split from) {
     place_camera_and_light(out, &state);
 }
 
-void scene_write_json(const scene *s, FILE *to) {
+void scene_write_json_object(const scene *s, FILE *to) {
     fprintf(to, "{\"seed\": %llu, \"layout\": \"%s\", \"ground\": \"%s\", \"sky\": \"%s\", ",
             (unsigned long long)s->seed, layout_names[s->layout], ground_names[s->ground],
             sky_names[s->sky]);
@@ -158,5 +158,10 @@ void scene_write_json(const scene *s, FILE *to) {
         fprintf(to, "%s{\"shape\": \"%s\", \"color\": \"%s\", \"material\": \"%s\"}", i ? ", " : "",
                 shape_names[o->shape], color_names[o->color], material_names[o->material]);
     }
-    fputs("]}\n", to);
+    fputs("]}", to);
+}
+
+void scene_write_json(const scene *s, FILE *to) {
+    scene_write_json_object(s, to);
+    fputc('\n', to);
 }

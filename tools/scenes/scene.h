@@ -65,8 +65,12 @@ float shape_height(shape s);
 // The scene of a seed.
 void scene_draw_lot(scene *out, uint64_t seed, split from);
 
-// One line of JSON that says what the scene shows.
+// What the scene shows: as one line of JSON, and without the line's end.
 void scene_write_json(const scene *s, FILE *to);
+void scene_write_json_object(const scene *s, FILE *to);
+
+// A number that follows from another one and looks drawn by lot.
+uint64_t scene_hash(uint64_t z);
 
 // rgb: [size][size][3] bytes, rows from the top.
 void scene_render(const scene *s, int size, uint8_t *rgb);

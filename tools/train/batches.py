@@ -21,6 +21,9 @@ HELD = 256 # the last ones of shard 0 serve as validation
 class Batches:
     """Batches with fresh captions; new shards are noticed while training runs."""
 
+    caption = staticmethod(captions.caption)
+    read = staticmethod(json.loads) # one line of what is shown
+
     def __init__(self, folder, tokens, seed):
         self.folder, self.z, self.ids, self.scenes = folder, [], [], []
         self.tokens = tokens
@@ -33,7 +36,7 @@ class Batches:
             n = len(self.z)
             shard = np.load(f"{self.folder}/lat{n}.npz")
             with open(f"{self.folder}/t{n}.jsonl") as f:
-                rows = [json.loads(line) for line in f]
+                rows = [self.read(line) for line in f]
             last = len(rows) - HELD if n == 0 else len(rows)
             if n == 0:
                 self.held = (shard["latents"][last:], rows[last:])
@@ -51,7 +54,7 @@ class Batches:
             self.look()
         picks = self.rng.integers(0, len(self.scenes), count)
         scenes = [self.scenes[i] for i in picks]
-        ids, mask = self.tokens([captions.caption(s, self.rng) for s in scenes])
+        ids, mask = self.tokens([self.caption(s, self.rng) for s in scenes])
         labels = torch.tensor([captions.labels(s) for s in scenes])[:, [3, 4, 6, 7]].view(-1, 2, 2)
         return (torch.from_numpy(self.all_z[picks].astype(np.float32)), ids, mask,
                 torch.from_numpy(self.all_ids[picks]), labels)
@@ -61,7 +64,7 @@ class Batches:
         rng = np.random.default_rng(1)
         z, scenes = self.held
         for i in range(0, len(scenes), count):
-            part = [captions.caption(s, rng) for s in scenes[i:i + count]]
+            part = [self.caption(s, rng) for s in scenes[i:i + count]]
             yield (torch.from_numpy(z[i:i + count].astype(np.float32)), *self.tokens(part))
 
 

@@ -20,8 +20,8 @@ def renderer():
     folder = os.environ.get("SCENES_BUILD", os.path.join(tempfile.gettempdir(), "scenes-build"))
     os.makedirs(folder, exist_ok=True)
     program = os.path.join(folder, "scenes-render")
-    sources = [os.path.join(SCENES, n) for n in ("main.c", "render.c", "scene.c")]
-    newest = max(os.path.getmtime(s) for s in sources + [os.path.join(SCENES, "scene.h")])
+    sources = sorted(glob.glob(SCENES + "/*.c"))
+    newest = max(map(os.path.getmtime, sources + glob.glob(SCENES + "/*.h")))
     if not os.path.exists(program) or os.path.getmtime(program) < newest:
         fresh = f"{program}.{os.getpid()}"
         subprocess.run(["gcc", "-std=c11", "-O3", "-march=native", "-ffast-math", "-o", fresh]

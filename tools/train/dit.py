@@ -37,6 +37,8 @@ class Net(torch.nn.Module):
             h = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
         return models.denoise(self.dit, x, t, h, mask, tap)
 
+    pixel_weight = staticmethod(flow.pixel_weight)
+
     @staticmethod
     def mix(x, noise, t):
         k = t.view(-1, 1, 1, 1)
@@ -77,7 +79,7 @@ class Trainer:
     def __init__(self, rank, args):
         self.rank, self.args, self.step, self.spent = rank, args, 0, 0.0
         torch.manual_seed(args.seed)
-        self.net, self.reader = self.make_net(), flow.Reader(self.tapped_width())
+        self.net, self.reader = self.make_net(), self.make_reader()
         if args.distil:
             load_into(self.net, torch.load(args.distil)["ema"])
             self.teacher = Net(self.net.text.config.vocab_size)
@@ -90,8 +92,7 @@ class Trainer:
         self.shadow = [p.detach().clone() for p in self.net.parameters()]
         self.resume()
         torch.manual_seed(1000 * self.step + rank + args.seed)
-        self.batches = batches.Batches(args.data, self.tokens(),
-                                       1000 * self.step + rank + args.seed)
+        self.batches = self.make_batches(1000 * self.step + rank + args.seed)
 
     def make_net(self):
         net = from_folder(self.args.model)
@@ -101,11 +102,12 @@ class Trainer:
             models.initialize_reading(net.dit)
         return net
 
-    def tapped_width(self):
-        return models.WIDTH
+    def make_reader(self):
+        return flow.Reader(models.WIDTH, flow.coverage)
 
-    def tokens(self):
-        return text_stage.Tokens(self.args.model + "/tokenizer")
+    def make_batches(self, seed):
+        return batches.Batches(self.args.data, text_stage.Tokens(self.args.model + "/tokenizer"),
+                               seed)
 
     def resume(self):
         if not os.path.exists(self.args.out):

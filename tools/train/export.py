@@ -88,6 +88,18 @@ def save_dit(file, out):
     save(dit, out, "transformer")
 
 
+def finish(out, index, defaults):
+    """The folder's own two files; says how large it has become."""
+    write_json(out + "/model_index.json", index)
+    write_json(out + "/halftone.json", defaults)
+    total = 0
+    for folder, _, files in os.walk(out):
+        for f in files:
+            os.chmod(os.path.join(folder, f), 0o644)
+        total += sum(os.path.getsize(os.path.join(folder, f)) for f in files)
+    print(f"{out}: {total / 2**20:.1f} MiB")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--out", required=True)
@@ -108,14 +120,7 @@ def main():
     FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0).save_pretrained(
         args.out + "/scheduler")
     DEFAULTS["defaults"]["cfg_scale"] = args.cfg
-    write_json(args.out + "/model_index.json", INDEX)
-    write_json(args.out + "/halftone.json", DEFAULTS)
-    total = 0
-    for folder, _, files in os.walk(args.out):
-        for f in files:
-            os.chmod(os.path.join(folder, f), 0o644)
-        total += sum(os.path.getsize(os.path.join(folder, f)) for f in files)
-    print(f"{args.out}: {total / 2**20:.1f} MiB")
+    finish(args.out, INDEX, DEFAULTS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Losses of the denoiser: flow matching with a reading task beside it, and four-step distillation.
 
 A network's `mix` says what it is shown and what it has to say: for the transformer
-x_t = (1 - t) x + t n and n - x.
+x_t = (1 - t) x + t n and n - x. Its `pixel_weight` says how much each place of the latents counts.
 """
 import torch
 import torch.nn as nn
@@ -18,13 +18,14 @@ class Reader(nn.Module):
     shape and colour of the nearer one. At high noise that can only come from the text, so words
     are bound to places long before the pixels' loss would do it. Training only."""
 
-    def __init__(self, width):
+    def __init__(self, width, coverage):
         super().__init__()
+        self.coverage = coverage # see `coverage` below
         self.out = nn.Linear(width, 2 + len(captions.SHAPES) + len(captions.COLORS))
 
     def forward(self, tokens, ids, labels):
         out = self.out(F.layer_norm(tokens.float(), tokens.shape[-1:]))
-        cover = coverage(ids) # [B, 64, 2]
+        cover = self.coverage(ids) # [B, tokens, 2]
         loss = F.binary_cross_entropy_with_logits(out[..., :2], cover)
         most, which = cover.max(-1)
         want = labels.gather(1, which[..., None].expand(-1, -1, 2).clamp(max=1)) # [B, 64, 2]
@@ -60,7 +61,7 @@ def flow_loss(net, x, ids, mask, maps):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         v, tokens = net(noisy, t, ids, mask, TAP)
     error = (v - target).square()
-    weight = pixel_weight(maps)
+    weight = net.pixel_weight(maps)
     return (error * weight).mean() / weight.mean(), error.mean(), tokens
 
 

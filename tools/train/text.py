@@ -28,11 +28,28 @@ SILENT = -100 # cross_entropy ignores what the caption does not say
 STANDINGS = {"single": ["single"], "left-right": ["left", "right"],
              "front-behind": ["front", "behind"], "on-top": ["top", "under"]}
 STANDING = [s for pair in STANDINGS.values() for s in pair]
-OWN = dict(standing=len(STANDING), layout=len(captions.LAYOUTS), color=len(captions.COLORS),
-           shape=len(captions.SHAPES), ground=len(captions.GROUNDS), sky=len(captions.SKIES))
+WORDS = dict(color=len(captions.COLORS), shape=len(captions.SHAPES), ground=len(captions.GROUNDS),
+             sky=len(captions.SKIES))
 CLASS_OF = {w: (kind, i) for kind, names, table in (
     ("color", captions.COLORS, captions.COLOR_WORDS),
     ("shape", captions.SHAPES, captions.SHAPE_WORDS)) for i, n in enumerate(names) for w in table[n]}
+
+
+class World:
+    """What captions of pictures tell beside their words' own classes."""
+    writer = captions.Writer
+    standing = STANDING
+    own = dict(standing=len(STANDING), layout=len(captions.LAYOUTS), **WORDS)
+
+    @staticmethod
+    def whole(scene):
+        """What every word tells."""
+        return dict(layout=captions.LAYOUTS.index(scene["layout"]))
+
+    @staticmethod
+    def standings(scene):
+        """What the words of each object tell."""
+        return STANDINGS[scene["layout"]]
 
 
 class Tokens:
@@ -70,14 +87,13 @@ def span(tokens, text, words):
     return (len(tokens.sp.encode(text[:n])) for n in (at, at + len(words)))
 
 
-def own(tokens, scene, text, things, scenery, length):
+def own(world, tokens, scene, text, things, scenery, length):
     """{what: per token the class that it has to tell, or SILENT}. Words are one piece each."""
-    out = {k: [SILENT] * length for k in OWN}
-    kind = scene["layout"]
-    out["layout"] = [captions.LAYOUTS.index(kind)] * length
-    for standing, words in zip(STANDINGS[kind], things):
+    out = {k: [SILENT] * length for k in world.own}
+    out.update({k: [index] * length for k, index in world.whole(scene).items()})
+    for standing, words in zip(world.standings(scene), things):
         begin, end = span(tokens, text, words)
-        out["standing"][begin:end] = [STANDING.index(standing)] * (end - begin)
+        out["standing"][begin:end] = [world.standing.index(standing)] * (end - begin)
         for i, word in enumerate(words.split()):
             if word in CLASS_OF:
                 what, index = CLASS_OF[word]
@@ -148,18 +164,19 @@ def unlikeness(a, b, same):
 class Lesson:
     """A batch of captions, each followed by its twin, with what their tokens have to tell."""
 
-    def __init__(self, tokens, scenes, twins, count, bare=False):
+    def __init__(self, world, tokens, scenes, twins, count, bare=False):
         rng, rows = twins.rng, []
-        writer = captions.Writer(rng)
+        writer = world.writer(rng)
         for i in rng.integers(0, len(scenes), count):
             text = writer.caption(scenes[i], bare)
             rows.append((scenes[i], text, writer.things, writer.scenery))
             rows.append((*twins.twin(scenes[i], text, writer.things), writer.scenery))
         self.rows = rows
         self.ids, self.mask = tokens([r[1] for r in rows])
-        told = [own(tokens, *r, self.ids.shape[1]) for r in rows]
+        told = [own(world, tokens, *r, self.ids.shape[1]) for r in rows]
         silent = self.mask == 0
-        self.want = {k: torch.tensor([t[k] for t in told]).masked_fill(silent, SILENT) for k in OWN}
+        self.want = {k: torch.tensor([t[k] for t in told]).masked_fill(silent, SILENT)
+                     for k in world.own}
         self.same = (self.ids[0::2] == self.ids[1::2]) & ~silent[0::2]
 
 
@@ -168,7 +185,7 @@ def read(model, heads, lesson):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         h = model(input_ids=lesson.ids, attention_mask=lesson.mask).last_hidden_state
     h = h.float()
-    return h, {k: heads[k](h) for k in OWN}
+    return h, {k: head(h) for k, head in heads.items()}
 
 
 def right(out, want):
@@ -178,18 +195,18 @@ def right(out, want):
 
 
 @torch.no_grad()
-def examine(model, heads, tokens, twins, scenes):
+def examine(world, model, heads, tokens, twins, scenes):
     """On captions of held-out scenes: what is told, and how far twins are apart."""
-    lesson = Lesson(tokens, scenes, twins, 500)
+    lesson = Lesson(world, tokens, scenes, twins, 500)
     h, out = read(model, heads, lesson)
-    result = {k: round(right(out[k], lesson.want[k]), 4) for k in OWN}
+    result = {k: round(right(out[k], lesson.want[k]), 4) for k in world.own}
     return result, unlikeness(h[0::2], h[1::2], lesson.same).item()
 
 
-def leak(model, heads, tokens, twins, scenes, source, target):
+def leak(world, model, heads, tokens, twins, scenes, source, target):
     """How well a linear probe reads an object's `target` off its word of `source`; the probe learns
     on one half of the captions. Telling nothing, it is right once in seven or five times."""
-    lesson = Lesson(tokens, scenes, twins, 3000)
+    lesson = Lesson(world, tokens, scenes, twins, 3000)
     with torch.no_grad():
         h, _ = read(model, heads, lesson)
     rows, wants = [], []
@@ -200,7 +217,7 @@ def leak(model, heads, tokens, twins, scenes, source, target):
             names = captions.COLORS if target == "color" else captions.SHAPES
             wants.append(names.index(o[target]))
     x, y = torch.stack(rows), torch.tensor(wants)
-    probe, half = nn.Linear(x.shape[1], OWN[target]), len(x) // 2
+    probe, half = nn.Linear(x.shape[1], world.own[target]), len(x) // 2
     opt = torch.optim.Adam(probe.parameters(), lr=0.02)
     for _ in range(200):
         loss = F.cross_entropy(probe(x[:half]), y[:half])
@@ -210,8 +227,43 @@ def leak(model, heads, tokens, twins, scenes, source, target):
     return right(probe(x[half:]), y[half:])
 
 
-def main():
-    ap = argparse.ArgumentParser(description=__doc__)
+def teach(world, model, tokens, scenes, held_out, args):
+    """Trains `model`, a T5 or UMT5 encoder, saves it in args.out and says what it tells."""
+    twins = Twins(scenes, np.random.default_rng(3))
+    # The only source of word order; from its usual small start it takes too many steps to matter.
+    for name, p in model.named_parameters():
+        if "relative_attention_bias" in name:
+            torch.nn.init.normal_(p, std=2.0)
+    heads = nn.ModuleDict({k: nn.Linear(models.TEXT_WIDTH, n) for k, n in world.own.items()})
+    opt = muon.make(list(model.named_parameters()) + list(heads.named_parameters()), 0.01, 2e-3,
+                    lambda n, p: p.dim() == 2 and "encoder.block" in n and "bias" not in n)
+    begin, recent = time.process_time(), []
+    for step in range(args.steps):
+        for g in opt.param_groups:
+            g["lr"] = g["base"] * min(1, step / 60, (args.steps - step) / 150)
+        lesson = Lesson(world, tokens, scenes, twins, 32, step < args.bare_steps)
+        h, out = read(model, heads, lesson)
+        apart = unlikeness(h[0::2], h[1::2], lesson.same)
+        loss = args.alike * apart + sum(
+            cross_entropy(out[k].flatten(0, 1), lesson.want[k].flatten()) for k in world.own)
+        opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        opt.step()
+        recent.append([right(out[k], lesson.want[k]) for k in world.own] + [apart.item()])
+        if step % 50 == 49:
+            mean = np.nanmean(recent[-20:], axis=0).round(4).tolist()
+            print(step + 1, round(loss.item(), 3), dict(zip([*world.own, "apart"], mean)),
+                  round(time.process_time() - begin), "s", flush=True)
+    torch.save(dict(text=model.state_dict()), args.out)
+    print("held-out captions", *examine(world, model, heads, tokens, twins, held_out))
+    for source, target in (("color", "shape"), ("shape", "color")):
+        print(f"{target} read off words of {source}:",
+              leak(world, model, heads, tokens, twins, scenes, source, target))
+
+
+def arguments(text):
+    ap = argparse.ArgumentParser(description=text)
     ap.add_argument("--tokenizer", required=True)
     ap.add_argument("--out", required=True)
     ap.add_argument("--steps", type=int, default=1200)
@@ -220,39 +272,14 @@ def main():
     args = ap.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    tokens, scenes = Tokens(args.tokenizer), data.describe(0, 24000)
-    twins = Twins(scenes, np.random.default_rng(3))
-    model = models.text_encoder((len(tokens.sp) + 7) // 8 * 8)
-    # The only source of word order; from its usual small start it takes too many steps to matter.
-    torch.nn.init.normal_(
-        model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight, std=2.0)
-    heads = nn.ModuleDict({k: nn.Linear(models.TEXT_WIDTH, n) for k, n in OWN.items()})
-    opt = muon.make(list(model.named_parameters()) + list(heads.named_parameters()), 0.01, 2e-3,
-                    lambda n, p: p.dim() == 2 and "encoder.block" in n and "bias" not in n)
-    begin, recent = time.process_time(), []
-    for step in range(args.steps):
-        for g in opt.param_groups:
-            g["lr"] = g["base"] * min(1, step / 60, (args.steps - step) / 150)
-        lesson = Lesson(tokens, scenes, twins, 32, step < args.bare_steps)
-        h, out = read(model, heads, lesson)
-        apart = unlikeness(h[0::2], h[1::2], lesson.same)
-        loss = args.alike * apart + sum(
-            cross_entropy(out[k].flatten(0, 1), lesson.want[k].flatten()) for k in OWN)
-        opt.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        opt.step()
-        recent.append([right(out[k], lesson.want[k]) for k in OWN] + [apart.item()])
-        if step % 50 == 49:
-            mean = np.nanmean(recent[-20:], axis=0).round(4).tolist()
-            print(step + 1, round(loss.item(), 3), dict(zip([*OWN, "apart"], mean)),
-                  round(time.process_time() - begin), "s", flush=True)
-    torch.save(dict(text=model.state_dict()), args.out)
-    held_out = data.describe(9_000_000, 2000, "held-out")
-    print("held-out captions", *examine(model, heads, tokens, twins, held_out))
-    for source, target in (("color", "shape"), ("shape", "color")):
-        print(f"{target} read off words of {source}:",
-              leak(model, heads, tokens, twins, scenes, source, target))
+    return args
+
+
+def main():
+    args = arguments(__doc__)
+    tokens = Tokens(args.tokenizer)
+    teach(World, models.text_encoder((len(tokens.sp) + 7) // 8 * 8), tokens, data.describe(0, 24000),
+          data.describe(9_000_000, 2000, "held-out"), args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train the T5 Unigram tokenizer on captions and save it in both file formats.
 
-    python tokenizer.py --out DIR        writes spiece.model, tokenizer.json and their configs
+    python tokenizer.py --out DIR          writes spiece.model, tokenizer.json and their configs
+    python tokenizer.py --out DIR --clips  the same for captions of clips
 """
 import argparse
 import json
@@ -13,15 +14,23 @@ from transformers import T5Tokenizer
 
 import captions
 import data
+import video_captions
+import video_data
 
 MAX_TOKENS = 32
 # Said in captions of other worlds; here only to give every letter a piece of its own.
 ALPHABET = " ".join("abcdefghijklmnopqrstuvwxyz0123456789.,!?'\"-:;()&")
 
 
-def train(folder, count=60000, vocab=250):
-    rng = np.random.default_rng(7)
-    lines = [captions.caption(s, rng, empty=0.0) for s in data.describe(0, count, "all")]
+def texts(clips, first_seed, count, seed, empty=0.1):
+    """Captions of so many scenes or clips."""
+    words, shown = (video_captions, video_data) if clips else (captions, data)
+    rng = np.random.default_rng(seed)
+    return [words.caption(s, rng, empty) for s in shown.describe(first_seed, count, "all")]
+
+
+def train(folder, clips, count=60000, vocab=250):
+    lines = texts(clips, 0, count, 7, empty=0.0)
     # The trainer proposes only pieces that it meets in two different words.
     words = sorted({w.strip(",") for line in lines for w in line.split()})
     lines += [f"{w} {w}, {w}." for w in words]
@@ -53,26 +62,26 @@ def save_fast(folder):
                        **special), f, indent=2)
 
 
-def check(folder):
+def check(folder, clips):
     """Both files must cut every text alike."""
     sp = spm.SentencePieceProcessor(model_file=os.path.join(folder, "spiece.model"))
     tok = T5Tokenizer.from_pretrained(folder)
-    rng = np.random.default_rng(8)
-    texts = [captions.caption(s, rng) for s in data.describe(900_000, 3000, "all")]
-    texts += ["", "zebra  crossing ", "a caf\u00e9 \uff21\uff22 9", "a red ball, blue box!", "qwx\u4e2d"]
+    lines = texts(clips, 900_000, 3000, 8)
+    lines += ["", "zebra  crossing ", "a caf\u00e9 \uff21\uff22 9", "a red ball, blue box!", "qwx\u4e2d"]
     longest = 0
-    for t in texts:
+    for t in lines:
         a, b = sp.encode(t) + [1], tok(t).input_ids
         longest = max(longest, len(a))
         assert a == b, (t, a, b)
-    print(f"{len(sp)} pieces, {len(texts)} texts alike, longest {longest} tokens")
+    print(f"{len(sp)} pieces, {len(lines)} texts alike, longest {longest} tokens")
     assert longest <= MAX_TOKENS
 
 
 if __name__ == "__main__":
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--out", required=True)
+    ap.add_argument("--clips", action="store_true")
     args = ap.parse_args()
-    train(args.out)
+    train(args.out, args.clips)
     save_fast(args.out)
-    check(args.out)
+    check(args.out, args.clips)

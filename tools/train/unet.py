@@ -8,7 +8,9 @@ import argparse
 
 import torch
 
+import batches
 import dit
+import flow
 import unet_models
 
 OUTSIDE = ("conv_in", "conv_out", "time_embedding") # of the weights that Muon steps
@@ -27,11 +29,11 @@ class Trainer(dit.Trainer):
         text.requires_grad_(False)
         return unet_models.Denoiser(text)
 
-    def tapped_width(self):
-        return unet_models.CHANNELS[-1]
+    def make_reader(self):
+        return flow.Reader(unet_models.CHANNELS[-1], flow.coverage)
 
-    def tokens(self):
-        return unet_models.Tokens(self.args.tokenizer)
+    def make_batches(self, seed):
+        return batches.Batches(self.args.data, unet_models.Tokens(self.args.tokenizer), seed)
 
 
 def main():

@@ -4,6 +4,8 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
+import flow
+
 MAX_TOKENS = 32
 TEXT_WIDTH = 128
 CHANNELS = (64, 160) # each a multiple of 32: groups of the norms, width of the heads
@@ -65,6 +67,8 @@ class Denoiser(torch.nn.Module):
 
     def index(self, t):
         return (t * 1000).long().clamp(0, 999)
+
+    pixel_weight = staticmethod(flow.pixel_weight)
 
     def mix(self, x, noise, t):
         """(x_t, what is to be said)"""

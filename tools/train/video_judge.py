@@ -1,0 +1,151 @@
+"""Train the judge of clips: a small network that reads what moves, how, and past what, on renders.
+
+    python video_judge.py --data DIR --out assets/judge/scenes-video-judge.safetensors
+"""
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+import captions
+import video_captions
+import video_data
+
+SEEN = (0, 4, 8, 12, 16) # the frames that it looks at, side by side as channels
+CLASSES = dict(
+    motion=video_captions.MOTIONS, side=["left", "right", "none"],
+    shape_a=captions.SHAPES, color_a=captions.COLORS,
+    shape_b=captions.SHAPES + ["none"], color_b=captions.COLORS + ["none"],
+    ground=captions.GROUNDS, sky=captions.SKIES)
+
+
+class Judge(nn.Module):
+    """Seven convolutions at 64x64, one hidden layer, a head per attribute."""
+
+    CHANNELS = [(15, 32, 1), (32, 48, 2), (48, 64, 1), (64, 64, 2), (64, 64, 1), (64, 96, 2),
+                (96, 96, 1)]
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in self.CHANNELS)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in self.CHANNELS)
+        self.hidden = nn.Linear(96 * 8 * 8, 192)
+        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in CLASSES.items()})
+
+    def forward(self, x):
+        """x: [B, 15, 64, 64], see `look`"""
+        for conv, norm in zip(self.convs, self.norms):
+            x = F.relu(norm(conv(x)))
+        h = F.relu(self.hidden(x.flatten(1)))
+        return {k: head(h) for k, head in self.heads.items()}
+
+
+def look(rgb):
+    """Bytes [n, 17, 64, 64, 3] to what the judge sees."""
+    return video_data.to_float(rgb[:, SEEN]).transpose(1, 2).flatten(1, 2)
+
+
+def attributes(clip):
+    """{attribute: class name}. a is what moves (the left one, where the camera does), b the other."""
+    none = dict(shape="none", color="none")
+    objects, mover = clip["objects"], clip["mover"]
+    a, b = objects[mover], objects[1 - mover] if len(objects) == 2 else none
+    keeps = len(objects) == 2 and clip["motion"] not in ("left", "right")
+    out = dict(motion=clip["motion"], side=("left", "right")[mover] if keeps else "none")
+    for letter, o in (("a", a), ("b", b)):
+        out.update({f"shape_{letter}": o["shape"], f"color_{letter}": o["color"]})
+    return out | {k: clip[k] for k in ("ground", "sky") if clip[k]}
+
+
+def targets(clips):
+    rows = [attributes(c) for c in clips]
+    return {k: torch.tensor([names.index(r[k]) for r in rows]) for k, names in CLASSES.items()}
+
+
+def augment(x, gen):
+    """Softer, as an autoencoder leaves it; a shift of up to 2 pixels, slight gain and noise."""
+    n = len(x) // 2
+    soft = F.avg_pool2d(F.pad(x[:n], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    share = torch.rand(n, 1, 1, 1, generator=gen)
+    x = torch.cat([x[:n].lerp(soft, share), x[n:]])
+    dx, dy = torch.randint(-2, 3, (2,), generator=gen).tolist()
+    x = F.pad(x, (2, 2, 2, 2), mode="replicate")[..., 2 + dy:66 + dy, 2 + dx:66 + dx]
+    gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1, generator=gen)
+    noise = 0.03 * torch.rand(len(x), 1, 1, 1, generator=gen)
+    return x * gain + noise * torch.randn(x.shape, generator=gen)
+
+
+@torch.no_grad()
+def read(model, rgb):
+    out = [model(look(rgb[i:i + 50])) for i in range(0, len(rgb), 50)]
+    return {k: torch.cat([o[k] for o in out]) for k in CLASSES}
+
+
+def accuracy(model, rgb, clips):
+    """Share right per attribute, and of clips with every one right."""
+    out, want = read(model, rgb), targets(clips)
+    right = {k: out[k].argmax(1) == want[k] for k in CLASSES}
+    result = {k: v.float().mean().item() for k, v in right.items()}
+    result["all"] = torch.stack(list(right.values())).all(0).float().mean().item()
+    return result
+
+
+def save(model, path):
+    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, path)
+    with open(path.replace(".safetensors", ".json"), "w") as f:
+        json.dump(dict(input="RGB 64x64, bytes / 127.5 - 1, frames as channels", frames=SEEN,
+                       convs=Judge.CHANNELS, norm_groups=8, judged=list(CLASSES), classes=CLASSES),
+                  f, indent=1)
+
+
+def load(path):
+    model = Judge()
+    model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return model.eval()
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--data", required=True, help="clips of --split all")
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--steps", type=int, default=1800)
+    ap.add_argument("--rate", type=float, default=2e-3)
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    gen, rng = torch.Generator().manual_seed(0), np.random.default_rng(1)
+    clips = video_data.Clips(args.data)
+    want = targets(clips.told)
+    fresh, told = video_data.render(6_000_000, 1000, "all")
+    model = Judge()
+    opt = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=0.02)
+    begin = time.process_time()
+    for step in range(args.steps):
+        for g in opt.param_groups:
+            g["lr"] = args.rate * min(1.0, step / 100) * (1 - step / args.steps) ** 0.7 + 1e-5
+        picks = rng.integers(0, len(clips), 32)
+        x = augment(look(clips.get(picks)), gen)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = model(x)
+        loss = sum(F.cross_entropy(out[k].float(), want[k][picks]) for k in CLASSES)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        if step % 100 == 99:
+            r = accuracy(model, fresh[:200], told[:200])
+            print(step + 1, round(loss.item(), 3), {k: round(v, 3) for k, v in r.items()},
+                  round(time.process_time() - begin), "s", flush=True)
+    save(model, args.out)
+    r = accuracy(load(args.out), fresh, told)
+    print("final, 1000 fresh renders:", json.dumps({k: round(v, 4) for k, v in r.items()}),
+          round(time.process_time() - begin), "s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Train the autoencoder of clips: 17 frames of 64x64 to latents of 5x8x8x16 and back.
+
+    python video_vae.py --data DIR --out FILE.pt --minutes 60
+
+Steps see windows of nine frames: what is causal learns nothing from more. Saved every few minutes,
+gone on from what is there; the rate follows the processor time spent.
+"""
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+import torch
+
+import muon
+import vae as vae_stage
+import video_data
+import video_models
+
+WINDOW = 9
+
+
+def windows(clips, rng, count):
+    """[count, 3, 9, 64, 64] in [-1, 1], half of them backwards."""
+    rgb = clips.get(rng.integers(0, len(clips), count))
+    begins = rng.integers(0, video_data.FRAMES - WINDOW + 1, count)
+    parts = [c[b:b + WINDOW][::rng.choice((1, -1))] for c, b in zip(rgb, begins)]
+    return video_data.to_float(np.stack(parts))
+
+
+def clip_loss(made, wanted):
+    """The pictures' loss, and the first difference along time."""
+    diff = made - wanted
+    frames = vae_stage.picture_loss(*(x.transpose(1, 2).flatten(0, 1) for x in (made, wanted)))
+    return frames + 0.5 * (diff[:, :, 1:] - diff[:, :, :-1]).abs().mean()
+
+
+@torch.no_grad()
+def psnr(vae, x, count):
+    """Mean over windows of the PSNR after rounding to bytes."""
+    total = []
+    for part in x.split(count):
+        y = video_models.decode(vae, video_models.encode(vae, part)[0])
+        a, b = ((v.clamp(-1, 1) * 127.5 + 127.5).round() for v in (part, y))
+        total.append(10 * torch.log10(255 ** 2 / (a - b).square().mean((1, 2, 3, 4))))
+    return torch.cat(total).mean().item()
+
+
+class Trainer:
+    def __init__(self, args):
+        self.args, self.step, self.spent = args, 0, 0.0
+        torch.manual_seed(args.seed)
+        self.vae = video_models.autoencoder()
+        self.opt = muon.make(
+            self.vae.named_parameters(), args.muon_lr, args.adam_lr,
+            lambda n, p: p.dim() >= 4 and "conv_in" not in n and "conv_out" not in n
+            and "quant" not in n and "gamma" not in n)
+        self.ema = muon.Average(self.vae.parameters(), args.decay)
+        self.clips = video_data.Clips(args.data)
+        fresh = video_data.render(10_000_000, 32, "all")[0][:, -WINDOW:]
+        self.check = video_data.to_float(fresh)
+        if os.path.exists(args.out):
+            kept = torch.load(args.out, weights_only=False)
+            self.vae.load_state_dict(kept["model"])
+            self.opt.load_state_dict(kept["opt"])
+            self.ema.shadow = kept["shadow"]
+            self.step, self.spent = kept["step"], kept["spent"]
+            self.opt.count = self.ema.count = self.step
+        self.rng = np.random.default_rng(args.seed + self.step)
+
+    def save(self):
+        self.ema.swap()
+        value, vae = psnr(self.vae, self.check, self.args.batch), self.vae.state_dict()
+        vae = {n: p.clone() for n, p in vae.items()}
+        self.ema.swap()
+        torch.save(dict(vae=vae, model=self.vae.state_dict(), opt=self.opt.state_dict(),
+                        shadow=self.ema.shadow, step=self.step, spent=self.spent, psnr=value),
+                   self.args.out + ".tmp")
+        os.replace(self.args.out + ".tmp", self.args.out)
+        print(json.dumps(dict(step=self.step, psnr=round(value, 3), spent=round(self.spent))),
+              flush=True)
+
+    def train_step(self):
+        x = windows(self.clips, self.rng, self.args.batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mean, logvar = video_models.encode(self.vae, x)
+            logvar = logvar.clamp(-30, 20)
+            z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+            y = video_models.decode(self.vae, z)
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        loss = clip_loss(y, x) + self.args.kl * kl
+        self.opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
+        self.opt.step()
+        self.ema.update()
+        self.step += 1
+        return loss.item()
+
+    def run(self):
+        budget, begin, saved, losses = self.args.minutes * 60, time.process_time(), time.time(), []
+        before = self.spent
+        while self.spent < budget:
+            for g in self.opt.param_groups:
+                g["lr"] = g["base"] * vae_stage.rate_at(self.spent / budget)
+            losses.append(self.train_step())
+            self.spent = before + time.process_time() - begin
+            if self.step % 50 == 0:
+                print(self.step, round(float(np.mean(losses[-50:])), 4), round(self.spent),
+                      flush=True)
+            if time.time() - saved > self.args.save_seconds:
+                self.save()
+                saved = time.time()
+        self.save()
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--data", required=True)
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--minutes", type=float, default=60, help="of processor time")
+    ap.add_argument("--batch", type=int, default=4)
+    ap.add_argument("--muon-lr", type=float, default=0.02)
+    ap.add_argument("--adam-lr", type=float, default=2e-3)
+    ap.add_argument("--kl", type=float, default=1e-4)
+    ap.add_argument("--decay", type=float, default=0.998)
+    ap.add_argument("--save-seconds", type=float, default=240)
+    ap.add_argument("--seed", type=int, default=0)
+    args = ap.parse_args()
+    torch.set_num_threads(1)
+    Trainer(args).run()
+
+
+if __name__ == "__main__":
+    main()
