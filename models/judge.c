@@ -19,6 +19,24 @@ static bool number(const json_t *value, uint32_t min, uint32_t max, uint32_t *ou
     return n >= (json_int_t)min && n <= (json_int_t)max;
 }
 
+uint32_t ht_judge_channels(const ht_judge_config *config) {
+    return 3 * (config->frames > 0 ? config->frames : 1);
+}
+
+// "frames": [0, 4, ..], rising; a judge of pictures has none.
+static ht_status read_frames(const ht_config *json, ht_judge_config *out) {
+    const json_t *list = json_object_get(json->root, "frames");
+    const size_t count = json_array_size(list);
+    bool good = !list || (count > 0 && count <= HT_JUDGE_MAX_FRAMES);
+    for (size_t i = 0; i < count && good; ++i) {
+        const uint32_t least = i > 0 ? out->frame[i - 1] + 1 : 0;
+        good = number(json_array_get(list, i), least, 4096, &out->frame[i]);
+    }
+    out->frames = (uint32_t)count;
+    return good ? HT_OK
+                : bad(json, "frames", "must be a list of 1 to 16 numbers of frames, rising");
+}
+
 // [[in, out, stride], ...], each fed by the one before.
 static ht_status read_convs(const ht_config *json, ht_judge_config *out) {
     const json_t *list = json_object_get(json->root, "convs");
@@ -26,7 +44,7 @@ static ht_status read_convs(const ht_config *json, ht_judge_config *out) {
     if (count == 0 || count > HT_JUDGE_MAX_CONVS) {
         return bad(json, "convs", "must be a list of 1 to 16 convolutions");
     }
-    uint32_t width = 3, edge = HT_JUDGE_EDGE;
+    uint32_t width = ht_judge_channels(out), edge = out->edge;
     for (size_t i = 0; i < count; ++i) {
         const json_t *row = json_array_get(list, i);
         ht_judge_conv *c = &out->conv[i];
@@ -100,7 +118,11 @@ ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_c
         return status;
     }
     out->groups = ht_config_u32(&json, "norm_groups", 8, 1, 4096);
+    out->edge = ht_config_u32(&json, "edge", HT_JUDGE_EDGE, 8, 1024);
     status = json.status;
+    if (status == HT_OK) {
+        status = read_frames(&json, out);
+    }
     if (status == HT_OK) {
         status = read_convs(&json, out);
     }

@@ -1,5 +1,6 @@
 // The judge: a small convolutional network that reads a scene (layout, ground, sky, shapes and
-// colours) off a picture. It scores pictures; nothing is generated with it.
+// colours) off a picture, or off some frames of a clip. It scores pictures; nothing is generated
+// with it.
 #ifndef HALFTONE_MODELS_JUDGE_H
 #define HALFTONE_MODELS_JUDGE_H
 
@@ -14,7 +15,8 @@ enum {
     HT_JUDGE_MAX_HEADS = 16,
     HT_JUDGE_MAX_CLASSES = 16,
     HT_JUDGE_NAME = 24,
-    HT_JUDGE_EDGE = 128, // pixels of the pictures it knows
+    HT_JUDGE_MAX_FRAMES = 16,
+    HT_JUDGE_EDGE = 128, // pixels of the pictures it knows, unless its file says others
 };
 
 typedef struct ht_judge_conv {
@@ -33,9 +35,14 @@ typedef struct ht_judge_config {
     uint32_t convs, groups, heads;
     uint32_t outputs; // classes of all heads together
     uint32_t hidden;  // width of the layer before the heads; 0 until ht_judge_config_weights
+    uint32_t edge;    // pixels
+    uint32_t frames, frame[HT_JUDGE_MAX_FRAMES]; // of a clip, that it looks at; 0: of a picture
     ht_judge_conv conv[HT_JUDGE_MAX_CONVS];
     ht_judge_head head[HT_JUDGE_MAX_HEADS];
 } ht_judge_config;
+
+// Channels of what it is shown: three of a picture, or of each frame.
+HT_API uint32_t ht_judge_channels(const ht_judge_config *config);
 
 // Read the .json beside the weights. HT_ERR_IO with file and key when it cannot be one.
 HT_API ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_config *out);
@@ -46,7 +53,7 @@ HT_API ht_status ht_judge_config_weights(ht_context *context, const ht_weights *
 HT_API const ht_judge_head *ht_judge_find(const ht_judge_config *config, const char *name);
 HT_API uint32_t ht_judge_class(const ht_judge_head *head, const char *name);
 
-// picture [B, 128, 128, 3] in -1..1 -> logits [B, outputs], the heads one after another.
+// picture [B, edge, edge, channels] in -1..1 -> logits [B, outputs], the heads one after another.
 HT_API ht_value ht_judge_logits(ht_graph *graph, const ht_judge_config *config, ht_weights *weights,
                                 ht_value picture);
 

@@ -176,7 +176,8 @@ typedef struct ht_progress {
 typedef struct ht_callbacks {
     bool (*progress)(void *user, const ht_progress *progress);
     void *user;
-    // Each clean latent before it is decoded, dims [channels, height, width]; valid during the call.
+    // Each clean latent before it is decoded, dims [channels, height, width], of a clip [channels,
+    // frames * height, width]; valid during the call.
     void (*latent)(void *user, const float *values, const uint32_t dims[3]); // may be NULL
 } ht_callbacks;
 

@@ -506,8 +506,8 @@ static ht_status decode_all(ht_run *run, ht_image *images) {
     for (uint32_t i = 0; i < run->count && status == HT_OK; ++i) {
         ht_item *item = &run->items[i];
         if (callbacks && callbacks->latent) {
-            uint32_t dims[3] = {p->vae.config.latent_channels, run->latent_height,
-                                run->latent_width};
+            const uint32_t rows = run->latent_height * run->latent_frames; // one, of a picture
+            uint32_t dims[3] = {p->vae.config.latent_channels, rows, run->latent_width};
             callbacks->latent(callbacks->user, item->latent, dims);
         }
         if (run->params->latent_only) {

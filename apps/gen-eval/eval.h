@@ -35,6 +35,8 @@ bool eval_prompts_read(const eval_options *options, const ht_judge_config *judge
                        eval_prompts *out);
 void eval_prompts_free(eval_prompts *prompts);
 
+typedef struct eval eval;
+
 // judging.c: the judge, ready to look at pictures.
 typedef struct eval_judge {
     ht_judge_config config;
@@ -45,10 +47,11 @@ typedef struct eval_judge {
     ht_tensor *in, *out;
 } eval_judge;
 // The configuration alone; then the network on the device. False after a message.
-bool eval_judge_find(const eval_options *options, ht_app_log *log, eval_judge *judge);
+bool eval_judge_find(const eval *e, eval_judge *judge);
 ht_status eval_judge_open(eval_judge *judge, const eval_options *options, ht_app_log *log);
-// The most likely class per head.
-ht_status eval_judge_look(eval_judge *judge, const ht_image *image, int read[HT_JUDGE_MAX_HEADS]);
+// The most likely class per head. `image` has so many frames, one below the other.
+ht_status eval_judge_look(eval_judge *judge, const ht_image *image, uint32_t frames,
+                          int read[HT_JUDGE_MAX_HEADS]);
 void eval_judge_close(eval_judge *judge);
 
 // One picture against what it should be. Undefined figures are NaN, equal ones infinite.
@@ -80,12 +83,12 @@ typedef struct eval_recipe {
     double step_seconds, open_seconds, total_seconds; // the first: median
     uint64_t planned_peak, measured_peak;
     eval_part parts[HT_REPORT_PARTS];
-    // hits and tries: per head of the judge, and per class of the head "layout"
+    // hits and tries: per head of the judge, and per class of its first head (layout, motion)
     uint32_t head_hits[HT_JUDGE_MAX_HEADS], head_tries[HT_JUDGE_MAX_HEADS];
-    uint32_t layout_hits[HT_JUDGE_MAX_CLASSES], layout_tries[HT_JUDGE_MAX_CLASSES];
+    uint32_t kind_hits[HT_JUDGE_MAX_CLASSES], kind_tries[HT_JUDGE_MAX_CLASSES];
 } eval_recipe;
 
-typedef struct eval {
+struct eval {
     const eval_options *options;
     ht_app_log *log;
     const volatile int *stop;
@@ -96,20 +99,23 @@ typedef struct eval {
     char model_path[PATH_MAX];
     char device[256], driver[256];
     uint32_t steps;
+    uint32_t frames; // of each clip; 1: pictures
     float cfg_scale;
     float **latents; // of the reference, per prompt
     size_t latent_count;
     eval_recipe recipes[EVAL_MAX_RECIPES];
     uint32_t done; // recipes
-} eval;
+};
 
-// DIR/recipe/0007.png; `relative`: without DIR. False when the path is too long.
+// DIR/recipe/0007.png, of a clip all frames, one below the other; `relative`: without DIR. False when the path is too long.
 bool eval_picture_path(const eval *e, const char *recipe, size_t index, bool relative,
                        char path[PATH_MAX]);
 // run.c: everything behind the options; an exit code.
 int eval_run(const eval_options *options, ht_app_log *log, const volatile int *stop);
 // layers.c: the error of each layer, for --layers; an exit code.
 int eval_layers(const eval_options *options, ht_app_log *log, const volatile int *stop);
+// prepare.c: everything that can be refused before the first picture.
+bool eval_prepare(eval *e);
 // report.c
 void eval_table(const eval *e);
 bool eval_report_write(const eval *e);

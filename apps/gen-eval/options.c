@@ -16,6 +16,8 @@ static const ht_flag flags[] = {
     {"recipes", NULL, 'r', HT_FLAG_TEXT, AT(recipes), .value = "A,B,..",
      .help = "what is compared; the first is the reference (fp16,w8a8,w4a8)"},
     {"steps", NULL, 0, HT_FLAG_U32, AT(steps), 1, 1000, "N", "denoising steps (the model's)"},
+    {"frames", NULL, 0, HT_FLAG_U32, AT(frames), 1, 1025, "N",
+     "of each clip, with a video model (the model's)"},
     {"cfg-scale", "guidance-scale cfg", 0, HT_FLAG_REAL, AT(cfg_scale), 0, 1000, "X",
      "guidance (the model's)"},
     {"seed", NULL, 's', HT_FLAG_I64, AT(seed), .value = "N",

@@ -12,7 +12,7 @@ typedef struct eval_options {
     const char *ablate, *calibrate; // a recipe, and statistics or prompts of them
     uint32_t low_rank, calibrate_limit;
     bool search;
-    uint32_t steps, limit; // 0: the model's, all
+    uint32_t steps, limit, frames; // 0: the model's, all, the model's
     double cfg_scale;      // negative: the model's
     int64_t seed;
     bool layers, overwrite, quiet, help, version;

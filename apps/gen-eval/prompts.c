@@ -15,7 +15,7 @@ static bool demand(const ht_judge_config *judge, const char *head_name, const ch
     const ht_judge_head *head = ht_judge_find(judge, head_name);
     uint32_t class = head ? ht_judge_class(head, class_name) : UINT32_MAX;
     if (class == UINT32_MAX) {
-        snprintf(why, WHY, "the judge knows no %s '%.60s'", head_name, class_name);
+        snprintf(why, WHY, "the judge knows no %.60s '%.60s'", head_name, class_name);
         return false;
     }
     out->want[head - judge->head] = (int)class;
@@ -50,23 +50,28 @@ static bool demand_objects(const ht_judge_config *judge, const json_t *list, eva
     return true;
 }
 
-static bool read_want(const ht_judge_config *judge, const json_t *want, eval_prompt *out,
-                      char why[WHY]) {
-    static const char *const plain[] = {"layout", "ground", "sky"};
+// Every member but "objects" names a head; null demands nothing. The first head (how things stand, or
+// what moves) is always demanded.
+static bool read_want(const ht_judge_config *judge, json_t *want, eval_prompt *out, char why[WHY]) {
+    const char *name;
+    json_t *value;
     if (!json_is_object(want)) {
         snprintf(why, WHY, "\"want\" must be an object");
         return false;
     }
-    for (size_t i = 0; i < 3; ++i) {
-        const json_t *value = json_object_get(want, plain[i]);
-        if (i > 0 && (!value || json_is_null(value))) {
+    if (!json_is_string(json_object_get(want, judge->head[0].name))) {
+        snprintf(why, WHY, "\"%s\" must be a text", judge->head[0].name);
+        return false;
+    }
+    json_object_foreach(want, name, value) {
+        if (strcmp(name, "objects") == 0 || json_is_null(value)) {
             continue;
         }
         if (!json_is_string(value)) {
-            snprintf(why, WHY, "\"%s\" must be a text", plain[i]);
+            snprintf(why, WHY, "\"%.60s\" must be a text", name);
             return false;
         }
-        if (!demand(judge, plain[i], json_string_value(value), out, why)) {
+        if (!demand(judge, name, json_string_value(value), out, why)) {
             return false;
         }
     }
@@ -84,7 +89,7 @@ static bool add(void *user, const char *text, const json_t *object, size_t line,
                 size_t why_bytes) {
     reader *r = user;
     eval_prompts *p = r->out;
-    const json_t *want = json_object_get(object, "want");
+    json_t *want = json_object_get(object, "want");
     char reason[WHY] = "out of memory";
     (void)line;
     if (p->count == r->limit) {

@@ -31,10 +31,11 @@ static double mib(uint64_t bytes) {
 
 static void print_adherence(const eval *e) {
     const ht_judge_config *judge = &e->judge.config;
-    const ht_judge_head *layout = ht_judge_find(judge, "layout");
-    printf("\nadherence by layout, then by attribute (%% right of those demanded)\n%-12s", "");
-    for (uint32_t i = 0; layout && i < layout->count; ++i) {
-        printf(" %12s", layout->classes[i]);
+    const ht_judge_head *kind = &judge->head[0];
+    printf("\nadherence by %s, then by attribute (%% right of those demanded)\n%-12s", kind->name,
+           "");
+    for (uint32_t i = 0; i < kind->count; ++i) {
+        printf(" %12s", kind->classes[i]);
     }
     for (uint32_t h = 0; h < judge->heads; ++h) {
         if (judge->head[h].judged && e->recipes[0].head_tries[h] > 0) {
@@ -46,9 +47,8 @@ static void print_adherence(const eval *e) {
         const eval_recipe *r = &e->recipes[i];
         char text[16];
         printf("%-12s", r->name);
-        for (uint32_t k = 0; layout && k < layout->count; ++k) {
-            double share =
-                r->layout_tries[k] ? 100.0 * r->layout_hits[k] / r->layout_tries[k] : NAN;
+        for (uint32_t k = 0; k < kind->count; ++k) {
+            double share = r->kind_tries[k] ? 100.0 * r->kind_hits[k] / r->kind_tries[k] : NAN;
             printf(" %12s", figure(text, share, "1"));
         }
         for (uint32_t h = 0; h < judge->heads; ++h) {
@@ -128,12 +128,12 @@ static json_t *hits(uint32_t right, uint32_t of) {
 
 static void add_adherence(const eval *e, const eval_recipe *r, json_t *json) {
     const ht_judge_config *judge = &e->judge.config;
-    const ht_judge_head *layout = ht_judge_find(judge, "layout");
-    json_t *layouts = json_object(), *attributes = json_object();
-    for (uint32_t i = 0; layout && i < layout->count; ++i) {
-        if (r->layout_tries[i] > 0) {
-            json_object_set_new(layouts, layout->classes[i],
-                                hits(r->layout_hits[i], r->layout_tries[i]));
+    const ht_judge_head *kind = &judge->head[0];
+    char key[HT_JUDGE_NAME + 16];
+    json_t *kinds = json_object(), *attributes = json_object();
+    for (uint32_t i = 0; i < kind->count; ++i) {
+        if (r->kind_tries[i] > 0) {
+            json_object_set_new(kinds, kind->classes[i], hits(r->kind_hits[i], r->kind_tries[i]));
         }
     }
     for (uint32_t h = 0; h < judge->heads; ++h) {
@@ -143,7 +143,8 @@ static void add_adherence(const eval *e, const eval_recipe *r, json_t *json) {
         }
     }
     json_object_set_new(json, "adherence", real(r->right));
-    json_object_set_new(json, "adherence_by_layout", layouts);
+    snprintf(key, sizeof(key), "adherence_by_%s", kind->name);
+    json_object_set_new(json, key, kinds);
     json_object_set_new(json, "attributes", attributes);
 }
 

@@ -7,12 +7,10 @@
 #include "common/png.h"
 #include "recipes.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 // What the callbacks of one picture need.
 typedef struct watcher {
@@ -106,11 +104,43 @@ static ht_status judge_picture(eval *e, size_t index, const ht_image *image, eva
     if (!e->judging) {
         return HT_OK;
     }
-    ht_status status = eval_judge_look(&e->judge, image, out->read);
+    ht_status status = eval_judge_look(&e->judge, image, e->frames, out->read);
     out->right = prompt->wants;
     for (uint32_t h = 0; h < e->judge.config.heads && status == HT_OK; ++h) {
         out->right = out->right && (prompt->want[h] < 0 || prompt->want[h] == out->read[h]);
     }
+    return status;
+}
+
+// All frames of a clip, one below the other.
+static ht_status join(ht_context *context, const ht_image *frames, uint32_t count, ht_image *out) {
+    const size_t bytes = (size_t)frames->width * frames->height * 3;
+    ht_status status = ht_image_create(context, frames->width, frames->height * count, out);
+    for (uint32_t i = 0; i < count && status == HT_OK; ++i) {
+        memcpy(out->rgb + i * bytes, frames[i].rgb, bytes);
+    }
+    return status;
+}
+
+static ht_status generate(const eval *e, ht_context *context, ht_pipeline *pipeline,
+                          ht_generate_params *params, const ht_callbacks *callbacks, ht_image *out,
+                          ht_report *report) {
+    if (e->frames == 1) {
+        return ht_pipeline_generate(pipeline, params, callbacks, out, report);
+    }
+    ht_image *frames = ht_alloc(context, e->frames * sizeof(*frames));
+    ht_status status = frames ? HT_OK : HT_ERR_NO_MEMORY;
+    params->frames = e->frames;
+    if (status == HT_OK) {
+        status = ht_pipeline_generate(pipeline, params, callbacks, frames, report);
+    }
+    if (status == HT_OK) {
+        status = join(context, frames, e->frames, out);
+        for (uint32_t i = 0; i < e->frames; ++i) {
+            ht_image_clear(context, &frames[i]);
+        }
+    }
+    ht_free(context, frames);
     return status;
 }
 
@@ -133,7 +163,7 @@ static ht_status make_picture(eval *e, ht_context *context, ht_pipeline *pipelin
     watcher w = {.e = e};
     ht_callbacks callbacks = {.progress = on_progress, .latent = on_latent, .user = &w};
     ht_image image = {0};
-    ht_status status = ht_pipeline_generate(pipeline, &params, &callbacks, &image, report);
+    ht_status status = generate(e, context, pipeline, &params, &callbacks, &image, report);
     ht_app_progress_clear(&e->progress);
     if (status == HT_OK) {
         out->width = image.width;
@@ -200,7 +230,6 @@ static ht_status make_all(eval *e, ht_context *context, ht_pipeline *pipeline, d
 
 static void count_hits(const eval *e, eval_recipe *r) {
     const ht_judge_config *judge = &e->judge.config;
-    const ht_judge_head *layout = ht_judge_find(judge, "layout");
     size_t right = 0;
     for (size_t i = 0; i < r->made && e->judging; ++i) {
         const eval_prompt *prompt = &e->prompts.items[i];
@@ -210,10 +239,10 @@ static void count_hits(const eval *e, eval_recipe *r) {
             r->head_tries[h] += prompt->want[h] >= 0;
             r->head_hits[h] += prompt->want[h] >= 0 && prompt->want[h] == picture->read[h];
         }
-        int kind = layout && prompt->wants ? prompt->want[layout - judge->head] : -1;
+        const int kind = prompt->wants ? prompt->want[0] : -1;
         if (kind >= 0) {
-            ++r->layout_tries[kind];
-            r->layout_hits[kind] += picture->right;
+            ++r->kind_tries[kind];
+            r->kind_hits[kind] += picture->right;
         }
     }
     r->right = e->prompts.wanting > 0 ? (double)right / (double)e->prompts.wanting : NAN;
@@ -296,85 +325,8 @@ static ht_status run_recipe(eval *e) {
     return status;
 }
 
-static bool make_folder(const eval *e, const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) {
-        struct stat info;
-        errno = ENOTDIR;
-        if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-            return true;
-        }
-    }
-    ht_app_say(e->log, HT_LOG_ERROR, "cannot make the folder '%s': %s", path, strerror(errno));
-    return false;
-}
-
-// The folders, and that nothing there is replaced unasked; before anything is computed.
-static bool make_folders(const eval *e) {
-    static const char *const files[] = {"report.json", "index.html"};
-    const eval_options *o = e->options;
-    char path[PATH_MAX], why[PATH_MAX + 256];
-    if (strlen(o->output) > PATH_MAX - 2 * EVAL_NAME) {
-        ht_app_say(e->log, HT_LOG_ERROR, "the name of --output is too long");
-        return false;
-    }
-    if (!make_folder(e, o->output)) {
-        return false;
-    }
-    for (size_t i = 0; i < 2; ++i) {
-        snprintf(path, sizeof(path), "%s/%s", o->output, files[i]);
-        if (!ht_file_check(path, o->overwrite, why, sizeof(why))) {
-            ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < o->count; ++i) {
-        snprintf(path, sizeof(path), "%s/%s", o->output, o->names[i]);
-        if (!make_folder(e, path)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool check_recipes(const eval *e) {
-    char path[PATH_MAX], why[PATH_MAX * 2];
-    for (uint32_t i = 0; i < e->options->count; ++i) {
-        ht_pipeline_options unused = {0};
-        if (!eval_recipe_apply(e->options->names[i], e->options->files[i], path, &unused, why,
-                               sizeof(why))) {
-            ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
-            return false;
-        }
-    }
-    return true;
-}
-
-// Everything that can be refused before the first picture.
-static bool prepare(eval *e) {
-    const eval_options *o = e->options;
-    char why[PATH_MAX * 2];
-    if (o->prompts) {
-        snprintf(e->prompts.path, sizeof(e->prompts.path), "%s", o->prompts);
-    } else if (!eval_asset("prompts/scenes-heldout.jsonl", e->prompts.path)) {
-        return false;
-    }
-    const char *dot = strrchr(e->prompts.path, '.');
-    bool plain = dot && strcmp(dot, ".txt") == 0;
-    if (!check_recipes(e) || (!plain && !eval_judge_find(o, e->log, &e->judge)) ||
-        !eval_prompts_read(o, plain ? NULL : &e->judge.config, e->log, &e->prompts)) {
-        return false;
-    }
-    e->judging = e->prompts.wanting > 0;
-    if (!ht_model_find(o->model, e->model_path, sizeof(e->model_path), why, sizeof(why))) {
-        ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
-        return false;
-    }
-    e->latents = calloc(e->prompts.count, sizeof(*e->latents));
-    return e->latents && make_folders(e);
-}
-
 static int work(eval *e) {
-    if (!prepare(e)) {
+    if (!eval_prepare(e)) {
         return EXIT_FAILED;
     }
     ht_status status = e->judging ? eval_judge_open(&e->judge, e->options, e->log) : HT_OK;

@@ -236,8 +236,41 @@ static void test_whole(void **state) {
     assert_int_equal(shell(command), 0);
 }
 
+// Clips: all their frames are compared, one below the other in the picture; a judge of pictures is
+// refused.
+static void test_clips(void **state) {
+    (void)state;
+    char command[2048], output[16384], here[1024];
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(command, sizeof(command),
+             "mkdir '%s/wan' && ln -s '%s'/tests/data/models/tiny-wan/* '%s/wan'", folder.path, here,
+             folder.path);
+    assert_int_equal(shell(command), 0);
+    write_text("wan/halftone.json", "{\"defaults\": {\"width\": 32, \"height\": 16}}");
+    write_text("one.txt", "a red cube\n");
+    const char *run = "-o c -m wan --recipes fp32,w8a8 --steps 1 --frames 6 --prompts one.txt -q";
+    if (evaluate(run, output, sizeof(output)) != 0) {
+        fail_msg("%s", output);
+    }
+    json_t *report = load("c/report.json");
+    const json_t *low = json_array_get(json_object_get(report, "recipes"), 1);
+    assert_true(number(low, "psnr_db") > 20 && number(low, "latent_sqnr_db") > 20);
+    json_decref(report);
+    size_t bytes;
+    uint8_t *png = ht_test_read_file(ht_test_folder_file(&folder, "c/w8a8/0000.png"), &bytes);
+    assert_true(bytes > 24);
+    assert_int_equal(png[19], 32); // the last bytes of width and height
+    assert_int_equal(png[23], 5 * 16);
+    free(png);
+    snprintf(command, sizeof(command),
+             "-o r -m wan --recipes fp16 --judge '%s/assets/judge/scenes-judge.safetensors'", here);
+    assert_int_equal(evaluate(command, output, sizeof(output)), 1);
+    assert_non_null(strstr(output, "looks at pictures, but the model makes clips"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clips),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_layers),
