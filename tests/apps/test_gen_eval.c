@@ -146,8 +146,8 @@ static bool file_holds(const char *name, const char *text) {
 // Every variant of a recipe for two layers: packed anew, evaluated, and without what its name says.
 static void test_ablation(void **state) {
     (void)state;
-    static const char *const names[] = {"fp16",    "nearest",    "all",      "no-learned",
-                                        "no-gptq", "no-balance", "no-static"};
+    static const char *const names[] = {"fp16",    "nearest",    "all",       "no-learned",
+                                        "no-gptq", "no-balance", "no-static", "no-first-token"};
     char output[65536];
     write_text("one.txt", "a red cube\n");
     write_text("two-layers.json",
@@ -161,8 +161,8 @@ static void test_ablation(void **state) {
     json_t *report = load("a/report.json");
     const json_t *recipes = json_object_get(report, "recipes");
     assert_int_equal(json_array_size(recipes), sizeof(names) / sizeof(*names));
-    double sqnr[7] = {0};
-    for (size_t i = 0; i < 7; ++i) {
+    double sqnr[HT_COUNT(names)] = {0};
+    for (size_t i = 0; i < HT_COUNT(names); ++i) {
         const json_t *r = json_array_get(recipes, i);
         assert_string_equal(json_string_value(json_object_get(r, "recipe")), names[i]);
         sqnr[i] = i ? number(r, "latent_sqnr_db") : 0;
