@@ -5,6 +5,7 @@
 // Reads w once and x once per four columns.
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#define HT_OPERANDS
 #include "ht_formats.glsl"
 #include "gemm.shared.h"
 #include "ht_epilogue.glsl"

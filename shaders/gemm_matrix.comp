@@ -10,6 +10,7 @@
 #ifdef HT_ELEMENT_S8
 #define HT_INTEGER_CODES
 #endif
+#define HT_OPERANDS
 #include "ht_formats.glsl"
 #include "ht_integer_codes.glsl"
 #include "gemm.shared.h"

@@ -4,6 +4,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
+#define HT_OPERANDS
 #include "ht_formats.glsl"
 #include "gemm.shared.h"
 #include "ht_epilogue.glsl"

@@ -4,10 +4,9 @@
 #define HT_EPILOGUE_GLSL
 
 #include "ht_math.glsl"
+#include "ht_operands.glsl"
 #include "ht_packed.glsl"
 
-layout(constant_id = 1) const uint FORMAT_X = 2;
-layout(constant_id = 2) const uint FORMAT_W = 2;
 layout(constant_id = 3) const uint FORMAT_RESULT = 2;
 layout(constant_id = 4) const uint FORMAT_GATE = 2;
 layout(constant_id = 5) const uint FORMAT_RESIDUAL = 2;

@@ -24,6 +24,108 @@ struct HtFormatRow {
     uint bits, kind, exponent, mantissa, top, group, scale;
 };
 
+#ifdef HT_OPERANDS
+// Of FORMAT_X and FORMAT_W only, each column chosen by constants of the module: drivers fold them as they
+// read it. The chain of rows below, in a kernel that asks for them hundreds of times, keeps a driver
+// busy for a second before it is folded.
+#include "ht_operands.glsl"
+
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? bits:
+const uint HT_X_BITS =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? kind:
+const uint HT_X_KIND =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? exponent:
+const uint HT_X_EXPONENT =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? mantissa:
+const uint HT_X_MANTISSA =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? top:
+const uint HT_X_TOP =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? group:
+const uint HT_X_GROUP =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_X == wire ? scale:
+const uint HT_X_SCALE =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? bits:
+const uint HT_W_BITS =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? kind:
+const uint HT_W_KIND =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? exponent:
+const uint HT_W_EXPONENT =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? mantissa:
+const uint HT_W_MANTISSA =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? top:
+const uint HT_W_TOP =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? group:
+const uint HT_W_GROUP =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+#define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
+    FORMAT_W == wire ? scale:
+const uint HT_W_SCALE =
+#include "../engine/formats/formats.def"
+    0u;
+#undef HT_FORMAT
+
+HtFormatRow ht_format_row(uint format) {
+    const bool x = format == FORMAT_X;
+    return HtFormatRow(x ? HT_X_BITS : HT_W_BITS,
+                       x ? HT_X_KIND : HT_W_KIND,
+                       x ? HT_X_EXPONENT : HT_W_EXPONENT,
+                       x ? HT_X_MANTISSA : HT_W_MANTISSA,
+                       x ? HT_X_TOP : HT_W_TOP,
+                       x ? HT_X_GROUP : HT_W_GROUP,
+                       x ? HT_X_SCALE : HT_W_SCALE);
+}
+#else
 HtFormatRow ht_format_row(uint format) {
 #define HT_FORMAT(id, wire, bits, kind, exponent, mantissa, top, group, scale) \
     if (format == wire) { \
@@ -33,6 +135,7 @@ HtFormatRow ht_format_row(uint format) {
 #undef HT_FORMAT
     return HtFormatRow(0u, 0u, 0u, 0u, 0u, 0u, 0u);
 }
+#endif
 
 bool ht_is_packed(uint format) { return ht_format_row(format).scale != 0u; }
 

@@ -4,6 +4,7 @@
 #ifndef HT_PACKED_TILES_GLSL
 #define HT_PACKED_TILES_GLSL
 
+#define HT_OPERANDS
 #include "ht_formats.glsl"
 #include "gemm.shared.h"
 #include "ht_epilogue.glsl"
