@@ -4,7 +4,7 @@
 
 #include "pipeline_internal.h"
 
-#include "files.h"
+#include "own_folder.h"
 
 #include <halftone/quantize.h>
 #include <stdio.h>
@@ -13,7 +13,6 @@
 
 #define SD "tests/data/models/tiny-sd"
 
-static ht_test_folder folder;
 
 static void must(ht_context *context, ht_status status) {
     if (status != HT_OK) {
@@ -171,18 +170,6 @@ static void test_places(void **state) {
     free(keys);
     free(values);
     forget(&plain);
-}
-
-static int open_folder(void **state) {
-    (void)state;
-    ht_test_folder_open(&folder);
-    return 0;
-}
-
-static int close_folder(void **state) {
-    (void)state;
-    ht_test_folder_close(&folder);
-    return 0;
 }
 
 int main(void) {

@@ -153,6 +153,21 @@ static double error_of(const float *q, const ht_attention_stats *stats, bool ord
     return error;
 }
 
+// Planted tokens, what is counted of them, and their exact attention; false where there is no device.
+static bool open_planted(float q[TOKENS * WIDTH], ht_attention_stats **stats, ht_test_attention *f,
+                         ht_test_output *exact) {
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    if (context == NULL) {
+        return false;
+    }
+    plant(12.0f, q);
+    *stats = watch(context, q);
+    ht_test_attention_open(f, "dense", 1, TOKENS, TOKENS, HEADS, DIM);
+    f->op.inputs[HT_TEST_ATTN_Q].values = f->op.inputs[HT_TEST_ATTN_K].values = q;
+    ht_test_op_run(&f->op, HT_TIER_CPU, HT_FORMAT_F32, exact);
+    return true;
+}
+
 static void test_reordering_wins(void **state) {
     (void)state;
     static const double densities[] = {0.5, 0.3, 0.2};
@@ -160,17 +175,12 @@ static void test_reordering_wins(void **state) {
                                                 HT_ATTENTION_INT4};
     static const char *const names[] = {"floats", "int8", "int4"};
     static float q[TOKENS * WIDTH];
-    ht_context *context = ht_test_context(HT_TIER_CPU);
+    ht_attention_stats *stats = NULL;
     ht_test_attention f;
     ht_test_output exact;
-    if (context == NULL) {
+    if (!open_planted(q, &stats, &f, &exact)) {
         return;
     }
-    plant(12.0f, q);
-    ht_attention_stats *stats = watch(context, q);
-    ht_test_attention_open(&f, "dense", 1, TOKENS, TOKENS, HEADS, DIM);
-    f.op.inputs[HT_TEST_ATTN_Q].values = f.op.inputs[HT_TEST_ATTN_K].values = q;
-    ht_test_op_run(&f.op, HT_TIER_CPU, HT_FORMAT_F32, &exact);
     for (size_t p = 0; p < HT_COUNT(all); p++) {
         for (size_t i = 0; i < HT_COUNT(densities); i++) {
             const double natural = error_of(q, stats, false, densities[i], all[p], exact.values);
@@ -246,17 +256,12 @@ static void test_prediction(void **state) {
     (void)state;
     static const float shares[] = {0.95f, 0.9f, 0.8f};
     static float q[TOKENS * WIDTH];
-    ht_context *context = ht_test_context(HT_TIER_CPU);
+    ht_attention_stats *stats = NULL;
     ht_test_attention f;
     ht_test_output exact;
-    if (context == NULL) {
+    if (!open_planted(q, &stats, &f, &exact)) {
         return;
     }
-    plant(12.0f, q);
-    ht_attention_stats *stats = watch(context, q);
-    ht_test_attention_open(&f, "dense", 1, TOKENS, TOKENS, HEADS, DIM);
-    f.op.inputs[HT_TEST_ATTN_Q].values = f.op.inputs[HT_TEST_ATTN_K].values = q;
-    ht_test_op_run(&f.op, HT_TIER_CPU, HT_FORMAT_F32, &exact);
     for (size_t i = 0; i < HT_COUNT(shares); i++) {
         double kept[2], error[2];
         for (int ordered = 0; ordered < 2; ordered++) {
