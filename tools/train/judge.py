@@ -25,8 +25,9 @@ JUDGED = ["layout", "ground", "sky", "shape_a", "color_a", "shape_b", "color_b"]
 
 
 class Judge(nn.Module):
-    """Seven convolutions at 128x128, one hidden layer, a head per attribute."""
+    """Seven convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 128x128."""
 
+    CLASSES = CLASSES
     CHANNELS = [(3, 24, 2), (24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
                 (96, 96, 1)]
 
@@ -36,7 +37,7 @@ class Judge(nn.Module):
             nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in self.CHANNELS)
         self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in self.CHANNELS)
         self.hidden = nn.Linear(96 * 8 * 8, 192)
-        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in CLASSES.items()})
+        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in self.CLASSES.items()})
 
     def features(self, x):
         for conv, norm in zip(self.convs, self.norms):
@@ -102,16 +103,21 @@ def accuracy(model, rgb, scenes):
     return result
 
 
-def save(model, path):
+def write(model, path, **about):
+    """The weights, and beside them what gen-eval must know."""
     tensors = {k: v.half().contiguous() for k, v in model.state_dict().items()}
     save_file(tensors, path)
     with open(path.replace(".safetensors", ".json"), "w") as f:
-        json.dump(dict(input="RGB 128x128, bytes / 127.5 - 1", convs=Judge.CHANNELS,
-                       norm_groups=8, judged=JUDGED, classes=CLASSES), f, indent=1)
+        json.dump(dict(**about, classes=model.CLASSES), f, indent=1)
 
 
-def load(path):
-    model = Judge()
+def save(model, path):
+    write(model, path, input="RGB 128x128, bytes / 127.5 - 1", convs=Judge.CHANNELS, norm_groups=8,
+          judged=JUDGED)
+
+
+def load(path, model=None):
+    model = model or Judge()
     model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     return model.eval()
 

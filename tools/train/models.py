@@ -14,13 +14,16 @@ TEXT_WIDTH = 128
 LATENT_CHANNELS, LATENT_SIZE = 8, 16
 
 
+# Of T5 for pictures, and of UMT5 for clips.
+TEXT = dict(
+    d_model=TEXT_WIDTH, d_kv=32, num_heads=4, d_ff=256, num_layers=3, num_decoder_layers=3,
+    relative_attention_num_buckets=32, relative_attention_max_distance=128, dropout_rate=0.0,
+    layer_norm_epsilon=1e-6, feed_forward_proj="gated-gelu", is_encoder_decoder=False,
+    use_cache=False, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False)
+
+
 def text_encoder(vocab):
-    return T5EncoderModel(T5Config(
-        vocab_size=vocab, d_model=TEXT_WIDTH, d_kv=32, num_heads=4, d_ff=256, num_layers=3,
-        num_decoder_layers=3, relative_attention_num_buckets=32,
-        relative_attention_max_distance=128, dropout_rate=0.0, layer_norm_epsilon=1e-6,
-        feed_forward_proj="gated-gelu", is_encoder_decoder=False, use_cache=False,
-        pad_token_id=0, eos_token_id=1, tie_word_embeddings=False))
+    return T5EncoderModel(T5Config(vocab_size=vocab, **TEXT))
 
 
 def transformer():

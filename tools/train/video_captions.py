@@ -70,17 +70,27 @@ def caption(clip, rng, empty=0.1):
     return "" if rng.random() < empty else Writer(rng).caption(clip)
 
 
+def wants(clip):
+    """What a clip shows, as gen-eval and the judge name it. First what moves (the left object, where
+    the camera does); a side where both objects keep to theirs."""
+    mover, keeps = clip["mover"], clip["motion"] not in ("left", "right")
+    objects = [{k: o[k] for k in ("shape", "color")} for o in clip["objects"]]
+    side = ("left", "right")[mover] if keeps and len(objects) == 2 else "none"
+    return dict(motion=clip["motion"], side=side, ground=clip["ground"], sky=clip["sky"],
+                objects=objects[mover:] + objects[:mover])
+
+
 def evaluation_prompt(clip, rng):
     """(prompt, what it demands). Ground and sky are demanded where they are said."""
-    w = Writer(rng)
+    w, want = Writer(rng), wants(clip)
     plain = dict(clip, objects=[{k: o[k] for k in ("shape", "color")} for o in clip["objects"]])
     while True: # words that leave the sides open demand nothing of them
         prompt = w.caption(plain)
-        if not any(f" {x} " in prompt for x in captions.NEXT_TO[1:3]):
+        if not any(f" {x} " in prompt for x in captions.NEXT_TO[1:]):
             break
-    return prompt, dict(motion=clip["motion"], mover=clip["mover"], objects=plain["objects"],
-                        ground=clip["ground"] if w.scenery[0] else None,
-                        sky=clip["sky"] if w.scenery[1] else None)
+    for k, said in zip(("ground", "sky"), w.scenery):
+        want[k] = want[k] if said else None
+    return prompt, want
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import time
 
 import numpy as np
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 
 import captions
+import judge
 import video_captions
 import video_data
 
@@ -24,26 +23,12 @@ CLASSES = dict(
     ground=captions.GROUNDS, sky=captions.SKIES)
 
 
-class Judge(nn.Module):
-    """Seven convolutions at 64x64, one hidden layer, a head per attribute."""
+class Judge(judge.Judge):
+    """That of pictures, for frames at 64x64 side by side: `look`."""
 
+    CLASSES = CLASSES
     CHANNELS = [(15, 32, 1), (32, 48, 2), (48, 64, 1), (64, 64, 2), (64, 64, 1), (64, 96, 2),
                 (96, 96, 1)]
-
-    def __init__(self):
-        super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in self.CHANNELS)
-        self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in self.CHANNELS)
-        self.hidden = nn.Linear(96 * 8 * 8, 192)
-        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in CLASSES.items()})
-
-    def forward(self, x):
-        """x: [B, 15, 64, 64], see `look`"""
-        for conv, norm in zip(self.convs, self.norms):
-            x = F.relu(norm(conv(x)))
-        h = F.relu(self.hidden(x.flatten(1)))
-        return {k: head(h) for k, head in self.heads.items()}
 
 
 def look(rgb):
@@ -51,20 +36,17 @@ def look(rgb):
     return video_data.to_float(rgb[:, SEEN]).transpose(1, 2).flatten(1, 2)
 
 
-def attributes(clip):
-    """{attribute: class name}. a is what moves (the left one, where the camera does), b the other."""
-    none = dict(shape="none", color="none")
-    objects, mover = clip["objects"], clip["mover"]
-    a, b = objects[mover], objects[1 - mover] if len(objects) == 2 else none
-    keeps = len(objects) == 2 and clip["motion"] not in ("left", "right")
-    out = dict(motion=clip["motion"], side=("left", "right")[mover] if keeps else "none")
+def attributes(want):
+    """{attribute: class name} of what video_captions.wants says; b is none where there is one object."""
+    a, b = (want["objects"] + [dict(shape="none", color="none")])[:2]
+    out = {k: v for k, v in want.items() if k != "objects" and v}
     for letter, o in (("a", a), ("b", b)):
         out.update({f"shape_{letter}": o["shape"], f"color_{letter}": o["color"]})
-    return out | {k: clip[k] for k in ("ground", "sky") if clip[k]}
+    return out
 
 
 def targets(clips):
-    rows = [attributes(c) for c in clips]
+    rows = [attributes(video_captions.wants(c)) for c in clips]
     return {k: torch.tensor([names.index(r[k]) for r in rows]) for k, names in CLASSES.items()}
 
 
@@ -97,17 +79,12 @@ def accuracy(model, rgb, clips):
 
 
 def save(model, path):
-    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, path)
-    with open(path.replace(".safetensors", ".json"), "w") as f:
-        json.dump(dict(input="RGB 64x64, bytes / 127.5 - 1, frames as channels", frames=SEEN,
-                       convs=Judge.CHANNELS, norm_groups=8, judged=list(CLASSES), classes=CLASSES),
-                  f, indent=1)
+    judge.write(model, path, input="RGB 64x64, bytes / 127.5 - 1, frames as channels", edge=64,
+                frames=SEEN, convs=Judge.CHANNELS, norm_groups=8, judged=list(CLASSES))
 
 
 def load(path):
-    model = Judge()
-    model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    return model.eval()
+    return judge.load(path, Judge())
 
 
 def main():

@@ -13,7 +13,7 @@ import models
 
 MAX_TOKENS = 32
 WIDTH, HEADS, DEPTH = 192, 6, 8
-TEXT_WIDTH = 128
+TEXT_WIDTH = models.TEXT_WIDTH
 LATENT_CHANNELS, LATENT_FRAMES, LATENT_SIZE = 16, 5, 8
 GRID = (LATENT_FRAMES, LATENT_SIZE // 2, LATENT_SIZE // 2) # of tokens
 
@@ -26,12 +26,7 @@ def autoencoder():
 
 
 def text_encoder(vocab):
-    return UMT5EncoderModel(UMT5Config(
-        vocab_size=vocab, d_model=TEXT_WIDTH, d_kv=32, num_heads=4, d_ff=256, num_layers=3,
-        num_decoder_layers=3, relative_attention_num_buckets=32,
-        relative_attention_max_distance=128, dropout_rate=0.0, layer_norm_epsilon=1e-6,
-        feed_forward_proj="gated-gelu", is_encoder_decoder=False, use_cache=False,
-        pad_token_id=0, eos_token_id=1, tie_word_embeddings=False))
+    return UMT5EncoderModel(UMT5Config(vocab_size=vocab, **models.TEXT))
 
 
 def transformer():
