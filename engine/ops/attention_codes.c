@@ -142,11 +142,6 @@ fail:
     return status;
 }
 
-static bool has_dot(const ht_op_call *call) {
-    const ht_tier tier = ht_context_tier(call->context);
-    return tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
-}
-
 static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_commands *commands) {
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const uint32_t head_dim = ht_op_head_dim(call);
@@ -165,9 +160,9 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
         .fields = ht_op_attention_fields(call, d.tile),
     };
     ht_vk_dispatch_desc dispatch = {
-        .kernel = cpu             ? HT_KERNEL_attention_codes_cpu
-                  : has_dot(call) ? HT_KERNEL_attention_codes_dot
-                                  : HT_KERNEL_attention_codes_tiles,
+        .kernel = cpu                   ? HT_KERNEL_attention_codes_cpu
+                  : ht_op_has_dot(call) ? HT_KERNEL_attention_codes_dot
+                                        : HT_KERNEL_attention_codes_tiles,
         .constants = {cpu ? lanes : HT_ATTENTION_INVOCATIONS, call->in[ATTN_K].format, l->bits,
                       head_dim / 4, [6] = is_e4m3(call)},
         .push = &push,

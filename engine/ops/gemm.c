@@ -203,10 +203,7 @@ static uint64_t row_bytes(const ht_tensor_desc *desc) {
 }
 
 bool ht_op_use_dot_kernel(const ht_op_call *call) {
-    const ht_tier tier = ht_context_tier(call->context);
-    const bool dot =
-        tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
-    return dot && ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_X].format)) &&
+    return ht_op_has_dot(call) && ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_X].format)) &&
            ht_op_has_integer_codes(ht_fmt_find(call->in[GEMM_W].format));
 }
 

@@ -45,4 +45,10 @@ static inline bool ht_op_use_cpu_kernel(const ht_op_call *call) {
            (lanes == 4 || lanes == 8 || lanes == 16);
 }
 
+// Are integer products to go by the device's dot product of four signed bytes?
+static inline bool ht_op_has_dot(const ht_op_call *call) {
+    const ht_tier tier = ht_context_tier(call->context);
+    return tier == HT_TIER_DOT || (tier == HT_TIER_MATRIX && ht_vk_get_limits(call->context)->dot4);
+}
+
 #endif
