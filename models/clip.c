@@ -1,13 +1,12 @@
 // CLIP text encoders.
 #include "clip.h"
 
-#include "common/config.h"
-#include "common/layers.h"
+#include "clip_layers.h"
 
 #include <string.h>
 
-static ht_status read_activation(ht_context *context, const char *folder, ht_config *json,
-                                 ht_activation *act) {
+ht_status ht_clip_read_activation(ht_context *context, const char *folder, ht_config *json,
+                                  ht_activation *act) {
     static const struct {
         const char *name;
         ht_activation act;
@@ -47,7 +46,7 @@ ht_status ht_clip_config_read(ht_context *context, const char *folder, ht_clip_c
         .projection = projects ? ht_config_u32(&json, "projection_dim", 512, 1, 1 << 14) : 0,
         .eps = (float)ht_config_real(&json, "layer_norm_eps", 1e-5, 0, 1),
     };
-    status = read_activation(context, folder, &json, &out->act);
+    status = ht_clip_read_activation(context, folder, &json, &out->act);
     if (status == HT_OK && class_name && !projects && strcmp(class_name, "CLIPTextModel") != 0) {
         status = ht_fail(context, HT_ERR_UNSUPPORTED,
                          "'%s/config.json' describes a %s; supported: CLIPTextModel, "
@@ -100,6 +99,17 @@ static const ht_weight_row layer_rows[] = {
     {"mlp.fc2.bias", NULL, ONE, 1, {WIDTH}},
 };
 
+void ht_clip_add_layers(ht_weight_map *out, const ht_clip_config *config, const char *base) {
+    const uint32_t sizes[SIZES] = {
+        [ONE] = 1, [WIDTH] = config->width, [INNER] = config->intermediate};
+    for (uint32_t i = 0; i < config->layers; ++i) {
+        char prefix[HT_NAME_BYTES], old[HT_NAME_BYTES];
+        ht_nn_name(prefix, "%sencoder.layers.%u.", base, i);
+        ht_weight_map_add_renamed(out, prefix, ht_nn_name(old, "encoder.layers.%u.", i), layer_rows,
+                                  sizeof(layer_rows) / sizeof(*layer_rows), sizes);
+    }
+}
+
 ht_status ht_clip_weight_map(ht_context *context, const ht_clip_config *config,
                              ht_weight_map *out) {
     *out = (ht_weight_map){.context = context};
@@ -108,16 +118,10 @@ ht_status ht_clip_weight_map(ht_context *context, const ht_clip_config *config,
         [VOCAB] = config->vocab_size,
         [WIDTH] = config->width,
         [POSITIONS] = config->positions,
-        [INNER] = config->intermediate,
         [PROJECTION] = config->projection,
     };
     ht_weight_map_add(out, "", once_rows, sizeof(once_rows) / sizeof(*once_rows), sizes);
-    for (uint32_t i = 0; i < config->layers; ++i) {
-        char prefix[HT_NAME_BYTES], old[HT_NAME_BYTES];
-        ht_nn_name(prefix, "text_model.encoder.layers.%u.", i);
-        ht_weight_map_add_renamed(out, prefix, ht_nn_name(old, "encoder.layers.%u.", i), layer_rows,
-                                  sizeof(layer_rows) / sizeof(*layer_rows), sizes);
-    }
+    ht_clip_add_layers(out, config, "text_model.");
     return out->status;
 }
 
@@ -170,6 +174,11 @@ static ht_value feed_forward(const ht_nn *nn, const ht_clip_config *c, const cha
     rest = HT_EPILOGUE_NONE;
     rest.residual = h;
     return ht_nn_linear(nn, ht_nn_name(name, "%s.mlp.fc2", layer), x, c->width, &rest);
+}
+
+ht_value ht_clip_layer(const ht_nn *nn, const ht_clip_config *c, const char *layer, ht_value h,
+                       ht_value bias) {
+    return feed_forward(nn, c, layer, attention(nn, c, layer, h, bias));
 }
 
 // Some of the words [B, T, width] replaced by vectors of textual inversion.
@@ -235,8 +244,7 @@ ht_clip_outputs ht_clip_build(ht_graph *graph, const ht_clip_config *config, ht_
         char layer[HT_NAME_BYTES], scope[HT_NAME_BYTES];
         ht_nn_name(layer, "%sencoder.layers.%u", base, i);
         ht_graph_scope(graph, ht_nn_name(scope, "layer %u", i));
-        h = attention(&nn, config, layer, h, causal);
-        h = feed_forward(&nn, config, layer, h);
+        h = ht_clip_layer(&nn, config, layer, h, causal);
         if (i + 1 == handed_on) {
             out.hidden = h;
         }

@@ -53,6 +53,34 @@ void ht_wan_context(ht_graph *graph, const ht_wan_config *config, ht_weights *we
     }
 }
 
+// tokens [1, T, image_channels] -> [1, T, C]
+static ht_value embed_image(const ht_nn *nn, const ht_wan_config *c, ht_value image) {
+    static const float eps = 1e-5f; // of these norms alone, whatever the configuration says
+    ht_epilogue rest = HT_EPILOGUE_NONE;
+    rest.act = HT_ACT_GELU_ERF;
+    image = ht_nn_layer_norm(nn, "condition_embedder.image_embedder.norm1", image, eps);
+    image = ht_nn_linear(nn, "condition_embedder.image_embedder.ff.net.0.proj", image,
+                         c->image_channels, &rest);
+    image =
+        ht_nn_linear(nn, "condition_embedder.image_embedder.ff.net.2", image, width_of(c), NULL);
+    return ht_nn_layer_norm(nn, "condition_embedder.image_embedder.norm2", image, eps);
+}
+
+void ht_wan_image_context(ht_graph *graph, const ht_wan_config *config, ht_weights *weights,
+                          ht_value image, ht_value *keys, ht_value *values) {
+    const ht_nn nn = layers_of(graph, config, weights);
+    image = embed_image(&nn, config, image);
+    for (uint32_t i = 0; i < config->layers; ++i) {
+        char name[HT_NAME_BYTES];
+        ht_nn_name(name, "blocks.%u.attn2.add_k_proj", i);
+        keys[i] = ht_nn_linear(&nn, name, image, width_of(config), NULL);
+        ht_nn_name(name, "blocks.%u.attn2.norm_added_k", i);
+        keys[i] = ht_nn_rms_norm(&nn, name, keys[i], config->eps);
+        ht_nn_name(name, "blocks.%u.attn2.add_v_proj", i);
+        values[i] = ht_nn_linear(&nn, name, image, width_of(config), NULL);
+    }
+}
+
 void ht_wan_positions(const ht_wan_config *config, uint32_t frames, uint32_t rows, uint32_t columns,
                       float *table) {
     // Values of a head for each axis: the frame gets what rows and columns leave.
@@ -140,16 +168,21 @@ static ht_value self_attention(const ht_nn *nn, const ht_wan_config *c, const ch
     return ht_nn_linear(nn, ht_nn_name(name, "%s.to_out.0", prefix), mixed, width_of(c), &rest);
 }
 
-// x [B, T, C], key and value [B, Tk, C] -> [B, T, C]
-static ht_value cross_attention(const ht_nn *nn, const ht_wan_config *c, const char *block,
-                                ht_value x, ht_value key, ht_value value) {
+// Of block i, to the text and, where there is one, to the picture.   x [B, T, C] -> [B, T, C]
+static ht_value cross_attention(const ht_nn *nn, const ht_wan_config *c, uint32_t i, ht_value x,
+                                const ht_wan_inputs *in) {
     char prefix[HT_NAME_BYTES], name[HT_NAME_BYTES];
-    ht_nn_name(prefix, "%s.attn2", block);
-    ht_value n =
-        c->cross_norm ? ht_nn_layer_norm(nn, ht_nn_name(name, "%s.norm2", block), x, c->eps) : x;
+    ht_nn_name(prefix, "blocks.%u.attn2", i);
+    ht_nn_name(name, "blocks.%u.norm2", i);
+    ht_value n = c->cross_norm ? ht_nn_layer_norm(nn, name, x, c->eps) : x;
     ht_value q = projection(nn, c, prefix, "q", n, true);
     ht_attention_args args = {.heads = c->heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
-    ht_value mixed = ht_op_attention(nn->graph, q, key, value, &args);
+    ht_value mixed = ht_op_attention(nn->graph, q, in->keys[i], in->values[i], &args);
+    if (in->image_keys) {
+        ht_value seen =
+            ht_op_attention(nn->graph, q, in->image_keys[i], in->image_values[i], &args);
+        mixed = ht_op_add(nn->graph, mixed, seen);
+    }
     ht_epilogue rest = HT_EPILOGUE_NONE;
     rest.residual = x;
     return ht_nn_linear(nn, ht_nn_name(name, "%s.to_out.0", prefix), mixed, width_of(c), &rest);
@@ -189,7 +222,7 @@ ht_value ht_wan_step(ht_graph *graph, const ht_wan_config *config, ht_weights *w
         ht_nn_name(block, "blocks.%u", i);
         ht_graph_scope(graph, ht_nn_name(scope, "block %u", i));
         x = self_attention(&nn, config, block, &grid, x, turns, &m, 6 * i);
-        x = cross_attention(&nn, config, block, x, in->keys[i], in->values[i]);
+        x = cross_attention(&nn, config, i, x, in);
         x = feed_forward(&nn, config, block, x, &m, 6 * i + 3);
     }
     ht_graph_scope(graph, "");

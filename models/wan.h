@@ -1,5 +1,5 @@
-// Transformers of Wan 2.1 (WanTransformer3DModel), text to video, as three graphs: what depends on
-// the timestep only, what depends on the prompt only, and the step itself.
+// Transformers of Wan 2.1 (WanTransformer3DModel), text to video and image to video, as graphs: what
+// depends on the timestep only, on the prompt only, on the picture only, and the step itself.
 #ifndef HALFTONE_MODELS_WAN_H
 #define HALFTONE_MODELS_WAN_H
 
@@ -24,6 +24,7 @@ typedef struct ht_wan_config {
     uint32_t patch;         // rows and columns of a token; one frame
     uint32_t max_positions; // along each axis
     float eps;
+    uint32_t image_channels;              // of the picture's tokens; 0: it takes none
     bool cross_norm;                      // a norm with weights before the cross-attention
     const ht_recipe *recipe;              // of the layers, not from the file; NULL: float
     const ht_attention_choice *attention; // of self-attentions, not from the file; NULL: dense
@@ -49,6 +50,10 @@ HT_API ht_value ht_wan_time(ht_graph *graph, const ht_wan_config *config, ht_wei
 HT_API void ht_wan_context(ht_graph *graph, const ht_wan_config *config, ht_weights *weights,
                            ht_value text, ht_value *keys, ht_value *values);
 
+// The same of the picture's tokens: image [1, T, image_channels] -> keys[i] and values[i] [1, T, C].
+HT_API void ht_wan_image_context(ht_graph *graph, const ht_wan_config *config, ht_weights *weights,
+                                 ht_value image, ht_value *keys, ht_value *values);
+
 typedef struct ht_wan_inputs {
     ht_value latent; // [B, frames * H, W, in_channels]: frames one below the other; H and W
                      // multiples of the patch
@@ -57,6 +62,8 @@ typedef struct ht_wan_inputs {
     ht_value step;        // I32 row of the modulation: [1] for the whole batch, or [B]
     const ht_value *keys; // from ht_wan_context
     const ht_value *values;
+    const ht_value *image_keys; // from ht_wan_image_context, [B, T, C]; NULL: no picture
+    const ht_value *image_values;
     ht_static_scales scales; // or zeros
 } ht_wan_inputs;
 // One denoising step -> [B, frames * H, W, out_channels]

@@ -8,7 +8,8 @@
 
 static ht_status check(ht_context *context, const char *folder, ht_config *json,
                        const ht_wan_config *c, const uint32_t patch[3]) {
-    static const char *const absent[] = {"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"};
+    const uint32_t width = c->heads * c->head_dim;
+    const uint32_t added = ht_config_u32(json, "added_kv_proj_dim", 0, 1, 1 << 18);
     const char *name = ht_config_text(json, "_class_name", "WanTransformer3DModel");
     const char *norm = ht_config_text(json, "qk_norm", "rms_norm_across_heads");
     if (json->status != HT_OK) {
@@ -24,14 +25,18 @@ static ht_status check(ht_context *context, const char *folder, ht_config *json,
                        "'%s/config.json': qk_norm '%s', supported: rms_norm_across_heads", folder,
                        norm);
     }
-    for (size_t i = 0; i < sizeof(absent) / sizeof(*absent); ++i) {
-        if (ht_config_has(json, absent[i])) {
-            return ht_fail(
-                context, HT_ERR_UNSUPPORTED,
-                "'%s/config.json': \"%s\" is of models that start from a picture through "
-                "a CLIP image encoder, which are not supported",
-                folder, absent[i]);
-        }
+    if (ht_config_has(json, "pos_embed_seq_len")) {
+        return ht_fail(context, HT_ERR_UNSUPPORTED,
+                       "'%s/config.json': \"pos_embed_seq_len\" is of models that go from a first "
+                       "picture to a last one, which are not supported",
+                       folder);
+    }
+    if (added != (c->image_channels > 0 ? width : 0)) {
+        return ht_fail(
+            context, HT_ERR_UNSUPPORTED,
+            "'%s/config.json': \"added_kv_proj_dim\" is %u; expected %u, the width of the "
+            "tokens, with \"image_dim\", and neither without",
+            folder, added, width);
     }
     if (patch[0] != 1 || patch[1] != patch[2]) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
@@ -68,6 +73,7 @@ ht_status ht_wan_config_read(ht_context *context, const char *folder, ht_wan_con
         .text_channels = ht_config_u32(&json, "text_dim", 4096, 1, 1 << 16),
         .frequencies = ht_config_u32(&json, "freq_dim", 256, 2, 1 << 14),
         .ffn = ht_config_u32(&json, "ffn_dim", 13824, 1, 1 << 18),
+        .image_channels = ht_config_u32(&json, "image_dim", 0, 1, 1 << 14),
         .patch = patch[1],
         .max_positions = ht_config_u32(&json, "rope_max_seq_len", 1024, 1, 1 << 20),
         .eps = (float)ht_config_real(&json, "eps", 1e-6, 0, 1),
@@ -78,7 +84,7 @@ ht_status ht_wan_config_read(ht_context *context, const char *folder, ht_wan_con
     return status;
 }
 
-enum { ONE, TWO, SIX, C, C6, FF, IN, PATCH, FREQUENCIES, OUT, TEXT, NORM, SIZES };
+enum { ONE, TWO, SIX, C, C6, FF, IN, PATCH, FREQUENCIES, OUT, TEXT, NORM, IMAGE, SIZES };
 
 static const ht_weight_row once_rows[] = {
     {"patch_embedding.weight", NULL, ONE, 5, {C, IN, ONE, PATCH, PATCH}},
@@ -93,6 +99,14 @@ static const ht_weight_row once_rows[] = {
     {"condition_embedder.text_embedder.linear_1.bias", NULL, ONE, 1, {C}},
     {"condition_embedder.text_embedder.linear_2.weight", NULL, ONE, 2, {C, C}},
     {"condition_embedder.text_embedder.linear_2.bias", NULL, ONE, 1, {C}},
+    {"condition_embedder.image_embedder.norm1.weight", NULL, IMAGE, 1, {IMAGE}},
+    {"condition_embedder.image_embedder.norm1.bias", NULL, IMAGE, 1, {IMAGE}},
+    {"condition_embedder.image_embedder.ff.net.0.proj.weight", NULL, IMAGE, 2, {IMAGE, IMAGE}},
+    {"condition_embedder.image_embedder.ff.net.0.proj.bias", NULL, IMAGE, 1, {IMAGE}},
+    {"condition_embedder.image_embedder.ff.net.2.weight", NULL, IMAGE, 2, {C, IMAGE}},
+    {"condition_embedder.image_embedder.ff.net.2.bias", NULL, IMAGE, 1, {C}},
+    {"condition_embedder.image_embedder.norm2.weight", NULL, IMAGE, 1, {C}},
+    {"condition_embedder.image_embedder.norm2.bias", NULL, IMAGE, 1, {C}},
     {"scale_shift_table", NULL, ONE, 3, {ONE, TWO, C}},
     {"proj_out.weight", NULL, ONE, 2, {OUT, C}},
     {"proj_out.bias", NULL, ONE, 1, {OUT}},
@@ -108,6 +122,11 @@ static const ht_weight_row block_rows[] = {
     {"scale_shift_table", NULL, ONE, 3, {ONE, SIX, C}},
     {"norm2.weight", NULL, NORM, 1, {C}},
     {"norm2.bias", NULL, NORM, 1, {C}},
+    {"attn2.add_k_proj.weight", NULL, IMAGE, 2, {C, C}},
+    {"attn2.add_k_proj.bias", NULL, IMAGE, 1, {C}},
+    {"attn2.add_v_proj.weight", NULL, IMAGE, 2, {C, C}},
+    {"attn2.add_v_proj.bias", NULL, IMAGE, 1, {C}},
+    {"attn2.norm_added_k.weight", NULL, IMAGE, 1, {C}},
     {"ffn.net.0.proj.weight", NULL, ONE, 2, {FF, C}},
     {"ffn.net.0.proj.bias", NULL, ONE, 1, {FF}},
     {"ffn.net.2.weight", NULL, ONE, 2, {C, FF}},
@@ -133,6 +152,7 @@ ht_status ht_wan_weight_map(ht_context *context, const ht_wan_config *config, ht
         [OUT] = config->patch * config->patch * config->out_channels,
         [TEXT] = config->text_channels,
         [NORM] = config->cross_norm,
+        [IMAGE] = config->image_channels,
     };
     ADD(out, "", once_rows, sizes);
     for (uint32_t i = 0; i < config->layers; ++i) {

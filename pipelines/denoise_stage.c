@@ -36,18 +36,23 @@ static uint32_t table_rows(const ht_pipeline *p) {
     return p->denoise.rows * (p->shape.table_per_item ? p->text.batch : 1);
 }
 
-ht_value ht_denoise_spread(ht_pipeline *p, ht_graph *g, ht_value items) {
+// Items of a value, each for `times` in a row of the batch.
+static ht_value spread(ht_pipeline *p, ht_graph *g, ht_value items, uint32_t times) {
     int32_t rows[2 * HT_MAX_BATCH];
     const ht_denoise_stage *s = &p->denoise;
     for (uint32_t b = 0; b < s->batch; ++b) {
-        rows[b] = (int32_t)(b / s->pictures);
+        rows[b] = (int32_t)(b / times);
     }
-    if (s->pictures == 1) {
+    if (times == 1) {
         return items;
     }
     const ht_tensor_desc desc = {
         .format = HT_FORMAT_I32, .rank = 1, .dims = {s->batch}, .label = "texts"};
     return ht_op_embedding(g, items, ht_graph_constant(g, &desc, rows));
+}
+
+ht_value ht_denoise_spread(ht_pipeline *p, ht_graph *g, ht_value items) {
+    return spread(p, g, items, p->denoise.pictures);
 }
 
 static ht_value optional(ht_graph *g, ht_tensor *tensor) {
@@ -137,6 +142,21 @@ static ht_status run_time(ht_run *run, const float *timesteps) {
     return status == HT_OK ? run_graph(p, p->denoise.time_graph, first, &place) : status;
 }
 
+// Keys and values of the picture's tokens, which are the same for the whole batch.
+static void add_image_context(ht_pipeline *p, ht_graph *g) {
+    ht_denoise_stage *s = &p->denoise;
+    ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
+    const uint32_t first = p->shape.text_layers;
+    if (p->shape.image_layers == 0) {
+        return;
+    }
+    p->family->denoiser->image(p, g, ht_graph_tensor(g, p->picture.tokens), keys, values);
+    for (uint32_t i = 0; i < p->shape.image_layers; ++i) {
+        ht_graph_output(g, spread(p, g, keys[i], s->batch), s->keys[first + i]);
+        ht_graph_output(g, spread(p, g, values[i], s->batch), s->values[first + i]);
+    }
+}
+
 static ht_status build_context(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
     ht_status status = ht_stage_graph(p, "context", p->activations, &s->context_graph);
@@ -150,6 +170,7 @@ static ht_status build_context(ht_pipeline *p) {
         ht_graph_output(g, ht_denoise_spread(p, g, keys[i]), s->keys[i]);
         ht_graph_output(g, ht_denoise_spread(p, g, values[i]), s->values[i]);
     }
+    add_image_context(p, g);
     return ht_graph_finish(g);
 }
 
@@ -198,8 +219,11 @@ static ht_status make_text_tensors(ht_pipeline *p) {
     ht_denoise_stage *s = &p->denoise;
     uint32_t flat[6] = {s->batch, s->length};
     ht_status status = HT_OK;
-    for (uint32_t i = 0; i < p->shape.text_layers && status == HT_OK; ++i) {
-        uint32_t wide[6] = {s->batch, s->length, p->family->denoiser->layer_width(p, i)};
+    const uint32_t texts = p->shape.text_layers, all = texts + p->shape.image_layers;
+    for (uint32_t i = 0; i < all && status == HT_OK; ++i) {
+        const uint32_t layer = i < texts ? i : i - texts;
+        uint32_t wide[6] = {s->batch, i < texts ? s->length : ht_clip_vision_tokens(&p->vision),
+                            p->family->denoiser->layer_width(p, layer)};
         status = ht_stage_tensor(p, p->activations, wide, "keys", &s->keys[i]);
         if (status == HT_OK) {
             status = ht_stage_tensor(p, p->activations, wide, "values", &s->values[i]);
@@ -266,8 +290,9 @@ static ht_status build_step(ht_pipeline *p) {
     ht_graph *g = s->step_graph;
     ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
     ht_value control[HT_CONTROLNET_MAX_RESIDUALS];
-    ht_denoise_inputs(g, s->keys, p->shape.text_layers, keys);
-    ht_denoise_inputs(g, s->values, p->shape.text_layers, values);
+    const uint32_t texts = p->shape.text_layers, images = p->shape.image_layers;
+    ht_denoise_inputs(g, s->keys, texts + images, keys);
+    ht_denoise_inputs(g, s->values, texts + images, values);
     ht_denoise_inputs(g, p->control.residuals, p->control.count, control);
     ht_step_values in = {
         .latent = ht_graph_tensor(g, s->latent),
@@ -276,6 +301,8 @@ static ht_status build_step(ht_pipeline *p) {
         .step = ht_graph_tensor(g, s->step),
         .keys = keys,
         .values = values,
+        .image_keys = images > 0 ? keys + texts : NULL,
+        .image_values = images > 0 ? values + texts : NULL,
         .mask = optional(g, s->mask),
         .control = p->control.count > 0 ? control : NULL,
         .scales = {s->scales ? p->scales : NULL, optional(g, s->scales)},
@@ -400,7 +427,8 @@ static ht_status write_latents(ht_run *run, const float *inputs) {
         uint32_t i = b % s->pictures;
         float *pixels = s->host + b * item;
         put_planes(inputs + i * run->latent_count, latent, positions, in, pixels);
-        put_planes(run->items[i].inpaint.beside, in - latent, positions, in, pixels + latent);
+        const float *beside = run->condition ? run->condition : run->items[i].inpaint.beside;
+        put_planes(beside, in - latent, positions, in, pixels + latent);
     }
     return ht_tensor_write_f32(s->latent, s->host, s->batch * item);
 }

@@ -30,6 +30,8 @@ static void shape(const ht_pipeline *p, ht_denoiser_shape *out) {
         .token_area = p->wan.patch * p->wan.patch,
         .text_width = p->wan.text_channels,
         .text_layers = p->wan.layers,
+        .image_layers = p->wan.image_channels > 0 ? p->wan.layers : 0,
+        .image_width = p->wan.image_channels,
         .table = {ht_wan_modulations(&p->wan), width_of(p)},
         .wide_range = true,
     };
@@ -60,6 +62,10 @@ static void context(ht_pipeline *p, ht_graph *g, ht_value text, ht_value *keys, 
     ht_wan_context(g, &p->wan, p->parts[PART_DENOISER].weights, text, keys, values);
 }
 
+static void image(ht_pipeline *p, ht_graph *g, ht_value tokens, ht_value *keys, ht_value *values) {
+    ht_wan_image_context(g, &p->wan, p->parts[PART_DENOISER].weights, tokens, keys, values);
+}
+
 static ht_value step(ht_pipeline *p, ht_graph *g, const ht_step_values *in) {
     const ht_wan_inputs inputs = {.latent = in->latent,
                                   .frames = in->frames,
@@ -67,6 +73,8 @@ static ht_value step(ht_pipeline *p, ht_graph *g, const ht_step_values *in) {
                                   .step = in->step,
                                   .keys = in->keys,
                                   .values = in->values,
+                                  .image_keys = in->image_keys,
+                                  .image_values = in->image_values,
                                   .scales = in->scales};
     return ht_wan_step(g, &p->wan, p->parts[PART_DENOISER].weights, &inputs);
 }
@@ -84,5 +92,6 @@ const ht_denoiser ht_denoiser_wan = {.read = read,
                                      .extras = extras,
                                      .time = time_table,
                                      .context = context,
+                                     .image = image,
                                      .step = step,
                                      .bytes = bytes};

@@ -43,6 +43,21 @@ static const ht_family wan = {
     .cfg_scale = 5.0f,
 };
 
+static const ht_family wan_image = {
+    .classes = {"WanImageToVideoPipeline"},
+    .components = {{"transformer", {"WanTransformer3DModel"}},
+                   {"text_encoder", {"UMT5EncoderModel"}},
+                   {"vae", {"AutoencoderKLWan"}},
+                   {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}}},
+    .picture = {"image_encoder", {"CLIPVisionModel", "CLIPVisionModelWithProjection"}},
+    .absent = "transformer_2",
+    .parts = {[PART_TEXT] = "text_encoder", [PART_DENOISER] = "transformer", [PART_VAE] = "vae"},
+    .text = &ht_text_umt5,
+    .denoiser = &ht_denoiser_wan,
+    .steps = 50,
+    .cfg_scale = 5.0f,
+};
+
 static const ht_family stable_diffusion = {
     .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
                 "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline",
@@ -80,7 +95,8 @@ static const ht_family stable_diffusion_xl = {
     .cfg_scale = 5.0f,
 };
 
-const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl, &wan, NULL};
+const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl,
+                                        &wan,    &wan_image,        NULL};
 
 const ht_family *ht_family_find(const char *class_name) {
     for (uint32_t i = 0; ht_families[i]; ++i) {

@@ -7,7 +7,7 @@
 
 // Denoisers of inpainting models take [latent, mask, latent of what is kept].
 static bool takes_mask(const ht_pipeline *p) {
-    return p->shape.in_channels != p->vae.config.latent_channels;
+    return p->shape.frames == 0 && p->shape.in_channels != p->vae.config.latent_channels;
 }
 
 ht_status ht_inpaint_check(ht_run *run) {
@@ -131,8 +131,8 @@ ht_status ht_inpaint_start(ht_run *run, ht_item *item, uint32_t first) {
 
 void ht_inpaint_step(ht_run *run, ht_item *item, uint32_t next, float *work) {
     const ht_inpaint *s = &item->inpaint;
-    size_t positions = (size_t)run->latent_height * run->latent_width;
-    if (!run->params->mask || takes_mask(run->pipeline)) {
+    size_t positions = run->latent_count / run->pipeline->vae.config.latent_channels;
+    if (!s->clean || takes_mask(run->pipeline)) {
         return;
     }
     memcpy(work, s->clean, run->latent_count * sizeof(*work));

@@ -48,6 +48,7 @@ ht_status ht_part_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
     case PART_DENOISER: return p->family->denoiser->map(p, map);
     case PART_CONTROL: return ht_controlnet_weight_map(p->context, &p->controlnet, map);
     case PART_VAE: return ht_vae_weight_map(p->context, &p->vae.config, HT_VAE_BOTH, map);
+    case PART_IMAGE: return ht_clip_vision_weight_map(p->context, &p->vision, map);
     case PART_PREVIEW:
         return ht_vae_weight_map(p->context, &p->preview.config, HT_VAE_DECODER, map);
     default: return p->family->text->map(p, part, map);
@@ -84,11 +85,13 @@ static ht_status view_part(ht_pipeline *p, uint32_t index, const ht_weight_map *
         [PART_TEXT_2] = HT_LDM_TEXT_2,
         [PART_CONTROL] = HT_LDM_CONTROL,
         [PART_PREVIEW] = HT_LDM_TINY,
+        [PART_IMAGE] = HT_LDM_TEXT,
     };
     ht_part *part = &p->parts[index];
     ht_ldm_names names;
     *left_over = 0;
-    bool whole = index == PART_TEXT || index == PART_DENOISER || index == PART_TEXT_2;
+    bool whole =
+        index == PART_TEXT || index == PART_DENOISER || index == PART_TEXT_2 || index == PART_IMAGE;
     if ((!part->file && whole) || // of a folder
         !ht_ldm_recognise(part->weights, parts[index], &names)) {
         return HT_OK;

@@ -114,6 +114,8 @@ typedef struct ht_pipeline_info {
     uint64_t file_bytes;
     // What it can take.
     bool takes_pictures;  // an initial picture, a mask, a second pass
+    bool begins_with_picture; // an initial picture alone, as the first frame of a clip
+    bool needs_picture;       // without which it makes none
     bool takes_loras;
     bool takes_control;   // a ControlNet; else its steps have no place for one
     bool has_control;     // one of its own
@@ -199,8 +201,9 @@ typedef struct ht_part_report {
     uint32_t dispatches;       // of one run
 } ht_part_report;
 
-// Text encoder, denoiser, vae, second text encoder, ControlNet, VAE of previews; "": not there.
-enum { HT_REPORT_PARTS = 6 };
+// Text encoder, denoiser, vae, second text encoder, ControlNet, VAE of previews, image encoder; "":
+// not there.
+enum { HT_REPORT_PARTS = 7 };
 
 typedef struct ht_report {
     double phase_seconds[HT_PHASES];

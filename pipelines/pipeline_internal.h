@@ -8,6 +8,7 @@
 
 #include "autoencoder_wan.h"
 #include "clip.h"
+#include "clip_vision.h"
 #include "controlnet.h"
 #include "pixart.h"
 #include "t5.h"
@@ -25,8 +26,8 @@ typedef struct ht_part {
     ht_format format;
 } ht_part;
 
-enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL, PART_PREVIEW };
-enum { HT_MAX_TEXT_LAYERS = 128, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
+enum { PART_TEXT, PART_DENOISER, PART_VAE, PART_TEXT_2, PART_CONTROL, PART_PREVIEW, PART_IMAGE };
+enum { HT_MAX_TEXT_LAYERS = 256, HT_MAX_TEXT_ENCODERS = 2, HT_TIME_EXTRAS = 2 };
 
 // Vectors of textual inversion, of all files one after another.
 typedef struct ht_embedding {
@@ -58,6 +59,7 @@ typedef struct ht_denoise_stage {
     uint32_t pictures, batch, length, rows, frames, height, width;
     ht_graph *time_graph, *context_graph, *step_graph;
     ht_tensor *timesteps, *extras[HT_TIME_EXTRAS], *table;
+    // Of the text; behind them, of the layers that read it, those of the picture.
     ht_tensor *keys[HT_MAX_TEXT_LAYERS], *values[HT_MAX_TEXT_LAYERS];
     ht_tensor *mask; // [B, T] of the cross-attention, or NULL; B: all negatives, then all positives
     ht_tensor *latent, *step, *prediction;
@@ -92,6 +94,8 @@ typedef struct ht_denoiser_shape {
     uint32_t text_width;   // D
     uint32_t pooled_width; // P; 0: no pooled text
     uint32_t text_layers;  // that have keys and values of the text
+    uint32_t image_layers; // that have those of the initial picture's tokens, too
+    uint32_t image_width;  // of such a token
     uint32_t table[2];     // dims of a timestep's row of the table; the second may be 0
     bool masked;           // the text's padding is hidden
     bool wide_range;       // activations leave the range of f16
@@ -112,6 +116,7 @@ typedef struct ht_step_values {
     uint32_t frames;
     ht_value table, step;
     const ht_value *keys, *values;
+    const ht_value *image_keys, *image_values; // or NULL
     ht_value mask;           // or HT_NO_VALUE
     const ht_value *control; // what a ControlNet adds, or NULL
     ht_static_scales scales;
@@ -133,6 +138,9 @@ typedef struct ht_denoiser {
     ht_value (*time)(struct ht_pipeline *p, ht_graph *g, const ht_time_values *in);
     void (*context)(struct ht_pipeline *p, ht_graph *g, ht_value text, ht_value *keys,
                     ht_value *values);
+    // The same of the picture's tokens [1, T, image_width]; NULL where no layer reads them.
+    void (*image)(struct ht_pipeline *p, ht_graph *g, ht_value image, ht_value *keys,
+                  ht_value *values);
     // Name of a layer that reads the text: `leaf` is to_k or to_v. NULL: no first token is kept apart.
     void (*text_layer)(const struct ht_pipeline *p, uint32_t layer, const char *leaf,
                        char name[HT_NAME_BYTES]);
@@ -161,6 +169,7 @@ typedef struct ht_component {
 typedef struct ht_family {
     const char *classes[10]; // of model_index.json
     ht_component components[8];
+    ht_component picture; // that a model may have, or null in its place; or none
     const char *absent; // a key of model_index.json whose models cannot be run; or NULL
     const char *parts[HT_REPORT_PARTS]; // folders by PART_..; NULL: there is none
     const ht_text_encoding *text;
@@ -196,12 +205,21 @@ typedef struct ht_vae_graph {
     ht_tensor *statistics; // in, of VAE_LOCAL (with norms) and VAE_MEASURE; else NULL
 } ht_vae_graph;
 
-// A video autoencoder at work: its graph for the first latent frame of clips, and for all others.
+// Half of a video autoencoder at work: its graph for the first latent frame of clips, and for all
+// others.
 typedef struct ht_clip_stage {
+    bool encoder;
     uint32_t height, width; // of the latents
     ht_wan_memory memory;
     ht_vae_graph pieces[2];
 } ht_clip_stage;
+
+// The image encoder, and what it made of the picture that a clip begins with.
+typedef struct ht_picture_stage {
+    ht_graph *graph;
+    ht_tensor *pixels; // [1, edge, edge, 3]
+    ht_tensor *tokens; // [1, T, image_width]
+} ht_picture_stage;
 
 // An autoencoder at work.
 typedef struct ht_vae_stage {
@@ -223,6 +241,8 @@ struct ht_pipeline {
     ht_clip_config clip[HT_MAX_TEXT_ENCODERS];
     ht_pixart_config dit;
     ht_wan_config wan;
+    ht_clip_vision_config vision; // when parts[PART_IMAGE] has a name
+    ht_picture_stage picture;
     ht_unet_config unet;
     ht_unet_plan *unet_plan;
     ht_vae_stage vae, preview; // the latter when parts[PART_PREVIEW] has a name
@@ -252,10 +272,10 @@ struct ht_pipeline {
     ht_format activations; // of the denoiser
 };
 
-// Of a run that repaints under a mask.
+// Of a run that repaints under a mask, or a clip whose first frame is kept.
 typedef struct ht_inpaint {
     float *beside; // [1 + C, h, w]: the mask, 1 where it is repainted; latent of what is kept
-    float *clean;  // [C, h, w], the picture's latent
+    float *clean;  // [C, h, w], the picture's latent; NULL: nothing is kept
     float *noise;  // [C, h, w]
     float *pixels; // [H, W, 3]
     ht_image picture, mask; // of the run's size
@@ -290,6 +310,7 @@ typedef struct ht_run {
     bool enlarged;          // in the second pass: it starts from the latents that are there
     const float *timesteps; // of the sampler, while it denoises
     float *latents;         // [count, C, h, w], those of the items
+    float *condition;       // beside each latent: mask, then latent of the picture; or NULL
     float *work;            // [2 count + 1, C, h, w]
 } ht_run;
 
@@ -410,6 +431,21 @@ ht_status ht_vae_stage_check(ht_pipeline *p);
 ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
                          ht_image *images);
 void ht_clip_release(ht_clip_stage *clip);
+// clip_pieces.c: prepare a half for a clip of this size; then its pieces, one after the other: latent
+// [h, w, C] -> frames [1 or 4, H, W, 3], or with `encoder` frames -> [h, w, 2 C]. `clip` is zeroed
+// before its first use.
+ht_status ht_clip_restart(ht_vae_stage *stage, ht_clip_stage *clip, bool encoder, uint32_t height,
+                          uint32_t width);
+ht_status ht_clip_run_piece(ht_run *run, ht_vae_stage *stage, ht_clip_stage *clip, bool first,
+                            const float *in, float *out);
+// clip_picture.c: the image encoder's configuration, when there is one, and does it fit?
+ht_status ht_clip_picture_read(ht_pipeline *p, const char *folder);
+// Are clips of this model made from a picture?
+bool ht_clip_needs_picture(const ht_pipeline *p);
+// The initial picture as the model takes it, run->condition and the picture's tokens; or, where it takes
+// none, put into the items' latents, which hold noise.
+ht_status ht_clip_picture_start(ht_run *run);
+void ht_clip_picture_release(ht_pipeline *p);
 // Frames of a clip by the rule, from what was asked for; latent frames of a clip; and is the run what
 // a video model can do?
 uint32_t ht_clip_frames(uint32_t asked);

@@ -71,6 +71,11 @@ static ht_status read_index(ht_pipeline *p, const char *folder) {
         status = ht_fail(p->context, HT_ERR_UNSUPPORTED,
                          "'%s' has a %s; models of this kind are not supported", folder, absent);
     }
+    const ht_component *picture = p->family && p->family->picture.key ? &p->family->picture : NULL;
+    if (status == HT_OK && picture && ht_config_text_item(&json, picture->key, 1)) {
+        status = check_component(p, &json, picture);
+        p->parts[PART_IMAGE].name = picture->key;
+    }
     if (status == HT_OK && ht_config_has(&json, CONTROL.key) && !p->options.control) {
         status = check_component(p, &json, &CONTROL);
         p->parts[PART_CONTROL].name = CONTROL.key;
@@ -224,6 +229,9 @@ static ht_status read_parts(ht_pipeline *p, const char *folder) {
         p->family->denoiser->shape(p, &p->shape);
         status = ht_control_read(p);
     }
+    if (status == HT_OK && folder) {
+        status = ht_clip_picture_read(p, folder);
+    }
     for (uint32_t i = 0; status == HT_OK && i < HT_REPORT_PARTS; ++i) {
         if (!p->parts[i].name) {
             continue;
@@ -239,17 +247,20 @@ static ht_status read_parts(ht_pipeline *p, const char *folder) {
 static ht_status check_fit(ht_pipeline *p) {
     const char *name = p->parts[PART_DENOISER].name;
     uint32_t latent = p->vae.config.latent_channels;
-    if (p->shape.in_channels != latent && p->shape.in_channels != 2 * latent + 1) {
+    const bool clips = p->shape.frames > 0;
+    const uint32_t beside = latent + (clips ? HT_WAN_VAE_TIMES : 1);
+    if (p->shape.in_channels != latent && p->shape.in_channels != latent + beside) {
         return ht_fail(p->context, HT_ERR_IO,
                        "the vae has %u latent channels, the %s %u; expected %u, or %u of a model "
-                       "that repaints under a mask",
-                       latent, name, p->shape.in_channels, latent, 2 * latent + 1);
+                       "that %s",
+                       latent, name, p->shape.in_channels, latent, latent + beside,
+                       clips ? "begins with a picture" : "repaints under a mask");
     }
     if (p->shape.out_channels < latent) {
         return ht_fail(p->context, HT_ERR_IO, "the %s takes %u channels and gives %u", name,
                        p->shape.in_channels, p->shape.out_channels);
     }
-    if (p->shape.text_layers > HT_MAX_TEXT_LAYERS) {
+    if (p->shape.text_layers + p->shape.image_layers > HT_MAX_TEXT_LAYERS) {
         return ht_fail(p->context, HT_ERR_UNSUPPORTED, "the %s has %u layers, at most %d", name,
                        p->shape.text_layers, HT_MAX_TEXT_LAYERS);
     }
@@ -334,6 +345,8 @@ static void check_keeping(ht_pipeline *p) {
 static void note_abilities(ht_pipeline *p) {
     ht_pipeline_info *info = &p->info;
     info->takes_pictures = info->frames == 0;
+    info->begins_with_picture = info->frames > 0;
+    info->needs_picture = ht_clip_needs_picture(p);
     info->takes_loras = p->family->denoiser != &ht_denoiser_wan;
     info->takes_control = p->family->denoiser == &ht_denoiser_unet;
     info->has_control = p->parts[PART_CONTROL].name != NULL;
@@ -467,6 +480,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_embeddings_close(p);
     ht_vae_stage_release(&p->vae);
     ht_vae_stage_release(&p->preview);
+    ht_clip_picture_release(p);
     ht_lora_stage_release(p);
     for (uint32_t i = 0; i < HT_REPORT_PARTS; ++i) {
         ht_part_close(p, i);

@@ -245,6 +245,25 @@ static void start_noise(ht_item *item, size_t count) {
     }
 }
 
+// Noise, beside which the initial picture stands that a clip begins with.
+static ht_status start_clip(ht_run *run) {
+    for (uint32_t i = 0; i < run->count; ++i) {
+        start_noise(&run->items[i], run->latent_count);
+    }
+    if (!run->params->init) {
+        return HT_OK;
+    }
+    ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
+    return status == HT_OK ? ht_clip_picture_start(run) : status;
+}
+
+static void close_vae(ht_run *run) {
+    if (!run->pipeline->options.keep_loaded) {
+        ht_vae_stage_release(&run->pipeline->vae);
+        ht_part_close(run->pipeline, PART_VAE);
+    }
+}
+
 // Noise, or a noised picture; run->first is where the schedule is entered.
 static ht_status start(ht_run *run) {
     const ht_sampler *sampler = run->items[0].sampler;
@@ -254,21 +273,17 @@ static ht_status start(ht_run *run) {
         add_noise(run, run->first);
         return HT_OK;
     }
-    if (!run->params->init) {
-        for (uint32_t i = 0; i < run->count; ++i) {
-            start_noise(&run->items[i], run->latent_count);
-        }
-        return HT_OK;
+    if (!run->params->init || run->pipeline->info.frames > 0) {
+        const ht_status started = start_clip(run);
+        close_vae(run);
+        return started;
     }
     run->first = ht_sampler_first(sampler, run->params->strength);
     ht_status status = ht_run_phase(run, HT_PHASE_PICTURE, 0);
     if (status == HT_OK) {
         status = start_picture(run, run->first);
     }
-    if (!run->pipeline->options.keep_loaded) {
-        ht_vae_stage_release(&run->pipeline->vae);
-        ht_part_close(run->pipeline, PART_VAE);
-    }
+    close_vae(run);
     return status;
 }
 
@@ -485,7 +500,8 @@ void ht_run_end(ht_run *run) {
         ht_sampler_destroy(&run->items[i].sampler);
     }
     ht_free(context, run->latents);
-    run->latents = NULL;
+    ht_free(context, run->condition);
+    run->latents = run->condition = NULL;
     report->phase_seconds[run->phase] += end - run->phase_start;
     report->total_seconds = end - run->start;
     report->width = run->width;

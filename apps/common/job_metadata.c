@@ -82,7 +82,7 @@ char *ht_job_parameters(const ht_job *job, const ht_job_picture *picture) {
     char more[1024] = "";
     if (r->first_width > 0) {
         describe_hires(job, r, more, sizeof(more));
-    } else if (job->init_image) {
+    } else if (job->init_image && job->fps <= 0) { // of a clip it is the first frame as it is
         snprintf(more, sizeof(more), ", Denoising strength: %g", job->strength);
     }
     if (job->mask) {
@@ -159,7 +159,7 @@ static bool counts(const ht_job *job, const char *key) {
     const struct {
         const char *prefix;
         bool given;
-    } rows[] = {{"strength", job->init_image != NULL},
+    } rows[] = {{"strength", job->init_image != NULL && job->fps <= 0},
                 {"mask_blur", job->mask != NULL},
                 {"control_", job->control_image != NULL},
                 {"hires_strength", second},

@@ -234,7 +234,8 @@ GuiJob *gui_form_job(GuiForm *f, char *why, size_t why_bytes) {
     }
     gui_form_get_size(f, &job.width, &job.height);
     gui_form_read_more(f, &job);
-    const gboolean no_pictures = model->probed && !model->error && !model->info.takes_pictures;
+    const gboolean no_pictures = model->probed && !model->error && !model->info.takes_pictures &&
+                                 !model->info.begins_with_picture;
     job.init_image = no_pictures ? NULL : gui_start_path(f->start);
     if (job.init_image) {
         job.strength = gui_start_strength(f->start);

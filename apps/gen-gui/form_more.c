@@ -198,14 +198,15 @@ void gui_form_write_more(GuiForm *f, const ht_job *job) {
 void gui_form_show_abilities(GuiForm *f, const ht_pipeline_info *info) {
     const int place = gui_choices_find(G_LIST_MODEL(f->attentions), "paro");
     GuiChoice *paro = g_list_model_get_item(G_LIST_MODEL(f->attentions), (guint)place);
-    const char *clips = _("This model makes clips from texts alone.");
+    const char *clips = _("This model makes clips, without a second pass.");
     g_free(paro->error);
     paro->error = info->has_attention_table
                       ? NULL
                       : g_strdup(_("this model has no table for it (gen-quantize --attention)"));
     g_object_unref(paro);
     use_factory(f->attention_row); // its rows say so
-    gui_start_refuse(f->start, info->takes_pictures ? NULL : clips);
+    const gboolean begins = info->takes_pictures || info->begins_with_picture;
+    gui_start_refuse(f->start, begins ? NULL : clips);
     gtk_widget_set_sensitive(GTK_WIDGET(f->hires_expander), info->takes_pictures);
     adw_expander_row_set_subtitle(f->hires_expander, info->takes_pictures ? "" : clips);
     gui_loras_refuse(f->loras, info->takes_loras ? NULL : _("This model takes no LoRAs."));

@@ -127,7 +127,7 @@ void test_refused_fields(void **state) {
     gui_expect(ATSPI_ROLE_LABEL, "*is no LoRA*", SOON);
     gui_hand_over("tests/data/gui/clip.png");
     gui_expect(ATSPI_ROLE_LABEL, "This model takes no LoRAs.", SOON);
-    gui_expect(ATSPI_ROLE_LABEL, "This model makes clips from texts alone.", SOON);
+    gui_expect(ATSPI_ROLE_LABEL, "This model makes clips, without a second pass.", SOON);
     if (gui_is_sensitive(ATSPI_ROLE_PUSH_BUTTON, "Add LoRAs")) {
         gui_fail("LoRAs can be added to a model that makes clips");
     }

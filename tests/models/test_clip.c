@@ -1,9 +1,12 @@
-// CLIP text encoders against transformers: last and penultimate layer, pooled, weights, refusals.
+// CLIP's encoders against transformers: of texts the last and penultimate layer, pooled; of pictures the
+// penultimate; weights, refusals.
 #include "model_test.h"
 
-#include "clip.h"
+#include "clip_vision.h"
 
 #define TINY "tests/data/models/tiny-sd/text_encoder"
+#define VISION "tests/data/models/tiny-wan-i2v/image_encoder"
+#define PROCESSOR "tests/data/models/tiny-wan-i2v/image_processor"
 #define PROJECTION "tests/data/models/tiny-xl/text_encoder_2"
 
 static ht_clip_config config_of(ht_context *context, const char *folder) {
@@ -92,12 +95,49 @@ static void test_refusals(void **state) {
     assert_non_null(strstr(ht_context_message(net.context), "T5EncoderModel"));
 }
 
+static void test_vision(void **state) {
+    (void)state;
+    ht_test_net net;
+    ht_clip_vision_config config;
+    ht_weight_map map;
+    ht_test_net_open(&net, HT_TIER_AUTO, VISION, "clip_vision_tiny", false);
+    ht_test_must(net.context, ht_clip_vision_config_read(net.context, VISION, PROCESSOR, &config));
+    assert_true(config.edge == 16 && config.patch == 4 && config.deviation[2] == 0.27577711f);
+    ht_value pixels = ht_test_net_input(&net, "pixels", true);
+    ht_tensor *hidden =
+        ht_test_net_output(&net, ht_clip_vision_build(net.graph, &config, net.weights, pixels));
+    ht_test_net_run(&net);
+    ht_test_net_expect(&net, hidden, "hidden", false);
+    ht_test_must(net.context, ht_clip_vision_weight_map(net.context, &config, &map));
+    ht_test_full_map(net.context, &map, VISION, 7 + 3 * 16);
+    // ViT-H, as Wan has it.
+    config = (ht_clip_vision_config){
+        .layers = {.width = 1280, .intermediate = 5120, .layers = 32, .heads = 16},
+        .edge = 224,
+        .patch = 14};
+    uint64_t parameters = 0;
+    ht_test_must(net.context, ht_clip_vision_weight_map(net.context, &config, &map));
+    for (uint32_t i = 0; i < map.count; ++i) {
+        uint64_t count = 1;
+        for (uint32_t d = 0; d < map.entries[i].rank; ++d) {
+            count *= map.entries[i].dims[d];
+        }
+        parameters += count;
+    }
+    assert_true(parameters == 630766080);
+    assert_string_equal(map.entries[0].name, "vision_model.embeddings.class_embedding");
+    ht_weight_map_clear(&map);
+    assert_int_equal(ht_clip_vision_config_read(net.context, TINY, NULL, &config),
+                     HT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(ht_context_message(net.context), "supported: CLIPVisionModel"));
+    ht_test_net_close(&net);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_full_size),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_outputs), cmocka_unit_test(test_full_size),
+        cmocka_unit_test(test_weights), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_vision),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #define FOLDER "tests/data/models/tiny-wan/transformer"
+#define IMAGE_FOLDER "tests/data/models/tiny-wan-i2v/transformer"
 
 static ht_wan_config config_in(ht_context *context, const char *folder) {
     ht_wan_config config;
@@ -39,6 +40,62 @@ static ht_tensor *build(ht_test_net *net, const char *folder, const char *latent
         .values = values,
     };
     return ht_test_net_output(net, ht_wan_step(g, &config, net->weights, &inputs));
+}
+
+// The golden text's rows, and zeros behind them up to 512.
+static ht_value padded_text(ht_test_net *net) {
+    ht_tensor_desc desc;
+    float *text = ht_test_golden_read(&net->golden, "text", &desc);
+    const uint32_t rows = desc.dims[1], width = desc.dims[2];
+    desc.dims[1] = 512;
+    float *all = calloc(ht_desc_count(&desc), sizeof(*all));
+    for (uint32_t b = 0; b < desc.dims[0]; ++b) {
+        memcpy(all + (size_t)b * 512 * width, text + (size_t)b * rows * width,
+               (size_t)rows * width * sizeof(*all));
+    }
+    ht_value value = ht_test_net_values(net, desc, all);
+    free(all);
+    free(text);
+    return value;
+}
+
+// A step that reads the tokens of a picture, too, which are the same for both items.
+static ht_tensor *build_image(ht_test_net *net) {
+    ht_wan_config config = config_in(net->context, IMAGE_FOLDER);
+    ht_value keys[HT_WAN_MAX_LAYERS], values[HT_WAN_MAX_LAYERS];
+    ht_value image_keys[HT_WAN_MAX_LAYERS], image_values[HT_WAN_MAX_LAYERS];
+    ht_graph *g = net->graph;
+    ht_wan_context(g, &config, net->weights, padded_text(net), keys, values);
+    ht_value image = ht_test_net_input(net, "image", false);
+    image = ht_op_embedding(g, image, rows_of(net, (int32_t[]){0, 0}, 2));
+    ht_wan_image_context(g, &config, net->weights, image, image_keys, image_values);
+    ht_wan_inputs inputs = {
+        .latent = ht_test_net_input(net, "latent", true),
+        .frames = 3,
+        .modulation =
+            ht_wan_time(g, &config, net->weights, ht_test_net_input(net, "timestep", false)),
+        .step = rows_of(net, (int32_t[]){0, 1}, 2),
+        .keys = keys,
+        .values = values,
+        .image_keys = image_keys,
+        .image_values = image_values,
+    };
+    return ht_test_net_output(net, ht_wan_step(g, &config, net->weights, &inputs));
+}
+
+static void test_image(void **state) {
+    (void)state;
+    for (size_t t = 0; t < HT_COUNT(ht_test_tiers); ++t) {
+        ht_test_net net;
+        if (!ht_test_context(ht_test_tiers[t])) {
+            continue;
+        }
+        ht_test_net_open(&net, ht_test_tiers[t], IMAGE_FOLDER, "wan_image", false);
+        ht_tensor *out = build_image(&net);
+        ht_test_net_run(&net);
+        ht_test_net_expect(&net, out, "output", true);
+        ht_test_net_close(&net);
+    }
 }
 
 static void test_outputs(void **state) {
@@ -143,6 +200,9 @@ static void test_weights(void **state) {
     uint32_t tensors;
     ht_test_must(context, ht_wan_weight_map(context, &config, &map));
     ht_test_full_map(context, &map, FOLDER, 69);
+    config = config_in(context, IMAGE_FOLDER);
+    ht_test_must(context, ht_wan_weight_map(context, &config, &map));
+    ht_test_full_map(context, &map, IMAGE_FOLDER, 69 + 8 + 2 * 5);
     // The published sizes, 1.3B and 14B.
     ht_wan_config small = {.heads = 12,
                            .head_dim = 128,
@@ -161,6 +221,14 @@ static void test_weights(void **state) {
     small.ffn = 13824;
     assert_true(parameters_of(context, &small, &tensors) == 14288491584);
     assert_int_equal(tensors, 1095);
+    // From a picture: 8 + 5 * 40 more tensors, 20 channels more at the beginning.
+    const uint64_t plain = 14288491584, width = 5120;
+    small.in_channels = 36;
+    small.image_channels = 1280;
+    assert_true(parameters_of(context, &small, &tensors) ==
+                plain + 20 * 4 * width + 4 * 1280 + 1280 * 1280 + 1280 * width + 3 * width - 1280 +
+                    40 * (2 * (width * width + width) + width));
+    assert_int_equal(tensors, 1095 + 208);
 }
 
 static void test_sizes(void **state) {
@@ -183,9 +251,10 @@ static void test_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),    cmocka_unit_test(test_full_size),
-        cmocka_unit_test(test_every_node), cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_weights),    cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_outputs),   cmocka_unit_test(test_image),
+        cmocka_unit_test(test_full_size), cmocka_unit_test(test_every_node),
+        cmocka_unit_test(test_positions), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_sizes),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

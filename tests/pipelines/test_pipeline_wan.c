@@ -3,10 +3,12 @@
 
 #include "pipeline_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FOLDER "tests/data/models/tiny-wan"
+#define IMAGE_FOLDER "tests/data/models/tiny-wan-i2v"
 #define PROMPT "A red shiny sphere  rolls left past a blue cube."
 #define NEGATIVE "blurry, low quality"
 
@@ -26,11 +28,15 @@ static void must(ht_context *context, ht_status status) {
     }
 }
 
-static ht_pipeline *open_model(const ht_pipeline_options *options) {
+static ht_pipeline *open_in(const char *folder, const ht_pipeline_options *options) {
     ht_pipeline *pipeline;
     ht_context *context = ht_test_context(HT_TIER_AUTO);
-    must(context, ht_pipeline_open(context, FOLDER, options, &pipeline));
+    must(context, ht_pipeline_open(context, folder, options, &pipeline));
     return pipeline;
+}
+
+static ht_pipeline *open_model(const ht_pipeline_options *options) {
+    return open_in(FOLDER, options);
 }
 
 static ht_generate_params params_of(float cfg_scale, uint32_t frames) {
@@ -99,6 +105,113 @@ static void test_latents(void **state) {
     expect_latents(p, &golden, "latents.picture", &params);
     params = params_of(1, FRAMES);
     expect_latents(p, &golden, "latents.cfg1", &params);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+// A golden picture [H, W, 3] of bytes.
+static ht_image picture_of(ht_context *context, const ht_test_golden *golden, const char *name) {
+    ht_tensor_desc desc;
+    ht_image image;
+    float *values = ht_test_golden_read(golden, name, &desc);
+    must(context, ht_image_create(context, desc.dims[1], desc.dims[0], &image));
+    for (size_t i = 0; i < ht_desc_count(&desc); ++i) {
+        image.rgb[i] = (uint8_t)values[i];
+    }
+    free(values);
+    return image;
+}
+
+// The image encoder reads the picture's middle, made smaller by the filter of Pillow's bicubic, which
+// rounds to bytes: at most one away, but for half a pixel of where the cut begins.
+static void expect_pixels(ht_pipeline *p, const ht_test_golden *golden) {
+    const ht_clip_vision_config *c = &p->vision;
+    ht_tensor_desc desc;
+    ht_image large = picture_of(p->context, golden, "large"), small;
+    float *want = ht_test_golden_read_nhwc(golden, "large.pixels", &desc);
+    assert_int_equal(desc.dims[1], c->edge);
+    must(p->context, ht_image_create(p->context, c->edge, c->edge, &small));
+    must(p->context, ht_image_resize_by(p->context, &large, HT_FILTER_BICUBIC, &small));
+    double square = 0, whole = 0;
+    for (size_t i = 0; i < ht_desc_count(&desc); ++i) {
+        const double v = (small.rgb[i] / 255.0 - c->mean[i % 3]) / c->deviation[i % 3];
+        square += (v - want[i]) * (v - want[i]);
+        whole += want[i] * want[i];
+    }
+    print_message("pixels for the image encoder: rel L2 %.2e\n", sqrt(square / whole));
+    assert_true(square < 0.02 * 0.02 * whole);
+    ht_image_clear(p->context, &small);
+    ht_image_clear(p->context, &large);
+    free(want);
+}
+
+// Clips that begin with a picture: what stands beside the latent, the picture's tokens, and whole runs
+// with and without guidance.
+static void test_picture(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_pipeline *p = open_in(IMAGE_FOLDER, &exact);
+    ht_test_golden_open(&golden, "pipeline_wan_image");
+    ht_image init = picture_of(p->context, &golden, "init");
+    ht_generate_params params = params_of(5, FRAMES);
+    params.init = &init;
+    expect_latents(p, &golden, "latents", &params);
+    ht_tensor_desc desc = *ht_tensor_get_desc(p->picture.tokens);
+    float *tokens = malloc(ht_desc_bytes(&desc));
+    must(p->context, ht_tensor_read_f32(p->picture.tokens, tokens, ht_desc_count(&desc)));
+    compare(&golden, "embeds", tokens, NETWORK_BOUND);
+    free(tokens);
+    ht_run *run = calloc(1, sizeof(*run));
+    ht_report *report = calloc(1, sizeof(*report));
+    ht_run_begin(run, p, &params, NULL, report);
+    must(p->context, ht_run_sample(run));
+    compare(&golden, "condition", run->condition, NETWORK_BOUND);
+    ht_run_end(run);
+    free(report);
+    free(run);
+    params.cfg_scale = 1;
+    expect_latents(p, &golden, "latents.cfg1", &params);
+    expect_pixels(p, &golden);
+    ht_image_clear(p->context, &init);
+    ht_test_golden_close(&golden);
+    ht_pipeline_destroy(&p);
+}
+
+// A model of texts alone: the first latent frame ends as the picture's own latent, which the others were
+// denoised beside; so the clip begins with what the autoencoder makes of the picture.
+static void test_first_frame(void **state) {
+    (void)state;
+    enum { POSITIONS = 2 * 4, LATENT_FRAMES = 3 };
+    ht_test_golden golden;
+    ht_pipeline *p = open_model(&exact);
+    ht_test_golden_open(&golden, "pipeline_wan_image");
+    float *condition = ht_test_golden_read(&golden, "condition", NULL);
+    ht_image init = picture_of(p->context, &golden, "init");
+    ht_generate_params params = params_of(5, FRAMES);
+    ht_run *run = calloc(1, sizeof(*run));
+    ht_report *report = calloc(1, sizeof(*report));
+    double rest[2] = {0};
+    for (int given = 0; given < 2; ++given) {
+        params.init = given ? &init : NULL;
+        ht_run_begin(run, p, &params, NULL, report);
+        must(p->context, ht_run_sample(run));
+        for (size_t i = 0; i < run->latent_count; ++i) {
+            const size_t channel = i / (LATENT_FRAMES * POSITIONS);
+            const float *frame = condition + (4 + channel) * LATENT_FRAMES * POSITIONS;
+            const size_t at = i % (LATENT_FRAMES * POSITIONS);
+            if (at < POSITIONS && given) {
+                assert_true(fabsf(run->items[0].latent[i] - frame[at]) < 1e-5f);
+            } else if (at >= POSITIONS) {
+                rest[given] += run->items[0].latent[i];
+            }
+        }
+        ht_run_end(run);
+    }
+    assert_true(fabs(rest[0] - rest[1]) > 1e-3); // what follows has seen it
+    free(run);
+    free(report);
+    free(condition);
+    ht_image_clear(p->context, &init);
     ht_test_golden_close(&golden);
     ht_pipeline_destroy(&p);
 }
@@ -209,12 +322,20 @@ static void test_rules(void **state) {
     uint8_t pixel[3] = {0};
     const ht_image init = {.width = 1, .height = 1, .rgb = pixel};
     params = params_of(5, 5);
-    params.init = &init;
-    refuse(p, &params, "an initial picture is not possible");
+    params.init = params.mask = &init;
+    refuse(p, &params, "a mask is not possible with this model (WanPipeline)");
     const ht_lora_file lora = {.path = "tests/data/loras/pixart.safetensors", .scale = 1};
     assert_int_equal(ht_pipeline_set_loras(p, &lora, 1), HT_ERR_UNSUPPORTED);
     assert_non_null(strstr(ht_context_message(p->context), "a 'WanPipeline' takes no LoRAs"));
     assert_false(ht_pipeline_get_info(p)->takes_loras || ht_pipeline_get_info(p)->takes_pictures);
+    ht_pipeline_destroy(&p);
+    p = open_in(IMAGE_FOLDER, &exact);
+    assert_true(ht_pipeline_get_info(p)->needs_picture);
+    assert_true(ht_pipeline_get_info(p)->begins_with_picture);
+    params = params_of(5, 5);
+    refuse(p, &params, "it needs an initial picture");
+    params.init = params.mask = &init;
+    refuse(p, &params, "a mask is not possible with this model (WanImageToVideoPipeline)");
     ht_pipeline_destroy(&p);
     // A model of pictures
     must(ht_test_context(HT_TIER_AUTO),
@@ -298,9 +419,10 @@ static void test_streamed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_latents), cmocka_unit_test(test_euler),
-        cmocka_unit_test(test_frames),  cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_recipes), cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_latents),     cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_first_frame), cmocka_unit_test(test_euler),
+        cmocka_unit_test(test_frames),      cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_recipes),     cmocka_unit_test(test_streamed),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
