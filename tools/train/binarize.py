@@ -1,13 +1,14 @@
 """Fine-tune scenes-dit or scenes-unet with one-bit weights to imitate the model that it was.
 
-    python binarize.py --model DIR --minutes 60 --out FILE.pt
+    python binarize.py --model DIR --minutes 15 --out FILE.pt
     python binarize.py --model DIR --out FILE.pt --export FOLDER          (what FILE.pt holds so far)
 
 The parent makes pictures of training captions in four steps; the student sees the latents of all of
 them, and learns to say what the parent says with guidance, in one pass without. Beside that its
 tokens, in the directions in which the parent's vary most, are to be those of the parent (low-rank
 representation mimicking), and weights turn binary bit by bit over the first part of the run
-(progressive initialisation). FILE.pt is saved every few minutes, and gone on from.
+(progressive initialisation). FILE.pt is saved every few minutes, and gone on from. --start begins a
+run of its own at the weights of another, whose layers may have had more bases.
 """
 import argparse
 import json
@@ -128,6 +129,8 @@ class Run:
 
     def resume(self):
         if not os.path.exists(self.args.out):
+            if self.args.start:
+                self.begin_at(torch.load(self.args.start, weights_only=False)["model"])
             return
         kept = torch.load(self.args.out, weights_only=False)
         self.net.load_state_dict(kept["model"], strict=False)
@@ -139,6 +142,13 @@ class Run:
             g["base"] = base
         self.opt.count = self.average.count = self.step = kept["step"]
         self.spent = kept["spent"]
+
+    @torch.no_grad()
+    def begin_at(self, model):
+        for (name, p), shadow in zip(self.net.named_parameters(), self.average.shadow):
+            kept = model[name]
+            p.copy_((kept[:len(p)] if name.endswith("factor") else kept).reshape(p.shape))
+            shadow.copy_(p)
 
     def save(self):
         torch.save(dict(step=self.step, spent=self.spent, ema=self.average.shadow,
@@ -184,11 +194,11 @@ class Run:
         return flow.item(), near.item()
 
     def run(self):
-        args, begin, saved, log = self.args, time.time() - self.spent, time.time(), []
+        args, begin, saved, log = self.args, time.process_time() - self.spent, time.time(), []
         self.pool.add(64)
         while self.spent < args.minutes * 60:
             log.append(self.one_step(self.spent / (args.minutes * 60)))
-            self.spent = time.time() - begin
+            self.spent = time.process_time() - begin
             if self.step % 25 == 0:
                 mean = np.mean(log[-50:], axis=0)
                 print(json.dumps(dict(step=self.step, flow=round(mean[0], 4), near=round(mean[1], 4),
@@ -225,8 +235,9 @@ def main():
     for name in ("model", "out"):
         ap.add_argument("--" + name, required=True)
     ap.add_argument("--export", help="write a checkpoint folder and stop")
+    ap.add_argument("--start", help="the FILE.pt of another run, to begin at its last weights")
     ap.add_argument("--last", action="store_true", help="export the last weights, not their average")
-    ap.add_argument("--minutes", type=float, default=60)
+    ap.add_argument("--minutes", type=float, default=15, help="of processor time")
     ap.add_argument("--outer-bases", type=int, default=2, help="of the layers that matter most")
     ap.add_argument("--guidance", type=float, default=2.0)
     ap.add_argument("--batch", type=int, default=64)

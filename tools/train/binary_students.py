@@ -39,6 +39,8 @@ class Dit(Kind):
     part = "transformer"
     BINARY = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_q",
               "attn2.to_out.0", "ff.net.0.proj", "ff.net.2")
+    # Where attention looks is as well said by one sign: the second is worth 0.002 of the last latents.
+    ONE = ("attn1.to_q", "attn1.to_k", "attn2.to_q")
     TAPS = (2, 4, 6, 8) # blocks behind which tokens are compared
 
     def __init__(self, folder, outer):
@@ -47,11 +49,11 @@ class Dit(Kind):
         self.tokens = text_stage.Tokens(folder + "/tokenizer")
 
     def bases_of(self, name):
-        """`outer` in the first and the last block, one in those between."""
+        """`outer` in the first and the last block but for ONE, one in those between."""
         if not name.endswith(self.BINARY) or not name.startswith("transformer_blocks."):
             return 0
-        block = int(name.split(".")[1])
-        return self.outer if block in (0, models.DEPTH - 1) else 1
+        outside = int(name.split(".")[1]) in (0, models.DEPTH - 1)
+        return self.outer if outside and not name.endswith(self.ONE) else 1
 
     @staticmethod
     def is_matrix(name, p):
