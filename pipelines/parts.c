@@ -59,13 +59,8 @@ ht_status ht_part_map(const ht_pipeline *p, uint32_t part, ht_weight_map *map) {
 static ht_status check_packed(const ht_pipeline *p, const ht_weights *weights) {
     for (size_t i = 0; i < ht_weights_count(weights) && !p->own_recipe; ++i) {
         const ht_weight_info *info = ht_weights_get(weights, i);
-        char layer[HT_NAME_BYTES];
-        ht_layer_formats formats = {0};
-        if (ht_weight_layer(info->name, layer, sizeof(layer))) {
-            ht_recipe_find(p->recipe, layer, &formats);
-        }
         if ((ht_format_is_packed(info->desc.format) || ht_format_is_stack(info->desc.format)) &&
-            formats.weights != info->desc.format) {
+            ht_recipe_weights(p->recipe, info->name) != info->desc.format) {
             return ht_fail(p->context, HT_ERR_UNSUPPORTED,
                            "weights '%s': '%s' is packed as %s, which recipe %s does not use; it "
                            "needs the float checkpoint",

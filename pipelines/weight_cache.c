@@ -181,6 +181,14 @@ static ht_format layer_format(void *user, const char *layer) {
     return format_of(((const packing *)user)->pipeline, layer);
 }
 
+static void salient_columns(void *user, const char *layer, const ht_tensor_desc *desc,
+                            ht_quantize_salient *out) {
+    ht_layer_formats formats;
+    ht_recipe_find(((const packing *)user)->pipeline->recipe, layer, &formats);
+    out->format = formats.salient.weights;
+    out->count = ht_recipe_salient(&formats, desc->dims[desc->rank - 1]);
+}
+
 static bool on_packed(void *user, const ht_quantized *done) {
     const packing *work = user;
     const ht_pipeline *p = work->pipeline;
@@ -211,6 +219,7 @@ static ht_status make(ht_pipeline *p, ht_weights *weights, const char *path) {
                                    .replace = true,
                                    .recipe = ht_recipe_text(p->recipe),
                                    .format = layer_format,
+                                   .salient = salient_columns,
                                    .done = on_packed,
                                    .user = &work};
     const ht_status status = ht_weights_quantize(weights, &desc);

@@ -50,6 +50,7 @@ void better_close(better *b) {
         free(b->layers[i].name);
     }
     free(b->layers);
+    ht_free(b->context, b->energy);
     balance_close(b);
     ht_stats_destroy(&b->stats);
 }
@@ -81,6 +82,11 @@ typedef struct problem {
     float *gram, *rows; // when they are not the statistics' own
 } problem;
 
+static void free_problem(const better *b, problem *p) {
+    ht_free(b->context, p->gram);
+    ht_free(b->context, p->rows);
+}
+
 // [blocks][block][block] -> [width][width]
 static float *spread(ht_context *context, const ht_input_stats *s, uint32_t width) {
     float *gram = ht_alloc(context, (size_t)width * width * sizeof(*gram));
@@ -103,12 +109,41 @@ static void multiply(const ht_input_stats *s, const float *factors, problem *p) 
     }
 }
 
-// Where the statistics are those of single pixels, each tap of a kernel is a layer of its own.
+// The problem of some columns alone: `p` has all, width [taps][inputs].
+static ht_status select_columns(const better *b, const ht_quantize_layer *l, problem *p) {
+    const uint32_t channels = l->desc.dims[l->desc.rank - 1], all = p->layer.width;
+    const uint32_t width = all / l->n_inputs * channels;
+    float *gram = ht_alloc(b->context, (size_t)width * width * sizeof(*gram));
+    float *rows = ht_alloc(b->context, ((size_t)p->desc.n_rows * width + 1) * sizeof(*rows));
+    uint32_t *at = ht_alloc(b->context, width * sizeof(*at));
+    const bool good = gram && rows && at;
+    for (uint32_t i = 0; i < width && good; ++i) {
+        at[i] = i / channels * l->n_inputs + l->columns[i % channels];
+    }
+    for (size_t i = 0; i < (size_t)width * width && good; ++i) {
+        gram[i] = p->layer.gram[(size_t)at[i / width] * all + at[i % width]];
+    }
+    for (size_t i = 0; i < (size_t)p->desc.n_rows * width && good; ++i) {
+        rows[i] = p->desc.rows[i / width * all + at[i % width]];
+    }
+    ht_free(b->context, at);
+    free_problem(b, p);
+    p->gram = gram;
+    p->rows = rows;
+    p->layer.gram = gram;
+    p->desc.rows = rows;
+    p->layer.width = width;
+    p->layer.segment = channels;
+    return good ? HT_OK : HT_ERR_NO_MEMORY;
+}
+
+// Where the statistics are those of single pixels, each tap of a kernel is a layer of its own. Of all
+// the layer's inputs, also when it has but some columns of them.
 static ht_status pose(const better *b, const ht_quantize_layer *l, const ht_input_stats *s,
                       problem *p) {
     const ht_tensor_desc *d = &l->desc;
-    const uint32_t channels = d->dims[d->rank - 1], outputs = d->dims[0];
-    const uint32_t taps = (uint32_t)(ht_desc_count(d) / channels / outputs);
+    const uint32_t channels = l->columns ? l->n_inputs : d->dims[d->rank - 1], outputs = d->dims[0];
+    const uint32_t taps = (uint32_t)(ht_desc_count(d) / d->dims[d->rank - 1] / outputs);
     const uint32_t parts = s->gram_pixels ? taps : 1;
     ht_layer_formats formats;
     ht_recipe_find(b->recipe, l->name, &formats);
@@ -118,7 +153,8 @@ static ht_status pose(const better *b, const ht_quantize_layer *l, const ht_inpu
                              .segment = channels,
                              .weights = l->values},
                    .desc = {.rounding = b->rounding,
-                            .activations = formats.activations,
+                            .activations = l->salient ? formats.salient.activations
+                                                      : formats.activations,
                             .rows = s->rows,
                             .n_rows = s->n_rows * parts,
                             .rank = l->rank}};
@@ -142,14 +178,13 @@ static ht_status pose(const better *b, const ht_quantize_layer *l, const ht_inpu
     return HT_OK;
 }
 
-static void free_problem(const better *b, problem *p) {
-    ht_free(b->context, p->gram);
-    ht_free(b->context, p->rows);
+static bool serves_inputs(const ht_input_stats *s, const ht_tensor_desc *d, uint32_t inputs) {
+    return s && s->gram && s->gram_rows > 0 && s->width == inputs &&
+           s->columns == ht_desc_count(d) / d->dims[0] / d->dims[d->rank - 1] * inputs;
 }
 
 static bool serves(const ht_input_stats *s, const ht_tensor_desc *d) {
-    return s && s->gram && s->gram_rows > 0 && s->width == d->dims[d->rank - 1] &&
-           s->columns == ht_desc_count(d) / d->dims[0];
+    return serves_inputs(s, d, d->dims[d->rank - 1]);
 }
 
 // ---- hooks
@@ -165,30 +200,131 @@ uint32_t better_rank(const better *b, const char *layer, const ht_tensor_desc *d
                : 0;
 }
 
+const float *better_energy(better *b, const char *layer, uint32_t width) {
+    const ht_input_stats *s = b->stats ? ht_stats_find(b->stats, layer) : NULL;
+    const float *factors = b->stats ? balance_inputs(b, layer) : NULL;
+    if (!s || !s->gram || s->width != width) {
+        return NULL;
+    }
+    ht_free(b->context, b->energy);
+    b->energy = ht_alloc(b->context, width * sizeof(*b->energy));
+    for (uint32_t i = 0; b->energy && i < s->gram_blocks * s->gram_block; ++i) {
+        const float square = s->gram[(size_t)i * s->gram_block + i % s->gram_block];
+        const float factor = factors ? factors[i % width] : 1;
+        b->energy[i % width] += square / (factor * factor);
+    }
+    return b->energy;
+}
+
+// Of a layer whose columns are kept apart, when both parts are packed: its outputs' signal to noise,
+// beside those of all columns in the format of most, nearest codes.
+static ht_status judge_whole(const better *b, const ht_quantize_layer *l, const ht_layer *all,
+                             const float *values, ht_improved *out) {
+    const uint32_t width = all->width, own = l->desc.dims[l->desc.rank - 1];
+    const size_t count = (size_t)all->rows * width;
+    double signal = 0, noise = 0, nearest = 0;
+    ht_layer_formats formats;
+    ht_recipe_find(b->recipe, l->name, &formats);
+    ht_tensor_desc desc = l->desc;
+    desc.format = formats.weights;
+    desc.dims[desc.rank - 1] = l->n_inputs;
+    float *off = ht_alloc(b->context, count * sizeof(*off));
+    void *packed = ht_alloc(b->context, ht_desc_bytes(&desc));
+    ht_status status = off && packed ? HT_OK : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        memcpy(off, l->lost, count * sizeof(*off));
+        for (size_t i = 0; i < count / l->n_inputs * own; ++i) {
+            const size_t at = i / own * l->n_inputs + l->columns[i % own];
+            off[at] = values[i] - l->whole[at];
+        }
+        status = ht_gram_energy(b->context, off, all->gram, all->rows, width, &noise);
+    }
+    if (status == HT_OK) {
+        ht_desc_pack(&desc, HT_SCALE_SEARCH, l->whole, packed);
+        ht_desc_unpack(&desc, packed, off);
+        for (size_t i = 0; i < count; ++i) {
+            off[i] -= l->whole[i];
+        }
+        status = ht_gram_energy(b->context, off, all->gram, all->rows, width, &nearest);
+    }
+    if (status == HT_OK) {
+        status = ht_gram_energy(b->context, l->whole, all->gram, all->rows, width, &signal);
+    }
+    out->nearest_db = 10 * log10(signal / nearest);
+    out->got_db = 10 * log10(signal / noise);
+    ht_free(b->context, packed);
+    ht_free(b->context, off);
+    return status;
+}
+
+// The layer of `p` into l->packed; *values: what it stands for now.
+static ht_status pack_problem(const better *b, const ht_quantize_layer *l, const problem *p,
+                              float *values, ht_improved *improved) {
+    ht_rounded rounded = {0};
+    ht_status status = ht_rounded_create(b->context, &p->layer, &rounded);
+    if (status == HT_OK) {
+        status = ht_improve(b->context, &p->layer, &p->desc, l->up, l->down, &rounded, improved);
+    }
+    if (status == HT_OK) {
+        ht_rounded_values(&p->layer, &rounded, values);
+        ht_desc_pack_scaled(&l->desc, rounded.tensor_scale, rounded.scales, values, l->packed);
+    }
+    ht_rounded_free(b->context, &rounded);
+    return status;
+}
+
+// Some columns of a layer: the salient ones take back what the others have lost, as far as they can.
+static ht_status pack_columns(better *b, const ht_quantize_layer *l, const ht_input_stats *s,
+                              float *values) {
+    const size_t count = ht_desc_count(&l->desc);
+    problem all = {0}, part = {0};
+    ht_improved improved;
+    float *target = ht_alloc(b->context, count * sizeof(*target));
+    ht_status status = target ? pose(b, l, s, &all) : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        memcpy(target, l->values, count * sizeof(*target));
+        status = pose(b, l, s, &part);
+    }
+    if (status == HT_OK) {
+        status = select_columns(b, l, &part);
+    }
+    if (status == HT_OK && l->salient) {
+        const uint32_t own = l->desc.dims[l->desc.rank - 1];
+        const ht_columns columns = {l->columns, own, l->n_inputs};
+        status = ht_absorb(b->context, &all.layer, &columns, l->lost, target);
+    }
+    part.layer.weights = target;
+    if (status == HT_OK) {
+        status = pack_problem(b, l, &part, values, &improved);
+    }
+    if (status == HT_OK && l->salient) {
+        status = judge_whole(b, l, &all.layer, values, &improved);
+        note(b, l->name, &improved, true);
+    }
+    free_problem(b, &all);
+    free_problem(b, &part);
+    ht_free(b->context, target);
+    return status;
+}
+
 ht_status better_pack(better *b, const ht_quantize_layer *l, bool *done) {
     const ht_input_stats *s = ht_stats_find(b->stats, l->name);
     ht_improved improved = {.nearest_db = NAN, .got_db = NAN};
-    if (!ht_format_has_grid(l->desc.format) || !serves(s, &l->desc)) {
+    if (!ht_format_has_grid(l->desc.format) || !serves_inputs(s, &l->desc, l->n_inputs)) {
         note(b, l->name, &improved, false);
         return HT_OK;
     }
     problem p = {0};
-    ht_rounded rounded = {0};
     float *values = ht_alloc(b->context, ht_desc_count(&l->desc) * sizeof(*values));
-    ht_status status = values ? pose(b, l, s, &p) : HT_ERR_NO_MEMORY;
-    if (status == HT_OK) {
-        status = ht_rounded_create(b->context, &p.layer, &rounded);
-        if (status == HT_OK) {
-            status = ht_improve(b->context, &p.layer, &p.desc, l->up, l->down, &rounded, &improved);
-        }
-        if (status == HT_OK) {
-            ht_rounded_values(&p.layer, &rounded, values);
-            ht_desc_pack_scaled(&l->desc, rounded.tensor_scale, rounded.scales, values, l->packed);
-            note(b, l->name, &improved, true);
-            *done = true;
-        }
-        ht_rounded_free(b->context, &rounded);
+    ht_status status = values ? HT_OK : HT_ERR_NO_MEMORY;
+    if (status == HT_OK && l->columns) {
+        status = pack_columns(b, l, s, values);
+    } else if (status == HT_OK) {
+        status = pose(b, l, s, &p);
+        status = status == HT_OK ? pack_problem(b, l, &p, values, &improved) : status;
+        note(b, l->name, &improved, status == HT_OK);
     }
+    *done = status == HT_OK;
     free_problem(b, &p);
     ht_free(b->context, values);
     return status;

@@ -26,6 +26,8 @@ typedef struct better {
     size_t count;
     bool failed; // out of memory
     ht_app_log *log;
+    float *energy; // [energy_width] of the layer that was asked for last
+    uint32_t energy_width;
     struct fold *folds; // balance.c
     size_t n_folds;
 } better;
@@ -39,6 +41,8 @@ ht_format better_format(better *b, const char *layer, ht_format format);
 // Noise of a layer's outputs with such formats, as a share of the signal, rounded as well as
 // options->rounding says; NAN where nothing is known.
 double better_noise(const better *b, const char *layer, const ht_layer_formats *formats);
+// Mean squares of what a layer reads, [width], until the next call; NULL without statistics.
+const float *better_energy(better *b, const char *layer, uint32_t width);
 // Hooks of ht_quantize_desc; user is the better.
 ht_status better_pack(better *b, const ht_quantize_layer *layer, bool *done);
 uint32_t better_rank(const better *b, const char *layer, const ht_tensor_desc *desc);

@@ -143,8 +143,16 @@ static void keep_layer(session *s, const ht_quantized *done) {
         ht_weight_layer(done->name, layer, sizeof(layer)) ? better_find(&s->better, layer) : NULL;
     s->failed = s->failed || !name;
     if (name) {
-        r->layers[r->count++] = (packed_layer){name,          done->format, done->from, done->bytes,
-                                               done->sqnr_db, NAN,          NAN,        NULL};
+        r->layers[r->count++] = (packed_layer){.name = name,
+                                               .format = done->format,
+                                               .from = done->from,
+                                               .bytes = done->bytes,
+                                               .sqnr_db = done->sqnr_db,
+                                               .nearest_db = NAN,
+                                               .got_db = NAN,
+                                               .salient = done->salient,
+                                               .n_salient = done->n_salient,
+                                               .salient_bytes = done->salient_bytes};
         if (known && known->known) {
             packed_layer *l = &r->layers[r->count - 1];
             l->nearest_db = known->improved.nearest_db;
@@ -174,6 +182,17 @@ static bool on_done(void *user, const ht_quantized *done) {
 static ht_status pack_layer(void *user, const ht_quantize_layer *layer, bool *done) {
     session *s = user;
     return better_pack(&s->better, layer, done);
+}
+
+static void salient_columns(void *user, const char *layer, const ht_tensor_desc *desc,
+                            ht_quantize_salient *out) {
+    session *s = user;
+    const uint32_t inputs = desc->dims[desc->rank - 1];
+    ht_layer_formats formats;
+    ht_recipe_find(s->recipe, layer, &formats);
+    *out = (ht_quantize_salient){.format = formats.salient.weights,
+                                 .count = ht_recipe_salient(&formats, inputs),
+                                 .energy = better_energy(&s->better, layer, inputs)};
 }
 
 static uint32_t branch_rank(void *user, const char *layer, const ht_tensor_desc *desc) {
@@ -269,6 +288,7 @@ static bool pack(session *s, const char *path) {
                                    .format = layer_format,
                                    .pack = informed ? pack_layer : NULL,
                                    .rank = informed ? branch_rank : NULL,
+                                   .salient = salient_columns,
                                    .factors = informed ? layer_factors : NULL,
                                    .done = on_done,
                                    .user = s};

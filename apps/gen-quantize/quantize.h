@@ -22,6 +22,9 @@ typedef struct packed_layer {
     // Of its outputs on rows of its inputs, with --calibrate: before, and now. NAN: not known.
     double nearest_db, got_db;
     const char *rounding; // used; NULL: nearest, nothing being known
+    ht_format salient;    // of columns kept apart; NONE: there are none
+    uint32_t n_salient;
+    uint64_t salient_bytes; // of `bytes`
 } packed_layer;
 
 typedef struct quantize_result {

@@ -27,6 +27,12 @@ static json_t *layers_json(const quantize_result *r) {
             json_object_set_new(layer, "output_nearest_db", number_or_null(l->nearest_db));
             json_object_set_new(layer, "output_db", number_or_null(l->got_db));
         }
+        if (l->n_salient > 0) {
+            json_object_set_new(layer, "salient",
+                                json_pack("{s:s, s:I, s:I}", "format", ht_format_name(l->salient),
+                                          "columns", (json_int_t)l->n_salient, "bytes",
+                                          (json_int_t)l->salient_bytes));
+        }
         json_array_append_new(list, layer);
     }
     return list;

@@ -49,6 +49,16 @@ ht_status ht_round_descend(ht_context *context, const ht_layer *layer, uint32_t 
 ht_status ht_round_layer(ht_context *context, const ht_layer *layer, ht_rounding rounding,
                          ht_rounded *rounded);
 
+// Some inputs of a layer; of a convolution, whose rows are [taps][inputs], of each tap.
+typedef struct ht_columns {
+    const uint32_t *numbers; // [count]
+    uint32_t count, inputs;
+} ht_columns;
+// Adds to `values` [N][taps][count] of these columns what takes back most of `lost` [N][K], the change in
+// all others, in the layer's outputs; layer->weights is not used.
+ht_status ht_absorb(ht_context *context, const ht_layer *layer, const ht_columns *columns,
+                    const float *lost, float *values);
+
 // Values [N][K] of codes and scales.
 void ht_rounded_values(const ht_layer *layer, const ht_rounded *rounded, float *values);
 // tr(D gram D^T) of a difference [N][K]; of the weights themselves it is the signal.

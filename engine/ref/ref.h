@@ -49,6 +49,9 @@ void ht_ref_group_statistics(const float *x, uint32_t batch, uint64_t positions,
 // ids are whole numbers; those outside 0..rows-1 are clamped.
 void ht_ref_embedding(const float *table, uint64_t rows, uint64_t width, const float *ids,
                       uint64_t n, float *out);
+// x [rows, width] -> out [rows, n]: columns by number, whole ones, clamped to 0..width-1.
+void ht_ref_take(const float *x, uint64_t rows, uint64_t width, const float *columns, uint64_t n,
+                 float *out);
 // freqs [dim / 2]
 void ht_ref_timestep_embedding(const float *t, uint64_t n, const float *freqs, uint32_t dim,
                                bool flip_sin_to_cos, float *out);

@@ -6,8 +6,13 @@
 #include "weights_table.h"
 
 // Files with low-rank branches are of version 2: readers of version 1 would leave them out. Those with
-// residual stacks are of version 3.
-enum { HT_PACKED_VERSION_PLAIN = 1, HT_PACKED_VERSION_BRANCHES = 2, HT_PACKED_VERSION = 3 };
+// residual stacks are of version 3, with layers whose salient columns are kept apart of version 4.
+enum {
+    HT_PACKED_VERSION_PLAIN = 1,
+    HT_PACKED_VERSION_BRANCHES = 2,
+    HT_PACKED_VERSION_STACKS = 3,
+    HT_PACKED_VERSION = 4,
+};
 // Keys of __metadata__.
 #define HT_PACKED_KEY_VERSION "halftone.version"
 #define HT_PACKED_KEY_TENSORS "halftone.tensors"

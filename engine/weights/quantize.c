@@ -88,6 +88,10 @@ static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entr
     if (ht_format_is_stack(format)) {
         return HT_OK;
     }
+    const ht_status status = ht_quantize_plan_salient(q, layer, p);
+    if (status != HT_OK || p->pieces) {
+        return status;
+    }
     if (q->desc->rank) {
         p->rank = q->desc->rank(q->desc->user, layer, &p->device);
     }
@@ -96,32 +100,49 @@ static ht_status plan_tensor(const ht_quantizer *q, const ht_weights_entry *entr
 
 // ---- header
 
-static void add_packed(const ht_quantizer *q, ht_quantize_plan *p, json_t *tensors) {
-    const ht_tensor_desc *file = &p->entry->info.desc;
+static json_t *shape_json(const ht_tensor_desc *file) {
     json_t *shape = json_array();
-    ht_packed_layout at;
-    ht_packed_layout_of(&p->device, &at);
-    p->bytes = 0;
     for (uint32_t i = 0; i < file->rank; i++) {
         json_array_append_new(shape, json_integer(file->dims[i]));
     }
-    json_t *entry = json_pack("{s:s, s:o}", "format", ht_format_name(p->format), "shape", shape);
-    json_object_set_new(tensors, p->entry->info.name, entry);
-    if (p->n_blocks > 0) { // which are listed behind all else
-        json_object_set_new(entry, "rank", json_integer(p->stack_rank));
-        json_object_set_new(entry, "blocks", json_integer(p->n_blocks));
-        p->bytes = p->n_blocks * p->block_bytes;
-        return;
-    }
+    return shape;
+}
+
+void ht_quantize_add_parts(const ht_quantizer *q, ht_quantize_plan *p, const char *name,
+                           const ht_tensor_desc *file, json_t *tensors) {
+    ht_packed_layout at;
+    ht_packed_layout_of(&p->device, &at);
+    json_object_set_new(tensors, name,
+                        json_pack("{s:s, s:o}", "format", ht_format_name(p->format), "shape",
+                                  shape_json(file)));
+    p->bytes = 0;
     for (int part = 0; part < HT_PACKED_PARTS; part++) {
         ht_packed_part_desc d;
-        char name[HT_ST_MAX_NAME + 32];
+        char part_name[HT_ST_MAX_NAME + 64];
         if (ht_packed_part_of(ht_fmt_find(p->format), &at, (ht_packed_part)part, &d)) {
-            snprintf(name, sizeof name, "%s%s", p->entry->info.name, d.suffix);
-            p->parts[part] = ht_st_writer_add(q->writer, name, d.dtype, d.rank, d.dims, d.bytes);
+            snprintf(part_name, sizeof part_name, "%s%s", name, d.suffix);
+            p->parts[part] =
+                ht_st_writer_add(q->writer, part_name, d.dtype, d.rank, d.dims, d.bytes);
             p->bytes += d.bytes;
         }
     }
+}
+
+static void add_packed(const ht_quantizer *q, ht_quantize_plan *p, json_t *tensors) {
+    const ht_weight_info *info = &p->entry->info;
+    if (p->n_blocks > 0) { // which are listed behind all else
+        json_object_set_new(tensors, info->name,
+                            json_pack("{s:s, s:o, s:i, s:i}", "format", ht_format_name(p->format),
+                                      "shape", shape_json(&info->desc), "rank",
+                                      (int)p->stack_rank, "blocks", (int)p->n_blocks));
+        p->bytes = p->n_blocks * p->block_bytes;
+        return;
+    }
+    if (p->pieces) {
+        ht_quantize_add_salient(q, p, tensors);
+        return;
+    }
+    ht_quantize_add_parts(q, p, info->name, &info->desc, tensors);
     if (p->rank > 0) {
         ht_quantize_add_branch(q, p);
     }
@@ -151,11 +172,12 @@ static void add_extra(ht_quantizer *q) {
 static ht_status write_header(ht_quantizer *q) {
     json_t *tensors = json_object();
     char version[16];
-    uint32_t branches = 0;
+    uint32_t branches = 0, salient = 0;
     for (uint32_t i = 0; i < q->weights->n_entries; i++) {
         if (q->plans[i].format != HT_FORMAT_NONE) {
             add_packed(q, &q->plans[i], tensors);
             branches += q->plans[i].rank > 0;
+            salient += q->plans[i].pieces != NULL;
         } else {
             add_plain(q, &q->plans[i]);
         }
@@ -168,9 +190,10 @@ static ht_status write_header(ht_quantizer *q) {
         return ht_fail(q->weights->context, HT_ERR_NO_MEMORY,
                        "out of memory for the header of '%s'", q->desc->path);
     }
-    snprintf(version, sizeof version, "%d", q->n_blocks > 0 ? HT_PACKED_VERSION
-             : branches      ? HT_PACKED_VERSION_BRANCHES
-                             : HT_PACKED_VERSION_PLAIN);
+    snprintf(version, sizeof version, "%d", salient ? HT_PACKED_VERSION
+             : q->n_blocks > 0 ? HT_PACKED_VERSION_STACKS
+             : branches        ? HT_PACKED_VERSION_BRANCHES
+                               : HT_PACKED_VERSION_PLAIN);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_VERSION, version);
     ht_st_writer_metadata(q->writer, HT_PACKED_KEY_TENSORS, text);
     if (q->desc->recipe) {
@@ -214,6 +237,9 @@ static ht_status write_tensor(ht_quantizer *q, const ht_quantize_plan *p, ht_pac
     if (p->n_blocks > 0) {
         return ht_quantize_write_stack(q, p, error);
     }
+    if (p->pieces) {
+        return ht_quantize_write_salient(q, p, error);
+    }
     if (q->desc->pack || q->desc->factors) {
         HT_TRY(ht_quantize_whole(q, p, &whole, error));
     }
@@ -247,6 +273,9 @@ static ht_status write_all(ht_quantizer *q) {
             .from = p->entry->info.bytes,
             .bytes = p->bytes,
             .sqnr_db = error.noise > 0 ? 10 * log10(error.signal / error.noise) : INFINITY,
+            .salient = p->pieces ? p->salient.format : HT_FORMAT_NONE,
+            .n_salient = p->pieces ? p->salient.count : 0,
+            .salient_bytes = p->pieces ? p->pieces[1].bytes : 0,
             .index = i,
             .count = count};
         if (q->desc->done && !q->desc->done(q->desc->user, &done)) {
@@ -282,6 +311,9 @@ ht_status ht_weights_quantize(ht_weights *weights, const ht_quantize_desc *desc)
 fail:
     ht_st_writer_close(&q.writer);
     ht_free(context, q.blocks);
+    for (uint32_t i = 0; i < weights->n_entries; i++) {
+        ht_free(context, q.plans[i].pieces);
+    }
     ht_free(context, q.plans);
     return status;
 }

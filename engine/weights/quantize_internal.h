@@ -7,6 +7,7 @@
 #include "safetensors_writer.h"
 
 #include <halftone/quantize.h>
+#include <jansson.h>
 
 // What becomes of one tensor of the checkpoint.
 typedef struct ht_quantize_plan {
@@ -18,6 +19,9 @@ typedef struct ht_quantize_plan {
     uint32_t rank, down, up;         // of its low-rank branch, and that one's numbers
     uint32_t stack_rank, stack_first, n_blocks; // of a residual stack: the first of its q->blocks
     uint64_t block_bytes;
+    ht_quantize_salient salient;
+    struct ht_quantize_plan *pieces; // [2] where columns are kept apart: the rest, the salient ones
+    uint32_t columns;                // their numbers in the file
 } ht_quantize_plan;
 
 // How its values lie in the file.
@@ -45,6 +49,17 @@ typedef struct ht_quantizer {
 ht_status ht_quantize_plan_stacks(ht_quantizer *q);
 ht_status ht_quantize_add_stacks(const ht_quantizer *q);
 ht_status ht_quantize_write_stack(ht_quantizer *q, const ht_quantize_plan *p, ht_pack_error *error);
+// quantize_salient.c: plan columns that are kept apart; list them in the file; choose and write them.
+ht_status ht_quantize_plan_salient(const ht_quantizer *q, const char *layer, ht_quantize_plan *p);
+void ht_quantize_add_salient(const ht_quantizer *q, ht_quantize_plan *p, json_t *tensors);
+ht_status ht_quantize_write_salient(const ht_quantizer *q, const ht_quantize_plan *p,
+                                    ht_pack_error *error);
+// List the parts of a packed tensor in the file; `file` is its shape there.
+void ht_quantize_add_parts(const ht_quantizer *q, ht_quantize_plan *p, const char *name,
+                           const ht_tensor_desc *file, json_t *tensors);
+// All parts of a packed tensor's block.
+ht_status ht_quantize_write_parts(const ht_quantizer *q, const ht_quantize_plan *p,
+                                  const void *block);
 // All values of a plan's tensor, multiplied by its factors, in the device's order; ht_alloc'ed.
 ht_status ht_quantize_values(const ht_quantizer *q, const ht_quantize_plan *p, float **out);
 // A sink: a piece of the block of q->now, which lies in one of its parts.

@@ -155,16 +155,16 @@ static void note_error(const whole *w, ht_pack_error *error) {
 }
 
 // All parts of the block, one after the other.
-static ht_status write_block(const whole *w) {
-    const uint8_t *block = w->packed;
+ht_status ht_quantize_write_parts(const ht_quantizer *q, const ht_quantize_plan *p,
+                                  const void *block) {
+    const uint8_t *bytes = block;
     ht_packed_layout at;
     ht_status status = HT_OK;
-    ht_packed_layout_of(&w->p->device, &at);
+    ht_packed_layout_of(&p->device, &at);
     for (int part = 0; part < HT_PACKED_PARTS && status == HT_OK; part++) {
         ht_packed_part_desc d;
-        if (ht_packed_part_of(ht_fmt_find(w->p->format), &at, (ht_packed_part)part, &d)) {
-            status =
-                ht_st_writer_write(w->q->writer, w->p->parts[part], 0, block + d.offset, d.bytes);
+        if (ht_packed_part_of(ht_fmt_find(p->format), &at, (ht_packed_part)part, &d)) {
+            status = ht_st_writer_write(q->writer, p->parts[part], 0, bytes + d.offset, d.bytes);
         }
     }
     return status;
@@ -184,6 +184,7 @@ static ht_status pack_layer(const whole *w, ht_pack_error *error) {
     const ht_quantize_layer layer = {.name = name,
                                      .desc = w->p->device,
                                      .values = w->values,
+                                     .n_inputs = w->p->device.dims[w->p->device.rank - 1],
                                      .packed = w->packed,
                                      .rank = w->p->rank,
                                      .up = w->up,
@@ -195,7 +196,7 @@ static ht_status pack_layer(const whole *w, ht_pack_error *error) {
         ht_desc_pack(&w->p->device, HT_SCALE_SEARCH, w->values, w->packed);
     }
     note_error(w, error);
-    HT_TRY(write_block(w));
+    HT_TRY(ht_quantize_write_parts(w->q, w->p, w->packed));
     if (w->p->rank > 0) {
         HT_TRY(write_branch(w));
     }

@@ -50,26 +50,41 @@ ht_value ht_nn_bias(const ht_nn *nn, const char *prefix, uint32_t n) {
     return ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_VECTOR, 1, &n);
 }
 
-// prefix.weight and x in the formats the recipe has for the layer.
-static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
-                             uint32_t rank, const uint32_t *dims, ht_value *x) {
+// prefix.weight (or, of a part of it, `leaf` in its place) and x in their formats.
+static ht_value part_inputs(const ht_nn *nn, const char *prefix, const char *leaf,
+                            ht_weight_layout layout, const ht_layer_formats *formats,
+                            uint32_t scale, uint32_t rank, const uint32_t *dims, ht_value *x) {
     char name[HT_NAME_BYTES];
-    ht_layer_formats formats;
-    ht_nn_name(name, "%s.weight", prefix);
-    ht_recipe_find(nn->recipe, prefix, &formats);
-    const uint32_t scale =
-        nn->scales.table ? ht_scale_table_find(nn->scales.table, prefix) : UINT32_MAX;
-    if (formats.activations != HT_FORMAT_NONE) {
-        *x = scale == UINT32_MAX ? ht_op_quantize(nn->graph, *x, formats.activations)
-                                 : ht_op_quantize_static(nn->graph, *x, formats.activations,
+    ht_nn_name(name, "%s%s", prefix, leaf);
+    if (formats->activations != HT_FORMAT_NONE) {
+        *x = scale == UINT32_MAX ? ht_op_quantize(nn->graph, *x, formats->activations)
+                                 : ht_op_quantize_static(nn->graph, *x, formats->activations,
                                                          nn->scales.values, scale);
     }
     const ht_value w =
-        ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats.weights, rank, dims);
+        ht_graph_weight_as(nn->graph, nn->weights, name, layout, formats->weights, rank, dims);
     if (!ht_format_is_stack(ht_graph_value_desc(nn->graph, w).format)) {
         return w;
     }
     return ht_op_unstack(nn->graph, w, ht_weights_find(nn->weights, name)->stack_rank);
+}
+
+// prefix.weight and x in the formats the recipe has for the layer.
+static ht_value layer_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                             uint32_t rank, const uint32_t *dims, ht_value *x) {
+    ht_layer_formats formats;
+    ht_recipe_find(nn->recipe, prefix, &formats);
+    if (ht_recipe_salient(&formats, dims[1]) > 0) {
+        ht_graph_fail(nn->graph,
+                      ht_fail(ht_graph_context(nn->graph), HT_ERR_UNSUPPORTED,
+                              "recipe '%s' keeps columns of layer '%s' apart, and '%s' does not "
+                              "have them so: pack it first, by gen-quantize with this recipe",
+                              ht_recipe_name(nn->recipe), prefix, ht_weights_path(nn->weights)));
+        return (ht_value){0};
+    }
+    const uint32_t scale =
+        nn->scales.table ? ht_scale_table_find(nn->scales.table, prefix) : UINT32_MAX;
+    return part_inputs(nn, prefix, ".weight", layout, &formats, scale, rank, dims, x);
 }
 
 // A layer's own product goes on from what its low-rank branch gives: the branch takes over gate and
@@ -81,7 +96,7 @@ typedef struct branch {
     bool split; // is there anything in `after`?
 } branch;
 
-static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *own) {
+static ht_epilogue leave(branch *b, ht_epilogue *own) {
     ht_epilogue e = {.bias = HT_NO_VALUE, .gate = own->gate, .residual = own->residual};
     if (own->act != HT_ACT_NONE) { // a second branch finds it taken off already
         b->split = true;
@@ -89,6 +104,11 @@ static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *ow
         e.gate = e.residual = own->gate = HT_NO_VALUE;
         own->act = HT_ACT_NONE;
     }
+    return e;
+}
+
+static void leave_branch(const ht_nn *nn, ht_value z, branch *b, ht_epilogue *own) {
+    const ht_epilogue e = leave(b, own);
     own->residual = ht_op_linear(nn->graph, z, b->up, &e);
 }
 
@@ -130,6 +150,82 @@ static void conv_branch(const ht_nn *nn, ht_value x, branch *b, ht_conv2d_args *
     leave_branch(nn, ht_op_conv2d(nn->graph, x, b->down, &thin), b, &own->epilogue);
 }
 
+// Inputs that are kept apart in the checkpoint (HT_SALIENT_WEIGHT): x becomes the others, dims[1] their
+// number, and the product of the salient ones is what the layer's own goes on from.
+typedef struct salient {
+    ht_layer_formats formats;
+    ht_value columns[2]; // [S], [K - S]
+    uint32_t count;      // S; 0: none
+} salient;
+
+// Which columns they are, in two rising lists. Failed values after a message: the mask is the file's.
+static void read_columns(const ht_nn *nn, const char *prefix, uint32_t inputs, salient *s) {
+    char name[HT_NAME_BYTES];
+    ht_context *context = ht_graph_context(nn->graph);
+    const ht_weight_info *info =
+        ht_weights_find(nn->weights, ht_nn_name(name, "%s" HT_SALIENT_COLUMNS, prefix));
+    const bool shaped = info && strcmp(info->dtype, "U8") == 0 && info->desc.rank == 1 &&
+                        info->desc.dims[0] == (inputs + 7) / 8 && s->count < inputs;
+    int32_t *columns = shaped ? ht_alloc(context, inputs * sizeof(*columns)) : NULL;
+    uint32_t found[2] = {0, 0}; // others, salient ones
+    for (uint32_t i = 0; columns && i < inputs; ++i) {
+        const bool bit = ((const uint8_t *)info->data)[i / 8] >> i % 8 & 1;
+        const uint32_t most = bit ? s->count : inputs - s->count;
+        if (found[bit] < most) {
+            columns[(bit ? 0 : s->count) + found[bit]] = (int32_t)i;
+        }
+        ++found[bit];
+    }
+    if (columns && found[1] == s->count) {
+        const ht_tensor_desc own = {.format = HT_FORMAT_I32, .rank = 1, .dims = {s->count}};
+        const ht_tensor_desc rest = {.format = HT_FORMAT_I32, .rank = 1, .dims = {found[0]}};
+        s->columns[0] = ht_graph_constant(nn->graph, &own, columns);
+        s->columns[1] = ht_graph_constant(nn->graph, &rest, columns + s->count);
+    } else {
+        ht_graph_fail(nn->graph,
+                      ht_fail(context, HT_ERR_IO,
+                              "'%s': tensor '%s' must be U8 [%u] with a bit for each of %u columns, 1 "
+                              "in as many as '%s" HT_SALIENT_WEIGHT "' has",
+                              ht_weights_path(nn->weights), name, (inputs + 7) / 8, inputs, prefix));
+    }
+    ht_free(context, columns);
+}
+
+// False when the layer has none.
+static bool find_salient(const ht_nn *nn, const char *prefix, uint32_t inputs, salient *s) {
+    char name[HT_NAME_BYTES];
+    const ht_weight_info *info =
+        ht_weights_find(nn->weights, ht_nn_name(name, "%s" HT_SALIENT_WEIGHT, prefix));
+    *s = (salient){.count = info && info->desc.rank >= 2 ? info->desc.dims[1] : 0};
+    ht_recipe_find(nn->recipe, prefix, &s->formats);
+    if (s->count > 0) {
+        read_columns(nn, prefix, inputs, s);
+    }
+    return s->count > 0;
+}
+
+// Weight and input of the salient columns.
+static ht_value salient_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                               uint32_t rank, const uint32_t *dims, const salient *s, ht_value *x) {
+    const ht_layer_formats formats = {.weights = s->formats.salient.weights,
+                                      .activations = s->formats.salient.activations};
+    uint32_t own[4];
+    memcpy(own, dims, rank * sizeof(*own));
+    own[1] = s->count;
+    *x = ht_op_take(nn->graph, *x, s->columns[0]);
+    return part_inputs(nn, prefix, HT_SALIENT_WEIGHT, layout, &formats, UINT32_MAX, rank, own, x);
+}
+
+// Those of the others.
+static ht_value rest_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                            uint32_t rank, const uint32_t *dims, const salient *s, ht_value *x) {
+    uint32_t own[4];
+    memcpy(own, dims, rank * sizeof(*own));
+    own[1] = dims[1] - s->count;
+    *x = ht_op_take(nn->graph, *x, s->columns[1]);
+    return part_inputs(nn, prefix, HT_SALIENT_REST, layout, &s->formats, UINT32_MAX, rank, own, x);
+}
+
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
                       const ht_epilogue *rest) {
     uint32_t dims[2] = {outputs, ht_nn_width(nn, x)};
@@ -144,7 +240,20 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
     if (ht_lora_branch(nn->lora, nn->graph, prefix, false, &b.down, &b.up)) {
         linear_branch(nn, x, &b, &epilogue);
     }
-    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
+    salient s;
+    ht_value w;
+    if (find_salient(nn, prefix, dims[1], &s)) {
+        if (s.columns[0].id == 0) {
+            return s.columns[0];
+        }
+        ht_value own = x;
+        w = salient_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, &own);
+        const ht_epilogue e = leave(&b, &epilogue);
+        epilogue.residual = ht_op_linear(nn->graph, own, w, &e);
+        w = rest_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, &x);
+    } else {
+        w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
+    }
     epilogue.bias = ht_nn_bias(nn, prefix, outputs);
     return finish_branch(nn, &b, ht_op_linear(nn->graph, x, w, &epilogue));
 }
@@ -162,7 +271,21 @@ ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint3
     if (ht_lora_branch(nn->lora, nn->graph, prefix, true, &b.down, &b.up)) {
         conv_branch(nn, x, &b, &args);
     }
-    ht_value w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
+    salient s;
+    ht_value w;
+    if (find_salient(nn, prefix, dims[1], &s)) {
+        if (s.columns[0].id == 0) {
+            return s.columns[0];
+        }
+        ht_value own = x;
+        ht_conv2d_args same = args; // the same geometry
+        w = salient_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, &own);
+        same.epilogue = leave(&b, &args.epilogue);
+        args.epilogue.residual = ht_op_conv2d(nn->graph, own, w, &same);
+        w = rest_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, &x);
+    } else {
+        w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
+    }
     return finish_branch(nn, &b, ht_op_conv2d(nn->graph, x, w, &args));
 }
 

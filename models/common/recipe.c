@@ -98,8 +98,12 @@ static ht_status read_format(ht_context *context, const char *path, const json_t
     return HT_OK;
 }
 
+typedef struct pair {
+    ht_format weights, activations;
+} pair;
+
 static ht_status check_pair(ht_context *context, const char *path, const char *where,
-                            const ht_layer_formats *formats) {
+                            const pair *formats) {
     if (formats->activations != HT_FORMAT_NONE && formats->weights == HT_FORMAT_NONE) {
         return ht_fail(context, HT_ERR_IO,
                        "recipe '%s'%s: %s activations need packed weights, these are f16", path,
@@ -154,9 +158,59 @@ static ht_status read_scales(ht_context *context, const char *path, const json_t
                    where, name);
 }
 
+uint32_t ht_recipe_salient(const ht_layer_formats *formats, uint32_t inputs) {
+    enum { STEP = 32 };
+    if (formats->salient.weights == HT_FORMAT_NONE || inputs <= STEP) {
+        return 0;
+    }
+    const uint32_t most = (inputs - 1) / STEP * STEP;
+    const uint32_t count =
+        (uint32_t)((double)formats->salient.share * inputs / STEP + 0.5) * STEP;
+    return count < STEP ? STEP : count > most ? most : count;
+}
+
+static ht_status read_salient(ht_context *context, const char *path, json_t *object,
+                              const char *in_row, ht_layer_formats *formats) {
+    static const char *const known[] = {"share", "weights", "activations", NULL};
+    json_t *salient = json_object_get(object, "salient");
+    char where[64];
+    if (!salient) {
+        return HT_OK;
+    }
+    snprintf(where, sizeof(where), "%s \"salient\"", in_row);
+    if (!json_is_object(salient)) {
+        return ht_fail(context, HT_ERR_IO, "recipe '%s'%s must be an object", path, where);
+    }
+    ht_status status = check_keys(context, path, salient, known, where);
+    if (status == HT_OK) {
+        status = read_format(context, path, salient, "weights", where, &formats->salient.weights);
+    }
+    if (status == HT_OK) {
+        status = read_format(context, path, salient, "activations", where,
+                             &formats->salient.activations);
+    }
+    const double share = json_number_value(json_object_get(salient, "share"));
+    formats->salient.share = (float)share;
+    if (status == HT_OK && !(share > 0 && share < 1)) {
+        status = ht_fail(context, HT_ERR_IO,
+                         "recipe '%s'%s: \"share\" must be a number between 0 and 1", path, where);
+    }
+    if (status == HT_OK && (!ht_format_is_packed(formats->weights) ||
+                            !ht_format_is_packed(formats->salient.weights))) {
+        status = ht_fail(context, HT_ERR_IO,
+                         "recipe '%s'%s: columns are kept apart in packed formats, and from packed "
+                         "ones; \"weights\" of both must be such",
+                         path, where);
+    }
+    return status == HT_OK ? check_pair(context, path, where,
+                                        &(pair){formats->salient.weights,
+                                                formats->salient.activations})
+                           : status;
+}
+
 static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
     static const char *const known[] = {"match",    "weights", "activations", "note",
-                                        "optional", "scales",  NULL};
+                                        "optional", "scales",  "salient",     NULL};
     ht_context *context = recipe->context;
     const char *path = recipe->path;
     row *r = &recipe->rows[index];
@@ -187,7 +241,12 @@ static ht_status read_row(ht_recipe *recipe, uint32_t index, json_t *object) {
     if (status == HT_OK) {
         status = read_scales(context, path, object, where, &r->formats.scales);
     }
-    return status == HT_OK ? check_pair(context, path, where, &r->formats) : status;
+    if (status == HT_OK) {
+        status = read_salient(context, path, object, where, &r->formats);
+    }
+    return status == HT_OK ? check_pair(context, path, where,
+                                        &(pair){r->formats.weights, r->formats.activations})
+                           : status;
 }
 
 static ht_status read_all(ht_recipe *recipe, json_t *root) {
@@ -294,6 +353,26 @@ bool ht_recipe_find(const ht_recipe *recipe, const char *layer, ht_layer_formats
         }
     }
     return false;
+}
+
+ht_format ht_recipe_weights(const ht_recipe *recipe, const char *tensor) {
+    static const char *const endings[] = {HT_SALIENT_WEIGHT, HT_SALIENT_REST};
+    char layer[512];
+    ht_layer_formats formats = {0};
+    const size_t length = strlen(tensor);
+    for (int i = 0; i < 2; ++i) {
+        const size_t ending = strlen(endings[i]);
+        if (length > ending && length - ending < sizeof(layer) &&
+            strcmp(tensor + length - ending, endings[i]) == 0) {
+            snprintf(layer, sizeof(layer), "%.*s", (int)(length - ending), tensor);
+            ht_recipe_find(recipe, layer, &formats);
+            return i == 0 ? formats.salient.weights : formats.weights;
+        }
+    }
+    if (ht_weight_layer(tensor, layer, sizeof(layer))) {
+        ht_recipe_find(recipe, layer, &formats);
+    }
+    return formats.weights;
 }
 
 // Name of the layer a weight belongs to; false for biases, norms and tables.

@@ -100,6 +100,30 @@ static const ht_weight_info *find(const ht_weights *weights, const ht_weight_ent
     return info || !entry->old_name ? info : ht_weights_find(weights, entry->old_name);
 }
 
+// A matrix or convolution whose salient inputs are kept apart: two tensors that are its shape together.
+static bool is_split(const ht_weights *weights, const ht_weight_entry *entry) {
+    static const char *const suffixes[] = {HT_SALIENT_WEIGHT, HT_SALIENT_REST};
+    char layer[512], name[560];
+    uint32_t inputs = 0;
+    if (entry->rank < 2 || !ht_weight_layer(entry->name, layer, sizeof(layer))) {
+        return false;
+    }
+    for (int i = 0; i < 2; ++i) {
+        snprintf(name, sizeof(name), "%s%s", layer, suffixes[i]);
+        const ht_weight_info *info = ht_weights_find(weights, name);
+        if (!info || info->desc.rank < 2 || info->desc.dims[1] > entry->dims[1]) {
+            return false;
+        }
+        ht_weight_entry half = *entry;
+        half.dims[1] = info->desc.dims[1];
+        inputs += half.dims[1];
+        if (!same_shape(&half, &info->desc)) {
+            return false;
+        }
+    }
+    return inputs == entry->dims[1];
+}
+
 static bool asked_for(const ht_weight_map *map, const char *name) {
     for (uint32_t i = 0; i < map->count; ++i) {
         const ht_weight_entry *entry = &map->entries[i];
@@ -120,6 +144,9 @@ ht_status ht_weight_map_check(const ht_weight_map *map, const ht_weights *weight
     }
     for (uint32_t i = 0; i < map->count; ++i) {
         const ht_weight_info *info = find(weights, &map->entries[i]);
+        if (!info && is_split(weights, &map->entries[i])) {
+            continue;
+        }
         if (!info) {
             missing = missing ? missing : map->entries[i].name;
             ++n_missing;

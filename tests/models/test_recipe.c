@@ -65,6 +65,22 @@ static void test_refused(void **state) {
          "int8-planes activations need weights in bit planes, not int8"},
         {ROW("{\"match\": \"*\", \"weights\": \"int4z\", \"activations\": \"int4z\"}"),
          "zero points"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": 1}"),
+         "row 1 \"salient\" must be an object"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": {\"weights\": \"int4\"}}"),
+         "\"share\" must be a number between 0 and 1"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": {\"weights\": \"int4\", "
+             "\"share\": 1}}"),
+         "\"share\" must be a number between 0 and 1"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": {\"share\": 0.2}}"),
+         "kept apart in packed formats"},
+        {ROW("{\"match\": \"*\", \"salient\": {\"weights\": \"int4\", \"share\": 0.2}}"),
+         "kept apart in packed formats"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": {\"weights\": \"int4\", "
+             "\"activations\": \"int8-planes\", \"share\": 0.2}}"),
+         "row 1 \"salient\": int8-planes activations need weights in bit planes"},
+        {ROW("{\"match\": \"*\", \"weights\": \"bin1\", \"salient\": {\"columns\": 3}}"),
+         "unknown key \"columns\""},
     };
     ht_recipe *recipe;
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
@@ -115,11 +131,40 @@ static void test_rows(void **state) {
     ht_recipe_destroy(&recipe);
 }
 
+// A multiple of 32 columns, at least one and never all.
+static void test_salient(void **state) {
+    ht_test_reader *reader = *state;
+    static const struct {
+        uint32_t inputs, count;
+    } rows[] = {{32, 0}, {33, 32}, {64, 32}, {192, 32}, {256, 64}, {768, 160}, {3072, 608}};
+    ht_recipe *recipe;
+    ht_layer_formats formats;
+    assert_int_equal(
+        ht_recipe_parse(reader->context, "r",
+                        ROW("{\"match\": \"b.*\", \"weights\": \"bin1\", \"salient\": "
+                            "{\"weights\": \"int4-g32\", \"share\": 0.2}}"),
+                        &recipe),
+        HT_OK);
+    assert_true(ht_recipe_find(recipe, "b.in", &formats));
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        assert_int_equal(ht_recipe_salient(&formats, rows[i].inputs), rows[i].count);
+    }
+    formats.salient.share = 0.999f;
+    assert_int_equal(ht_recipe_salient(&formats, 192), 160);
+    assert_int_equal(ht_recipe_weights(recipe, "b.in.weight"), HT_FORMAT_BIN1);
+    assert_int_equal(ht_recipe_weights(recipe, "b.in" HT_SALIENT_REST), HT_FORMAT_BIN1);
+    assert_int_equal(ht_recipe_weights(recipe, "b.in" HT_SALIENT_WEIGHT), HT_FORMAT_INT4_G32);
+    assert_int_equal(ht_recipe_weights(recipe, "b.in.bias"), HT_FORMAT_NONE);
+    assert_int_equal(ht_recipe_weights(recipe, "a.in.weight"), HT_FORMAT_NONE);
+    ht_recipe_destroy(&recipe);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match),
         cmocka_unit_test_setup_teardown(test_refused, ht_test_reader_open, ht_test_reader_close),
         cmocka_unit_test_setup_teardown(test_rows, ht_test_reader_open, ht_test_reader_close),
+        cmocka_unit_test_setup_teardown(test_salient, ht_test_reader_open, ht_test_reader_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

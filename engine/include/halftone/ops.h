@@ -150,6 +150,8 @@ HT_API ht_value ht_op_affine(ht_graph *g, ht_value x, float scale, float shift);
 
 // Rows of a table, of floats or numbers (I32).  table [R, C..], ids [n..] I32 in 0..R-1 (clamped) -> [n.., C..]
 HT_API ht_value ht_op_embedding(ht_graph *g, ht_value table, ht_value ids);
+// Columns of the last dimension.  x [.., K], columns [n] I32 in 0..K-1 (clamped) -> [.., n]
+HT_API ht_value ht_op_take(ht_graph *g, ht_value x, ht_value columns);
 
 // The floats of a weight that is a residual stack of this rank (ht_weight_info.stack_rank), by the
 // blocks that are on the device when the graph runs.  w -> the same shape

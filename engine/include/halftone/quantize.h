@@ -16,6 +16,9 @@ typedef struct ht_quantized {
     ht_format format;      // packed, or NONE: copied as it was
     uint64_t from, bytes;  // in the checkpoint, and now with its scales
     double sqnr_db;        // signal to quantization noise; infinite when nothing was lost
+    ht_format salient;     // of columns kept apart, or NONE
+    uint32_t n_salient;
+    uint64_t salient_bytes; // of `bytes`
     uint32_t index, count; // this one of so many
 } ht_quantized;
 
@@ -24,6 +27,13 @@ typedef struct ht_quantize_layer {
     const char *name;    // without ".weight"
     ht_tensor_desc desc; // as on the device: [N, K], or [O, kh, kw, I] of a convolution
     const float *values; // of desc
+    // Where columns are kept apart: the layer has but these of its K inputs; NULL: all. It comes twice
+    // then, first with the others, then with the salient ones.
+    const uint32_t *columns;
+    uint32_t n_inputs; // K
+    bool salient;
+    const float *whole; // all its values, [N, taps, K]
+    const float *lost;  // what packing the others has changed in them; 0 elsewhere
     void *packed;        // to be filled: ht_desc_bytes(&desc)
     uint32_t rank;       // of the branch beside it; 0: none
     float *up, *down;    // to be filled: [N, rank], [rank, K] or [rank, kh, kw, I]
@@ -35,6 +45,15 @@ typedef struct ht_quantize_extra {
     const float *values;
     uint32_t count;
 } ht_quantize_extra;
+
+// Inputs of a layer (of a convolution its channels) that are kept apart in a format of their own: those
+// in which the layer's format would lose most.
+typedef struct ht_quantize_salient {
+    ht_format format; // packed, or NONE: there are none
+    uint32_t count;   // 1..K-1; other numbers are none too
+    const float *energy; // [K] mean squares of the inputs, by which losses are weighted; NULL: 1. Used
+                         // until the next call.
+} ht_quantize_salient;
 
 typedef struct ht_quantize_desc {
     const char *path;   // the file to be made
@@ -55,6 +74,9 @@ typedef struct ht_quantize_desc {
     // Rank of the low-rank branch that `pack` makes for a layer, y += up (down x), kept as half
     // floats; NULL: none.
     uint32_t (*rank)(void *user, const char *layer, const ht_tensor_desc *desc);
+    // Columns to keep apart; comes in as none, and is asked for twice. NULL: none.
+    void (*salient)(void *user, const char *layer, const ht_tensor_desc *desc,
+                    ht_quantize_salient *out);
     // Factors of a tensor before anything else is done with it: of its inputs (a convolution's
     // channels) and of its outputs (a vector's values). Both come in as NULL, 1 everywhere.
     void (*factors)(void *user, const char *tensor, const float **inputs, const float **outputs);

@@ -94,6 +94,11 @@ HT_API bool ht_weight_layer(const char *name, char *layer, size_t bytes);
 #define HT_LOW_RANK_DOWN ".low_rank.down" // [R, K], or of a convolution [R, I, kh, kw]
 #define HT_LOW_RANK_UP ".low_rank.up"     // [N, R]
 
+// A layer some of whose inputs, the salient ones, are kept apart in a better format: in place of ".weight".
+#define HT_SALIENT_WEIGHT ".salient.weight"   // [N, S], or of a convolution [O, S, kh, kw]
+#define HT_SALIENT_REST ".rest.weight"        // the same of the K - S others
+#define HT_SALIENT_COLUMNS ".salient.columns" // U8 [K / 8, up]: bit k % 8 of byte k / 8 is 1 for a salient one
+
 // Bytes on the device by now, and how many of them are the mapped file itself (zero copy).
 HT_API void ht_weights_device_bytes(const ht_weights *weights, uint64_t *total, uint64_t *imported);
 // Those of one format, scales included.

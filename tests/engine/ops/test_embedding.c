@@ -1,4 +1,4 @@
-// embedding: rows gathered from tables of every float format, clamping, the rules.
+// embedding: rows gathered from tables of every float format, clamping, the rules; take: columns.
 #include "support.h"
 
 #include "ref.h"
@@ -100,6 +100,59 @@ static void test_rules(void **state) {
     }
 }
 
+static ht_value build_take(ht_graph *g, const ht_value *in, const void *args) {
+    (void)args;
+    return ht_op_take(g, in[0], in[1]);
+}
+
+static void test_columns_by_hand(void **state) {
+    (void)state;
+    const float x[] = {1, 2, 3, 4, 5, 6};
+    const float columns[] = {2, 0, -1, 7};
+    const float want[] = {3, 1, 1, 3, 6, 4, 4, 6};
+    float out[8];
+    ht_ref_take(x, 2, 3, columns, 4, out);
+    assert_memory_equal(out, want, sizeof want);
+}
+
+static void test_columns(void **state) {
+    (void)state;
+    static const ht_format formats[] = {HT_FORMAT_F32, HT_FORMAT_F16, HT_FORMAT_BF16};
+    static const ht_test_input shapes[] = {
+        {0, 1, {5}, NULL}, {0, 2, {7, 33}, NULL}, {0, 4, {2, 3, 5, 64}, NULL}};
+    for (size_t f = 0; f < HT_COUNT(formats); f++) {
+        for (size_t s = 0; s < HT_COUNT(shapes); s++) {
+            ht_test_op op = {.name = "take",
+                             .build = build_take,
+                             .n_inputs = 2,
+                             .inputs = {shapes[s], {HT_FORMAT_I32, 1, {8}, IDS}}};
+            op.inputs[0].format = formats[f];
+            // Values are only moved; what is not exact is a rounding to f16.
+            ht_test_op_check(&op, 0.0, formats[f] == HT_FORMAT_F16 ? 0.0 : HT_TEST_F16_ROUNDING);
+        }
+    }
+}
+
+static void test_rules_of_columns(void **state) {
+    (void)state;
+    const ht_test_input x = {HT_FORMAT_F32, 2, {5, 4}, NULL};
+    const struct {
+        ht_test_input x, columns;
+        const char *part;
+    } rows[] = {
+        {{HT_FORMAT_INT8, 2, {5, 4}, NULL}, {HT_FORMAT_I32, 1, {8}, IDS}, "x must be f32"},
+        {x, {HT_FORMAT_F32, 1, {8}, IDS}, "columns must be i32 [n], not f32"},
+        {x, {HT_FORMAT_I32, 2, {2, 4}, IDS}, "not i32 of rank 2"},
+    };
+    for (size_t i = 0; i < HT_COUNT(rows); i++) {
+        const ht_test_op op = {.name = "take",
+                               .build = build_take,
+                               .n_inputs = 2,
+                               .inputs = {rows[i].x, rows[i].columns}};
+        ht_test_op_refuse(&op, HT_ERR_INVALID, rows[i].part);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference_by_hand),
@@ -107,6 +160,9 @@ int main(void) {
         cmocka_unit_test(test_rows_of_rank_2),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_columns_by_hand),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_rules_of_columns),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

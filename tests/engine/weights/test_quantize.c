@@ -296,7 +296,7 @@ static void test_refused_to_read(void **state) {
         const char *version, *tensors, *rest, *sentence;
     } rows[] = {
         {"1", "{\\\"a\\\":{\\\"format\\\":\\\"fp4\\\",\\\"shape\\\":[2,32]}}", "a.scales", NULL},
-        {"4", "{}", "a.scales", "container version 4; this one reads version 3"},
+        {"5", "{}", "a.scales", "container version 5; this one reads version 4"},
         {"one", "{}", "a.scales", "has not both of"},
         {"1", "{\\\"a\\\":", "a.scales", "halftone.tensors"},
         {"1", "{\\\"a\\\":{\\\"format\\\":\\\"fp3\\\",\\\"shape\\\":[2,32]}}", "a.scales",
