@@ -16,6 +16,10 @@ import video_batches
 import video_models
 
 
+# 2.4 times as fast in training; compiling takes minutes of processor time, once. Validation goes without.
+compiled = torch.compile(video_models.denoise, dynamic=False)
+
+
 class Net(torch.nn.Module):
     pixel_weight = staticmethod(video_batches.pixel_weight)
 
@@ -33,7 +37,8 @@ class Net(torch.nn.Module):
             h = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
         more = video_models.MAX_TOKENS - h.shape[1] # the pipeline's padding is seen by the model
         h, mask = torch.nn.functional.pad(h, (0, 0, 0, more)), torch.nn.functional.pad(mask, (0, more))
-        return video_models.denoise(self.dit, x, t, h, mask, tap)
+        denoise = compiled if torch.is_grad_enabled() else video_models.denoise
+        return denoise(self.dit, x, t, h, mask, tap)
 
 
 class Trainer(dit.Trainer):

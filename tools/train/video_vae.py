@@ -1,9 +1,12 @@
 """Train the autoencoder of clips: 17 frames of 64x64 to latents of 5x8x8x16 and back.
 
     python video_vae.py --data DIR --out FILE.pt --minutes 60
+    python video_vae.py --data DIR --out FILE.pt --minutes 60 --start FIRST.pt --decoder-only
 
-Steps see windows of nine frames: what is causal learns nothing from more. Saved every few minutes,
-gone on from what is there; the rate follows the processor time spent.
+The second keeps the encoder of FIRST.pt, so the denoiser may be training on its latents meanwhile.
+Steps see whole clips: trained on nine frames, what lies behind the padding of the beginning came out in
+wrong colours. Saved every few minutes, gone on from what is there; the rate follows the processor
+time spent.
 """
 import argparse
 import json
@@ -18,15 +21,11 @@ import vae as vae_stage
 import video_data
 import video_models
 
-WINDOW = 9
 
-
-def windows(clips, rng, count):
-    """[count, 3, 9, 64, 64] in [-1, 1], half of them backwards."""
+def draw(clips, rng, count):
+    """[count, 3, 17, 64, 64] in [-1, 1], half of them backwards."""
     rgb = clips.get(rng.integers(0, len(clips), count))
-    begins = rng.integers(0, video_data.FRAMES - WINDOW + 1, count)
-    parts = [c[b:b + WINDOW][::rng.choice((1, -1))] for c, b in zip(rgb, begins)]
-    return video_data.to_float(np.stack(parts))
+    return video_data.to_float(np.stack([c[::rng.choice((1, -1))] for c in rgb]))
 
 
 def clip_loss(made, wanted):
@@ -38,7 +37,7 @@ def clip_loss(made, wanted):
 
 @torch.no_grad()
 def psnr(vae, x, count):
-    """Mean over windows of the PSNR after rounding to bytes."""
+    """Mean over clips of the PSNR after rounding to bytes."""
     total = []
     for part in x.split(count):
         y = video_models.decode(vae, video_models.encode(vae, part)[0])
@@ -52,14 +51,18 @@ class Trainer:
         self.args, self.step, self.spent = args, 0, 0.0
         torch.manual_seed(args.seed)
         self.vae = video_models.autoencoder()
+        if args.start:
+            self.vae.load_state_dict(torch.load(args.start, weights_only=False)["vae"])
+        if args.decoder_only:
+            for part in (self.vae.encoder, self.vae.quant_conv):
+                part.requires_grad_(False)
         self.opt = muon.make(
             self.vae.named_parameters(), args.muon_lr, args.adam_lr,
             lambda n, p: p.dim() >= 4 and "conv_in" not in n and "conv_out" not in n
             and "quant" not in n and "gamma" not in n)
-        self.ema = muon.Average(self.vae.parameters(), args.decay)
+        self.ema = muon.Average([p for p in self.vae.parameters() if p.requires_grad], args.decay)
         self.clips = video_data.Clips(args.data)
-        fresh = video_data.render(10_000_000, 32, "all")[0][:, -WINDOW:]
-        self.check = video_data.to_float(fresh)
+        self.check = video_data.to_float(video_data.render(10_000_000, 32, "all")[0])
         if os.path.exists(args.out):
             kept = torch.load(args.out, weights_only=False)
             self.vae.load_state_dict(kept["model"])
@@ -81,14 +84,21 @@ class Trainer:
         print(json.dumps(dict(step=self.step, psnr=round(value, 3), spent=round(self.spent))),
               flush=True)
 
-    def train_step(self):
-        x = windows(self.clips, self.rng, self.args.batch)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            mean, logvar = video_models.encode(self.vae, x)
-            logvar = logvar.clamp(-30, 20)
-            z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
-            y = video_models.decode(self.vae, z)
+    def encode(self, x):
+        """(latents, what they differ from N(0, 1) by)"""
+        if self.args.decoder_only:
+            with torch.no_grad():
+                return video_models.encode(self.vae, x)[0], 0.0
+        mean, logvar = video_models.encode(self.vae, x)
+        logvar = logvar.clamp(-30, 20)
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        return mean + (0.5 * logvar).exp() * torch.randn_like(mean), kl
+
+    def train_step(self):
+        x = draw(self.clips, self.rng, self.args.batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z, kl = self.encode(x)
+            y = video_models.decode(self.vae, z)
         loss = clip_loss(y, x) + self.args.kl * kl
         self.opt.zero_grad()
         loss.backward()
@@ -120,6 +130,8 @@ def main():
     ap.add_argument("--data", required=True)
     ap.add_argument("--out", required=True)
     ap.add_argument("--minutes", type=float, default=60, help="of processor time")
+    ap.add_argument("--start", metavar="FILE", help="begin with the weights of this one")
+    ap.add_argument("--decoder-only", action="store_true", help="the encoder stays as it is")
     ap.add_argument("--batch", type=int, default=4)
     ap.add_argument("--muon-lr", type=float, default=0.02)
     ap.add_argument("--adam-lr", type=float, default=2e-3)
@@ -127,8 +139,9 @@ def main():
     ap.add_argument("--decay", type=float, default=0.998)
     ap.add_argument("--save-seconds", type=float, default=240)
     ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--threads", type=int, default=1)
     args = ap.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     Trainer(args).run()
 
 

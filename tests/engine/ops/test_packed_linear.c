@@ -1,5 +1,6 @@
 // linear with packed weights: every format of w with floats and packed x, bit by bit where sums are
-// exact; sizes around tiles and groups; the epilogue; what is refused.
+// exact; sizes around tiles and groups; the epilogue; what is refused. HT_TEST_ALL_PAIRS=1: every
+// format of w with every format of x in every size, which takes many minutes.
 #include "packed_linear_pair.h"
 
 enum { X, W, BIAS, GATE, RESIDUAL, N_INPUTS };
@@ -49,20 +50,39 @@ static void test_pairs(void **state) {
     }
 }
 
+static const uint32_t SHAPES[][3] = {
+    {1, 1, 1},    {8, 8, 32},   {9, 31, 33},   {15, 32, 63},
+    {17, 33, 64}, {17, 36, 65}, {63, 64, 128}, {65, 63, 31},
+};
+
+static void check_shapes(ht_format w, ht_format x) {
+    for (size_t i = 0; i < HT_COUNT(SHAPES); i++) {
+        check_shape(SHAPES[i][0], SHAPES[i][1], SHAPES[i][2], w, x);
+    }
+}
+
+// The whole table, and a size of scenes-dit.
+static void test_all_pairs(void **state) {
+    (void)state;
+    if (getenv("HT_TEST_ALL_PAIRS") == NULL) {
+        skip();
+    }
+    for (size_t x = 0; x < HT_COUNT(PAIR_INPUTS); x++) {
+        for (size_t w = 0; w < HT_COUNT(PACKED_WEIGHTS); w++) {
+            check_shapes(PACKED_WEIGHTS[w], PAIR_INPUTS[x]);
+            check_shape(130, 192, 768, PACKED_WEIGHTS[w], PAIR_INPUTS[x]);
+        }
+    }
+}
+
 static void test_shapes(void **state) {
     (void)state;
-    static const uint32_t shapes[][3] = {
-        {1, 1, 1},    {8, 8, 32},   {9, 31, 33},   {15, 32, 63},
-        {17, 33, 64}, {17, 36, 65}, {63, 64, 128}, {65, 63, 31},
-    };
     static const ht_format pairs[][2] = {{HT_FORMAT_INT8, HT_FORMAT_INT8},
                                          {HT_FORMAT_FP4, HT_FORMAT_INT8},
                                          {HT_FORMAT_NVFP4, HT_FORMAT_NVFP4},
                                          {HT_FORMAT_INT4, HT_FORMAT_F16}};
-    for (size_t i = 0; i < HT_COUNT(shapes); i++) {
-        for (size_t p = 0; p < HT_COUNT(pairs); p++) {
-            check_shape(shapes[i][0], shapes[i][1], shapes[i][2], pairs[p][0], pairs[p][1]);
-        }
+    for (size_t p = 0; p < HT_COUNT(pairs); p++) {
+        check_shapes(pairs[p][0], pairs[p][1]);
     }
 }
 
@@ -176,6 +196,7 @@ int main(void) {
         cmocka_unit_test(test_reference_by_hand),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_all_pairs),
         cmocka_unit_test(test_planes),
         cmocka_unit_test(test_long_rows),
         cmocka_unit_test(test_float_inputs),
