@@ -191,19 +191,31 @@ ht_value ht_vae_encode_global(ht_graph *graph, const ht_vae_config *config, ht_w
     return x;
 }
 
+// Of a clip, four frames and the two before them, of which five live at once; a block's input has half
+// the channels of the level before it. Two frames stay with each convolution.
+static uint64_t video_bytes(const ht_vae_config *c, uint64_t height, uint64_t width) {
+    uint64_t most = 0, kept = 0;
+    for (uint32_t i = 0; i < c->levels; ++i) {
+        const uint32_t level = c->levels - 1 - i;
+        const uint64_t own = c->channels[level], positions = (height << i) * (width << i);
+        const uint64_t before = i > 0 ? c->channels[level + 1] / 2 : own;
+        const uint64_t values = 5 * 6 * positions * (own > before ? own : before);
+        most = values > most ? values : most;
+        kept += 2 * (c->layers_per_block + 1) * positions * own * 2;
+    }
+    return most + kept;
+}
+
 uint64_t ht_vae_decode_bytes(const ht_vae_config *config, uint32_t height, uint32_t width,
                              ht_format activations) {
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < config->levels; ++i) {
+    uint64_t most = config->video ? video_bytes(config, height, width) : 0;
+    for (uint32_t i = 0; i < config->levels && !config->video; ++i) {
         // A block's input may still be as wide as the level before it.
         uint32_t level = config->levels - 1 - i;
         uint64_t wide = config->channels[level + 1 < config->levels ? level + 1 : level];
         uint64_t channels = config->tiny ? config->channels[0] : wide;
-        uint64_t positions = ((uint64_t)height << i) * ((uint64_t)width << i);
-        // Of a clip, four frames and the two before them.
-        uint64_t frames = config->video ? 6 : 1;
-        uint64_t bytes = 3 * frames * positions * channels * ht_format_bits(activations) / 8;
-        most = bytes > most ? bytes : most;
+        uint64_t values = 3 * ((uint64_t)height << i) * ((uint64_t)width << i) * channels;
+        most = values > most ? values : most;
     }
-    return most;
+    return most * ht_format_bits(activations) / 8;
 }

@@ -24,7 +24,7 @@ typedef struct ht_vae_config {
     // AutoencoderTiny: all levels have channels[0] channels; residual blocks of each, in its order.
     bool tiny;
     uint32_t encoder_blocks[HT_VAE_MAX_LEVELS], decoder_blocks[HT_VAE_MAX_LEVELS];
-    // AutoencoderKLWan (autoencoder_wan.h): of clips. Latents are (z - mean) / deviation by channel.
+    // AutoencoderKLWan (autoencoder_wan.h): of clips; with `tiny` TAEHV (autoencoder_taehv.h). Latents are (z - mean) / deviation by channel.
     bool video;
     uint32_t base_channels;              // that the encoder begins with
     bool halves_time[HT_VAE_MAX_LEVELS]; // behind this level, counted from the picture

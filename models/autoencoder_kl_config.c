@@ -1,6 +1,7 @@
 // Configuration and weights of AutoencoderKL.
 #include "autoencoder_kl.h"
 
+#include "autoencoder_taehv.h"
 #include "autoencoder_tiny.h"
 #include "autoencoder_wan.h"
 #include "common/config.h"
@@ -193,6 +194,10 @@ ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config, ht
     uint32_t z = config->latent_channels, outer = config->channels[0];
     uint32_t inner = config->channels[config->levels - 1];
     *out = (ht_weight_map){.context = context};
+    if (config->video && config->tiny) {
+        ht_taehv_weight_map(config, out);
+        return out->status;
+    }
     if (config->video) {
         ht_wan_vae_weight_map(config, parts, out);
         return out->status;

@@ -35,12 +35,10 @@ void ht_wan_memory_release(ht_wan_memory *memory) {
     *memory = (ht_wan_memory){0};
 }
 
-// The next slot, of `frames` frames like those of x. Made by the first graph that comes here.
-static ht_tensor *take_slot(walk *w, ht_value x, uint32_t frames) {
-    ht_wan_memory *memory = w->memory;
-    ht_tensor_desc desc = ht_graph_value_desc(w->nn->graph, x);
-    ht_context *context = ht_graph_context(w->nn->graph);
-    uint32_t index = w->slot++;
+ht_tensor *ht_wan_memory_slot(ht_wan_memory *memory, ht_graph *graph, ht_value x, uint32_t index,
+                              uint32_t frames) {
+    ht_tensor_desc desc = ht_graph_value_desc(graph, x);
+    ht_context *context = ht_graph_context(graph);
     if (desc.rank != 4) {
         return NULL;
     }
@@ -58,9 +56,13 @@ static ht_tensor *take_slot(walk *w, ht_value x, uint32_t frames) {
     if (status == HT_OK) {
         status = ht_tensor_create(context, &desc, &memory->slots[index]);
     }
-    ht_graph_fail(w->nn->graph, status);
+    ht_graph_fail(graph, status);
     memory->count += status == HT_OK;
     return status == HT_OK ? memory->slots[index] : NULL;
+}
+
+static ht_tensor *take_slot(walk *w, ht_value x, uint32_t frames) {
+    return ht_wan_memory_slot(w->memory, w->nn->graph, x, w->slot++, frames);
 }
 
 static uint32_t frames_of(const walk *w, ht_value x) {
@@ -203,17 +205,19 @@ static ht_value up_block(walk *w, uint32_t i, ht_value x) {
     return ht_nn_conv(w->nn, name, x, width / 2, 3, args);
 }
 
-ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                           ht_value z, ht_wan_memory *memory, bool first) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
-    walk w = {.nn = &nn, .config = config, .half = "decoder", .memory = memory, .first = first};
-    ht_value x = ht_nn_linear(&nn, "post_quant_conv", z, config->latent_channels, NULL);
-    x = causal(&w, "decoder.conv_in", x, config->channels[config->levels - 1], HT_NO_VALUE);
-    x = middle(&w, x);
-    for (uint32_t i = 0; i < config->levels; ++i) {
-        x = up_block(&w, i, x);
+static ht_value decode_global(walk *w, ht_value z) {
+    const ht_vae_config *c = w->config;
+    ht_value x = ht_nn_linear(w->nn, "post_quant_conv", z, c->latent_channels, NULL);
+    x = causal(w, "decoder.conv_in", x, c->channels[c->levels - 1], HT_NO_VALUE);
+    return middle(w, x);
+}
+
+static ht_value decode_local(walk *w, ht_value features) {
+    ht_value x = features;
+    for (uint32_t i = 0; i < w->config->levels; ++i) {
+        x = up_block(w, i, x);
     }
-    return finish(&w, x, config->out_channels);
+    return finish(w, x, w->config->out_channels);
 }
 
 // Half as many frames, each of three neighbours. The first frame of a clip stays alone.
@@ -260,16 +264,33 @@ static ht_value down_block(walk *w, uint32_t level, uint32_t *index, ht_value x)
     return x;
 }
 
+static ht_value encode_local(walk *w, ht_value frames) {
+    uint32_t index = 0;
+    ht_value x = causal(w, "encoder.conv_in", frames, w->config->base_channels, HT_NO_VALUE);
+    for (uint32_t i = 0; i < w->config->levels; ++i) {
+        x = down_block(w, i, &index, x);
+    }
+    return x;
+}
+
+static ht_value encode_global(walk *w, ht_value features) {
+    const uint32_t moments = 2 * w->config->latent_channels;
+    ht_value x = finish(w, middle(w, features), moments);
+    return ht_nn_linear(w->nn, "quant_conv", x, moments, NULL);
+}
+
+ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
+                           ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
+    const ht_nn nn = {.graph = graph, .weights = weights};
+    walk w = {.nn = &nn, .config = config, .half = "decoder", .memory = memory, .first = first};
+    x = pieces & HT_WAN_VAE_GLOBAL ? decode_global(&w, x) : x;
+    return pieces & HT_WAN_VAE_LOCAL ? decode_local(&w, x) : x;
+}
+
 ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                           ht_value frames, ht_wan_memory *memory, bool first) {
+                           ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
     const ht_nn nn = {.graph = graph, .weights = weights};
     walk w = {.nn = &nn, .config = config, .half = "encoder", .memory = memory, .first = first};
-    uint32_t index = 0;
-    ht_value x = causal(&w, "encoder.conv_in", frames, config->base_channels, HT_NO_VALUE);
-    for (uint32_t i = 0; i < config->levels; ++i) {
-        x = down_block(&w, i, &index, x);
-    }
-    x = middle(&w, x);
-    x = finish(&w, x, 2 * config->latent_channels);
-    return ht_nn_linear(&nn, "quant_conv", x, 2 * config->latent_channels, NULL);
+    x = pieces & HT_WAN_VAE_LOCAL ? encode_local(&w, x) : x;
+    return pieces & HT_WAN_VAE_GLOBAL ? encode_global(&w, x) : x;
 }

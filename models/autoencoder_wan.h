@@ -23,18 +23,28 @@ typedef struct ht_wan_memory {
     uint32_t count;
     ht_tensor *slots[HT_WAN_VAE_MAX_SLOTS];
 } ht_wan_memory;
+// Slot `index`, of `frames` frames like those of x; the first graph that asks for it makes it, so all ask
+// in the same order. NULL when it failed, the graph then too.
+ht_tensor *ht_wan_memory_slot(ht_wan_memory *memory, ht_graph *graph, ht_value x, uint32_t index,
+                              uint32_t frames);
 // Before the first piece of a clip.
 HT_API ht_status ht_wan_memory_restart(ht_wan_memory *memory);
 HT_API void ht_wan_memory_release(ht_wan_memory *memory);
+
+// Which layers of a half: the global ones (those beside the attention, and it), at the size of the
+// latent, and the local ones, which see their neighbourhood only and so can run by tiles. Both together
+// are the half; between them are features [1, h, w, ht_vae_features].
+enum { HT_WAN_VAE_GLOBAL = 1, HT_WAN_VAE_LOCAL = 2, HT_WAN_VAE_WHOLE = 3 };
 
 // z [1, h, w, latent_channels] (of the VAE's own scale) -> frames [1 or 4, h * 8, w * 8, 3], about
 // -1..1. `first`: the graph is for the first piece of clips, which gives one frame. The graphs of
 // both kinds share *memory (zeroed before the first of them is built), and run in turn.
 HT_API ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                                  ht_value z, ht_wan_memory *memory, bool first);
+                                  ht_value z, ht_wan_memory *memory, uint32_t pieces, bool first);
 // frames [1 (of the first piece) or 4, H, W, 3] in -1..1 -> [1, h, w, 2 latent_channels]: the mean,
 // then the logarithm of the variance.
 HT_API ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                                  ht_value frames, ht_wan_memory *memory, bool first);
+                                  ht_value frames, ht_wan_memory *memory, uint32_t pieces,
+                                  bool first);
 
 #endif

@@ -1,6 +1,8 @@
 // Clips: what a run of a video model can be, and its latent frames to pictures, piece by piece.
 #include "pipeline_internal.h"
 
+#include "autoencoder_tiny.h"
+
 #include <math.h>
 
 uint32_t ht_clip_latent_frames(uint32_t frames) {
@@ -66,6 +68,9 @@ static void pick_latent(const ht_run *run, const ht_vae_config *c, const float *
             out[i * c->latent_channels + k] = plane[i] * c->deviation[k] + c->mean[k];
         }
     }
+    if (c->tiny) {
+        ht_tiny_clamp(out, positions * c->latent_channels);
+    }
 }
 
 // A piece's frames to pictures, `count` of them; *finite: are all values numbers?
@@ -92,8 +97,8 @@ static ht_status decode_pieces(ht_run *run, ht_vae_stage *stage, const float *la
     float *frames =
         work + (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
     uint32_t made = 0;
-    ht_status status =
-        ht_clip_restart(stage, &stage->clip, false, run->latent_height, run->latent_width);
+    const ht_vae_work whole = {VAE_WHOLE, false, run->latent_height, run->latent_width};
+    ht_status status = ht_clip_restart(&stage->clip, &whole);
     for (uint32_t i = 0; made < count && status == HT_OK; ++i) {
         const uint32_t more = i > 0 ? HT_WAN_VAE_TIMES : 1;
         pick_latent(run, &stage->config, latent, i, work);
@@ -109,39 +114,97 @@ static ht_status decode_pieces(ht_run *run, ht_vae_stage *stage, const float *la
     return status;
 }
 
-static ht_status decode_all(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
-                            float *work, ht_image *images) {
+// All frames at once, by tiles.
+static ht_status decode_tiles(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
+                              ht_image *images, bool *finite) {
+    ht_context *context = run->pipeline->context;
+    const size_t frame = (size_t)run->width * run->height * 3;
+    const uint32_t pieces = ht_clip_latent_frames(count);
+    const size_t plane =
+        (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
+    float *work = ht_alloc(context, (pieces * plane + count * frame) * sizeof(*work));
+    const float **in = ht_alloc(context, pieces * sizeof(*in));
+    ht_status status = work && in ? HT_OK : HT_ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < pieces && status == HT_OK; ++i) {
+        in[i] = work + i * plane;
+        pick_latent(run, &stage->config, latent, i, work + i * plane);
+    }
+    if (status == HT_OK) {
+        status = ht_clip_tiled(run, stage, false, in, pieces, work + pieces * plane);
+    }
+    if (status == HT_OK) {
+        status = take_frames(run, work + pieces * plane, count, images, finite);
+    }
+    ht_free(context, in);
+    ht_free(context, work);
+    return status;
+}
+
+static ht_status decode_whole(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
+                              ht_image *images, bool *finite) {
+    ht_context *context = run->pipeline->context;
+    const size_t pixels = (size_t)run->width * run->height * 3 * HT_WAN_VAE_TIMES;
+    const size_t latents =
+        (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
+    float *work = ht_alloc(context, (pixels + latents) * sizeof(*work));
+    ht_status status =
+        work ? decode_pieces(run, stage, latent, count, work, images, finite) : HT_ERR_NO_MEMORY;
+    ht_free(context, work);
+    if (status != HT_OK || !*finite) {
+        ht_clip_release(&stage->clip);
+    }
+    return status;
+}
+
+static void clear(ht_run *run, uint32_t count, ht_image *images) {
+    for (uint32_t i = 0; i < count; ++i) {
+        ht_image_clear(run->pipeline->context, &images[i]);
+    }
+}
+
+// In one run when it fits, else, or when memory runs out all the same, by tiles.
+ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
+                         ht_image *images) {
     ht_pipeline *p = run->pipeline;
     bool finite = true;
     ht_status status = ht_part_open(p, stage->part);
-    if (status == HT_OK) {
-        status = decode_pieces(run, stage, latent, count, work, images, &finite);
+    const bool whole = status != HT_OK || ht_clip_fits(run, stage);
+    if (status == HT_OK && whole) {
+        status = decode_whole(run, stage, latent, count, images, &finite);
     }
-    for (uint32_t i = 0; i < count && (status != HT_OK || !finite); ++i) {
-        ht_image_clear(p->context, &images[i]);
+    if (status == HT_ERR_NO_MEMORY || !whole) {
+        clear(run, count, images);
+        finite = true;
+        status = decode_tiles(run, stage, latent, count, images, &finite);
     }
-    if (status != HT_OK || !finite) {
-        ht_clip_release(&stage->clip);
+    if (status == HT_OK && finite) {
+        return status;
     }
-    if (status != HT_OK || finite) {
+    clear(run, count, images);
+    if (status != HT_OK) {
         return status;
     }
     if (stage->activations == HT_FORMAT_F16 && p->options.activations == HT_FORMAT_NONE) {
         ht_log(p->context, HT_LOG_INFO, "the VAE leaves the range of f16; again in f32");
         stage->activations = HT_FORMAT_F32;
-        return decode_all(run, stage, latent, count, work, images);
+        return ht_clip_decode(run, stage, latent, count, images);
     }
     return ht_fail(p->context, HT_ERR_UNSUPPORTED, "the VAE gave values that are not numbers");
 }
 
-ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
-                         ht_image *images) {
-    ht_pipeline *p = run->pipeline;
-    size_t pixels = (size_t)run->width * run->height * 3 * HT_WAN_VAE_TIMES;
-    size_t latents = (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
-    float *work = ht_alloc(p->context, (pixels + latents) * sizeof(*work));
+ht_status ht_clip_preview(ht_run *run, ht_vae_stage *stage, const float *latent, ht_image *image) {
+    ht_context *context = run->pipeline->context;
+    if (!stage->config.tiny) { // the first costs least
+        return ht_clip_decode(run, stage, latent, 1, image);
+    }
+    const uint32_t count = ht_clip_frames(run->frames / 2 + 1);
+    ht_image *frames = ht_alloc(context, count * sizeof(*frames));
     ht_status status =
-        work ? decode_all(run, stage, latent, count, work, images) : HT_ERR_NO_MEMORY;
-    ht_free(p->context, work);
+        frames ? ht_clip_decode(run, stage, latent, count, frames) : HT_ERR_NO_MEMORY;
+    if (status == HT_OK) {
+        *image = frames[count - 1];
+        clear(run, count - 1, frames);
+    }
+    ht_free(context, frames);
     return status;
 }

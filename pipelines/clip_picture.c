@@ -33,10 +33,9 @@ ht_status ht_clip_picture_read(ht_pipeline *p, const char *folder) {
                   : HT_ERR_NO_MEMORY;
     ht_free(p->context, processor);
     if (status == HT_OK && p->vision.layers.width != p->shape.image_width) {
-        status = ht_fail(p->context, HT_ERR_IO,
-                         "the image encoder gives tokens of %u values, the %s reads %u",
-                         p->vision.layers.width, p->parts[PART_DENOISER].name,
-                         p->shape.image_width);
+        status = ht_fail(
+            p->context, HT_ERR_IO, "the image encoder gives tokens of %u values, the %s reads %u",
+            p->vision.layers.width, p->parts[PART_DENOISER].name, p->shape.image_width);
     }
     return status;
 }
@@ -85,40 +84,63 @@ static void put_condition(ht_run *run, uint32_t index, const float *moments) {
     }
 }
 
-// The latent frames of the condition, as many as there are in run->condition.
-static ht_status encode_frames(ht_run *run, float *frames, float *moments) {
-    ht_pipeline *p = run->pipeline;
+// One piece after another through the whole encoder.
+static ht_status encode_whole(ht_run *run, const float *const *pieces, uint32_t count,
+                              float *moments) {
+    const ht_vae_work work = {VAE_WHOLE, true, run->latent_height, run->latent_width};
+    const size_t values =
+        (size_t)run->latent_height * run->latent_width * ht_vae_moments(&run->pipeline->vae.config);
     ht_clip_stage clip = {0}; // released at once: what it remembers is large
-    const size_t values = (size_t)run->width * run->height * 3;
-    const uint32_t count = ht_clip_needs_picture(p) ? run->latent_frames : 1;
-    ht_status status = read_frames(run, frames);
-    if (status == HT_OK) {
-        status = ht_part_open(p, PART_VAE);
-    }
-    if (status == HT_OK) {
-        status = ht_clip_restart(&p->vae, &clip, true, run->latent_height, run->latent_width);
-    }
+    ht_status status = ht_clip_restart(&clip, &work);
     for (uint32_t i = 0; i < count && status == HT_OK; ++i) {
-        const float *piece = i == 0 ? frames : frames + values;
-        status = ht_clip_run_piece(run, &p->vae, &clip, i == 0, piece, moments);
-        put_condition(run, i, moments);
+        status = ht_clip_run_piece(run, &run->pipeline->vae, &clip, i == 0, pieces[i],
+                                   moments + i * values);
     }
     ht_clip_release(&clip);
     return status;
 }
 
+// The latent frames of the condition, or the first alone.
+static ht_status encode_frames(ht_run *run, const float **pieces, float *frames, float *moments) {
+    ht_pipeline *p = run->pipeline;
+    const size_t values = (size_t)run->width * run->height * 3;
+    const size_t latent =
+        (size_t)run->latent_height * run->latent_width * ht_vae_moments(&p->vae.config);
+    const uint32_t count = ht_clip_needs_picture(p) ? run->latent_frames : 1;
+    ht_status status = read_frames(run, frames);
+    if (status == HT_OK) {
+        status = ht_part_open(p, PART_VAE);
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+        pieces[i] = i == 0 ? frames : frames + values;
+    }
+    const bool whole = status != HT_OK || ht_clip_fits(run, &p->vae);
+    if (status == HT_OK && whole) {
+        status = encode_whole(run, pieces, count, moments);
+    }
+    if (status == HT_ERR_NO_MEMORY || !whole) {
+        status = ht_clip_tiled(run, &p->vae, true, pieces, count, moments);
+    }
+    for (uint32_t i = 0; i < count && status == HT_OK; ++i) {
+        put_condition(run, i, moments + i * latent);
+    }
+    return status;
+}
+
 static ht_status encode_clip(ht_run *run) {
     ht_pipeline *p = run->pipeline;
-    const size_t positions = (size_t)run->latent_height * run->latent_width;
+    const size_t positions = (size_t)run->latent_height * run->latent_width * run->latent_frames;
     const size_t pixels = (size_t)run->width * run->height * 3 * (1 + HT_WAN_VAE_TIMES);
-    const size_t moments = 2 * positions * p->vae.config.latent_channels;
+    const size_t moments = positions * ht_vae_moments(&p->vae.config);
+    const float **pieces = ht_alloc(p->context, run->latent_frames * sizeof(*pieces));
     float *work = ht_alloc(p->context, (pixels + moments) * sizeof(*work));
     ht_free(p->context, run->condition);
-    run->condition = ht_alloc(p->context, channels_beside(p) * run->latent_frames * positions *
-                                              sizeof(*run->condition));
-    ht_status status =
-        work && run->condition ? encode_frames(run, work, work + pixels) : HT_ERR_NO_MEMORY;
+    run->condition = ht_alloc(p->context, channels_beside(p) * positions * sizeof(*run->condition));
+    ht_status status = pieces && work && run->condition
+                           ? encode_frames(run, pieces, work, work + pixels)
+                           : HT_ERR_NO_MEMORY;
     ht_free(p->context, work);
+    ht_free(p->context, pieces);
     return status;
 }
 

@@ -208,8 +208,7 @@ typedef struct ht_vae_graph {
 // Half of a video autoencoder at work: its graph for the first latent frame of clips, and for all
 // others.
 typedef struct ht_clip_stage {
-    bool encoder;
-    uint32_t height, width; // of the latents
+    ht_vae_work work; // its size is that of the latents
     ht_wan_memory memory;
     ht_vae_graph pieces[2];
 } ht_clip_stage;
@@ -419,7 +418,9 @@ void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, h
 // has that of its own already.
 ht_status ht_vae_open(ht_pipeline *p, const char *folder);
 
-// vae_stage.c: latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
+// vae_stage.c: would one run of that many latents fit beside what is on the device already?
+bool ht_vae_fits(const ht_pipeline *p, const ht_vae_stage *stage, uint32_t height, uint32_t width);
+// Latent [C, h, w] as the denoiser has it -> pixels [H, W, 3] in about -1..1.
 ht_status ht_vae_stage_decode(ht_run *run, ht_vae_stage *stage, const float *latent, float *pixels);
 // pixels [H, W, 3] in -1..1 -> latent, drawn from its distribution
 ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixels, float *latent);
@@ -430,14 +431,21 @@ ht_status ht_vae_stage_check(ht_pipeline *p);
 // success. `count` of them: all, or 1 for the first alone.
 ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
                          ht_image *images);
+// One frame of a clip that is being made: of a tiny VAE the one in the middle, else the first.
+ht_status ht_clip_preview(ht_run *run, ht_vae_stage *stage, const float *latent, ht_image *image);
 void ht_clip_release(ht_clip_stage *clip);
-// clip_pieces.c: prepare a half for a clip of this size; then its pieces, one after the other: latent
-// [h, w, C] -> frames [1 or 4, H, W, 3], or with `encoder` frames -> [h, w, 2 C]. `clip` is zeroed
-// before its first use.
-ht_status ht_clip_restart(ht_vae_stage *stage, ht_clip_stage *clip, bool encoder, uint32_t height,
-                          uint32_t width);
+// clip_pieces.c: prepare half a VAE, or a piece of that (VAE_WHOLE, VAE_GLOBAL, VAE_LOCAL), for a clip,
+// whose latents have work->height x work->width places; then latent frame after latent frame: [h, w, C]
+// -> frames [1 or 4, H, W, 3], or with work->encoder frames -> [h, w, 2 C]; between the pieces features.
+// `clip` is zeroed before its first use.
+ht_status ht_clip_restart(ht_clip_stage *clip, const ht_vae_work *work);
 ht_status ht_clip_run_piece(ht_run *run, ht_vae_stage *stage, ht_clip_stage *clip, bool first,
                             const float *in, float *out);
+// clip_tiles.c: would half a VAE fit in one run? And a clip by overlapping tiles. pieces
+// [latent_frames]: what goes into each latent frame; `out` gets all frames, or moments.
+bool ht_clip_fits(ht_run *run, const ht_vae_stage *stage);
+ht_status ht_clip_tiled(ht_run *run, ht_vae_stage *stage, bool encoder, const float *const *pieces,
+                        uint32_t latent_frames, float *out);
 // clip_picture.c: the image encoder's configuration, when there is one, and does it fit?
 ht_status ht_clip_picture_read(ht_pipeline *p, const char *folder);
 // Are clips of this model made from a picture?

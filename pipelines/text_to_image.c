@@ -327,7 +327,7 @@ ht_status ht_run_decode(ht_run *run, ht_vae_stage *vae, const float *latent, ht_
     ht_context *context = run->pipeline->context;
     size_t count = (size_t)run->width * run->height * 3;
     if (vae->config.video) {
-        return ht_clip_decode(run, vae, latent, 1, image);
+        return ht_clip_preview(run, vae, latent, image);
     }
     float *pixels = ht_alloc(context, count * sizeof(*pixels));
     ht_status status = pixels ? decode_pixels(run, vae, latent, pixels, count) : HT_ERR_NO_MEMORY;

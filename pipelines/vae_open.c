@@ -1,6 +1,7 @@
 // Which autoencoder a folder or file holds.
 #include "single_file.h"
 
+#include "autoencoder_taehv.h"
 #include "autoencoder_tiny.h"
 
 #include <string.h>
@@ -43,7 +44,7 @@ static bool describes_vae(ht_context *context, const char *folder, bool is_file)
 static ht_status from_tensors(ht_pipeline *p, const ht_weights *weights, ht_vae_config *out) {
     ht_vae_config own = *out;
     ht_ldm_names names;
-    if (ht_tiny_config_find(weights, out)) {
+    if (ht_taehv_config_find(weights, out) || ht_tiny_config_find(weights, out)) {
         return HT_OK;
     }
     *out = own;
@@ -74,7 +75,7 @@ static ht_status read_one(ht_pipeline *p, uint32_t index, ht_vae_config *out) {
     if (status == HT_OK && !described) {
         status = from_tensors(p, part->weights, out);
     }
-    if (status == HT_OK && out->tiny) {
+    if (status == HT_OK && out->tiny && !out->video) {
         out->missing = ht_tiny_missing(part->weights);
     }
     ht_part_close(p, index);
@@ -90,7 +91,8 @@ static ht_status check_preview(ht_pipeline *p) {
         return ht_fail(p->context, HT_ERR_INVALID,
                        "'%s' is not a tiny autoencoder with a decoder, as previews need it", path);
     }
-    bool fits = b->latent_channels == a->latent_channels && ht_vae_factor(b) == ht_vae_factor(a);
+    bool fits = b->latent_channels == a->latent_channels && ht_vae_factor(b) == ht_vae_factor(a) &&
+                b->video == a->video;
     if (!fits && !p->options.preview_vae) { // beside the model, but another VAE was asked for
         p->parts[PART_PREVIEW].name = NULL;
         return HT_OK;
@@ -98,9 +100,9 @@ static ht_status check_preview(ht_pipeline *p) {
     if (!fits) {
         return ht_fail(p->context, HT_ERR_INVALID,
                        "'%s' is for another model: it decodes %u channels and %u pixels per "
-                       "latent, the VAE %u and %u",
-                       path, b->latent_channels, ht_vae_factor(b), a->latent_channels,
-                       ht_vae_factor(a));
+                       "latent to %s, the VAE %u and %u to %s",
+                       path, b->latent_channels, ht_vae_factor(b), b->video ? "clips" : "pictures",
+                       a->latent_channels, ht_vae_factor(a), a->video ? "clips" : "pictures");
     }
     return HT_OK;
 }

@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-// Would one run of that size fit beside what is on the device already?
-static bool fits(const ht_pipeline *p, const ht_vae_stage *stage, uint32_t height, uint32_t width) {
+bool ht_vae_fits(const ht_pipeline *p, const ht_vae_stage *stage, uint32_t height, uint32_t width) {
     uint64_t limit = p->options.max_device_bytes;
     ht_memory_use use;
     ht_context_memory(p->context, &use);
@@ -26,7 +25,7 @@ static ht_status convert(ht_run *run, ht_vae_stage *stage, bool encoder, const f
     uint32_t columns = encoder ? width / factor : width, tile = stage->config.sample_size / factor;
     bool can_tile = rows > tile || columns > tile;
     ht_status status = HT_ERR_NO_MEMORY;
-    if (!can_tile || fits(p, stage, rows, columns)) {
+    if (!can_tile || ht_vae_fits(p, stage, rows, columns)) {
         const ht_vae_work whole = {VAE_WHOLE, encoder, height, width};
         status = ht_vae_run(p, stage, &whole, in, NULL, out);
     }

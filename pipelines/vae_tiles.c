@@ -2,67 +2,16 @@
 // everything, and the group norms of the local one go by the statistics of all tiles, which a pass
 // of its own measures. What is left is what tiles do not see beyond their edges, so those edges are
 // thrown away.
-#include "pipeline_internal.h"
+#include "vae_tiling.h"
 
 #include <string.h>
 
-// Along rows or columns, in latents. Tiles of one size, evenly spread.
-typedef struct axis {
-    uint32_t size, tile, count;
-} axis;
-
-typedef struct tiling {
-    axis rows, columns;
-    uint32_t in_scale, out_scale; // values per latent along an axis
-    uint32_t in_channels, channels;
-} tiling;
-
-// Neighbouring tiles have at least this many latents in common, or half a tile: the last layers of a
-// decoder of four levels look about eight latents far.
-enum { OVERLAP = 16 };
-
-static axis lay_overlapping(uint32_t size, uint32_t tile) {
-    uint32_t overlap = tile / 4 > OVERLAP ? tile / 4 : OVERLAP;
-    overlap = overlap < tile / 2 ? overlap : tile / 2;
-    const uint32_t step = tile - overlap;
-    return size <= tile ? (axis){size, size, 1}
-                        : (axis){size, tile, 1 + (size - overlap - 1) / step};
-}
-
-// Side by side, so that no place counts twice in the statistics (but a few where the size is no
-// multiple).
-static axis lay_beside(uint32_t size, uint32_t tile) {
-    const uint32_t count = (size + tile - 1) / tile;
-    return (axis){size, (size + count - 1) / count, count};
-}
-
-static uint32_t start(const axis *a, uint32_t i) {
-    return a->count == 1 ? 0 : (uint32_t)((uint64_t)i * (a->size - a->tile) / (a->count - 1));
-}
-
-// How far tile i has come in at a place (in latents): 0 to 1 over the middle half of what it has in
-// common with the tile before.
-static float rise(const axis *a, uint32_t i, float place) {
-    if (i == 0 || i == a->count) {
-        return i == 0 ? 1.0f : 0.0f;
-    }
-    const float begin = (float)start(a, i), end = (float)(start(a, i - 1) + a->tile);
-    const float r = (place - begin - (end - begin) / 4) / ((end - begin) / 2);
-    return r < 0 ? 0 : r > 1 ? 1 : r;
-}
-
-// Share of tile i in the value at `at` of its result; those of all tiles sum to 1.
-static float share(const axis *a, uint32_t i, uint32_t at, uint32_t scale) {
-    const float place = (float)start(a, i) + ((float)at + 0.5f) / (float)scale;
-    return rise(a, i, place) - rise(a, i + 1, place);
-}
-
-static tiling plan(const ht_vae_config *vae, const ht_vae_work *all, bool measure) {
-    axis (*lay)(uint32_t, uint32_t) = measure ? lay_beside : lay_overlapping;
+static ht_tiling plan(const ht_vae_config *vae, const ht_vae_work *all, bool measure) {
+    ht_axis (*lay)(uint32_t, uint32_t) = measure ? ht_axis_beside : ht_axis_overlapping;
     const uint32_t factor = ht_vae_factor(vae), tile = vae->sample_size / factor;
     const ht_vae_work local = {.piece = VAE_LOCAL, .encoder = all->encoder};
     const uint32_t in_scale = all->encoder ? factor : 1;
-    return (tiling){
+    return (ht_tiling){
         .rows = lay(all->height / in_scale, tile),
         .columns = lay(all->width / in_scale, tile),
         .in_scale = in_scale,
@@ -70,37 +19,6 @@ static tiling plan(const ht_vae_config *vae, const ht_vae_work *all, bool measur
         .in_channels = ht_vae_channels_in(vae, &local),
         .channels = ht_vae_channels_out(vae, &local),
     };
-}
-
-static void cut(const tiling *t, const float *in, uint32_t i, uint32_t j, float *piece) {
-    const uint32_t height = t->rows.tile * t->in_scale, width = t->columns.tile * t->in_scale;
-    const size_t y = (size_t)start(&t->rows, i) * t->in_scale,
-                 x = (size_t)start(&t->columns, j) * t->in_scale;
-    const size_t row = (size_t)t->columns.size * t->in_scale;
-    for (uint32_t r = 0; r < height; ++r) {
-        memcpy(piece + (size_t)r * width * t->in_channels,
-               in + ((y + r) * row + x) * t->in_channels,
-               (size_t)width * t->in_channels * sizeof(*piece));
-    }
-}
-
-// Add a tile's share to the result.
-static void add(const tiling *t, const float *tile, uint32_t i, uint32_t j, float *out) {
-    const uint32_t height = t->rows.tile * t->out_scale, width = t->columns.tile * t->out_scale;
-    const size_t y = (size_t)start(&t->rows, i) * t->out_scale,
-                 x = (size_t)start(&t->columns, j) * t->out_scale;
-    const size_t row = (size_t)t->columns.size * t->out_scale;
-    for (uint32_t r = 0; r < height; ++r) {
-        const float down = share(&t->rows, i, r, t->out_scale);
-        for (uint32_t c = 0; c < width && down > 0; ++c) {
-            const float w = down * share(&t->columns, j, c, t->out_scale);
-            const float *from = tile + ((size_t)r * width + c) * t->channels;
-            float *to = out + ((y + r) * row + x + c) * t->channels;
-            for (uint32_t k = 0; k < t->channels && w > 0; ++k) {
-                to[k] += w * from[k];
-            }
-        }
-    }
 }
 
 // The statistics of the whole, from those of its tiles: sums[2 g] of their means, sums[2 g + 1] of
@@ -127,7 +45,7 @@ static void add_statistics(const float *tile, uint32_t groups, double *sums) {
 static ht_status run_tiles(ht_pipeline *p, ht_vae_stage *s, const ht_vae_work *all,
                            ht_vae_piece piece, const float *in, float *statistics, float *out) {
     const uint32_t groups = ht_vae_local_groups(&s->config, all->encoder);
-    const tiling t = plan(&s->config, all, piece != VAE_LOCAL);
+    const ht_tiling t = plan(&s->config, all, piece != VAE_LOCAL);
     const size_t places = (size_t)t.rows.size * t.columns.size * t.out_scale * t.out_scale;
     const uint32_t rows = t.rows.tile, columns = t.columns.tile;
     const uint32_t tiles = t.rows.count * t.columns.count;
@@ -144,10 +62,10 @@ static ht_status run_tiles(ht_pipeline *p, ht_vae_stage *s, const ht_vae_work *a
     for (uint32_t n = 0; n < tiles && status == HT_OK; ++n) {
         const uint32_t i = n / t.columns.count, j = n % t.columns.count;
         float *result = cut_out + in_values;
-        cut(&t, in, i, j, cut_out);
+        ht_tiling_cut(&t, in, i, j, cut_out);
         status = ht_vae_run(p, s, &work, cut_out, statistics, result);
         if (status == HT_OK && piece == VAE_LOCAL) {
-            add(&t, result, i, j, out);
+            ht_tiling_add(&t, result, i, j, out);
         } else if (status == HT_OK) {
             add_statistics(result, groups, sums);
         }

@@ -1,6 +1,7 @@
-// AutoencoderTiny against diffusers: decode, encode, its author's names, weights.
+// AutoencoderTiny against diffusers: decode, encode, its author's names, weights; TAEHV, piece by piece.
 #include "model_test.h"
 
+#include "autoencoder_taehv.h"
 #include "autoencoder_tiny.h"
 #include "common/ldm.h"
 
@@ -126,10 +127,102 @@ static void test_weights(void **state) {
     ht_weight_map_clear(&map);
 }
 
+#define CLIPS "tests/data/models/tiny-taehv/taehv.safetensors"
+
+// One of its two graphs, over one latent frame.
+static void clip_piece(ht_test_net *net, const ht_vae_config *c, ht_wan_memory *memory,
+                       const ht_tensor_desc *z, bool first, ht_graph **graph, ht_tensor *io[2]) {
+    ht_tensor_desc desc = *z;
+    desc.dims[0] = 1;
+    io[0] = ht_test_net_tensor(net, desc);
+    desc.dims[0] = first ? 1 : HT_WAN_VAE_TIMES;
+    desc.dims[1] *= 8;
+    desc.dims[2] *= 8;
+    desc.dims[3] = 3;
+    io[1] = ht_test_net_tensor(net, desc);
+    ht_test_must(
+        net->context,
+        ht_graph_create(net->context, &(ht_graph_desc){.activations = HT_FORMAT_F32}, graph));
+    ht_value x = ht_graph_tensor(*graph, io[0]);
+    ht_graph_output(*graph, ht_taehv_decode(*graph, c, net->weights, x, memory, first), io[1]);
+    ht_test_must(net->context, ht_graph_finish(*graph));
+}
+
+static void test_clips(void **state) {
+    (void)state;
+    static const char *const names[][2] = {{"z.3", "decoded.3"}, {"z.1", "decoded.1"}};
+    ht_test_net net;
+    ht_vae_config c;
+    ht_wan_memory memory = {0};
+    ht_graph *graphs[2];
+    ht_tensor *io[2][2];
+    ht_weight_map map;
+    ht_test_net_open(&net, HT_TIER_AUTO, CLIPS, "taehv", false);
+    assert_true(ht_taehv_config_find(net.weights, &c));
+    assert_true(c.latent_channels == 4 && c.channels[3] == 16 && c.channels[0] == 8);
+    ht_test_must(net.context, ht_vae_weight_map(net.context, &c, HT_VAE_DECODER, &map));
+    ht_test_full_map(net.context, &map, CLIPS, 4 + 3 * (3 * 6 + 2));
+    for (size_t i = 0; i < HT_COUNT(names); ++i) { // nothing is left of the clip before
+        ht_tensor_desc in, out;
+        float *z = ht_test_golden_read_nhwc(&net.golden, names[i][0], &in);
+        float *want = ht_test_golden_read_nhwc(&net.golden, names[i][1], &out);
+        const size_t piece = ht_desc_count(&in) / in.dims[0];
+        const size_t frame = ht_desc_count(&out) / out.dims[0];
+        float *got = malloc(ht_desc_bytes(&out)), *next = got;
+        ht_tiny_clamp(z, ht_desc_count(&in));
+        for (uint32_t n = 0; i == 0 && n < 2; ++n) {
+            clip_piece(&net, &c, &memory, &in, n == 0, &graphs[n], io[n]);
+        }
+        ht_test_must(net.context, ht_wan_memory_restart(&memory));
+        for (uint32_t n = 0; n < in.dims[0]; ++n) {
+            const uint32_t frames = n > 0 ? HT_WAN_VAE_TIMES : 1;
+            ht_tensor **use = io[n > 0];
+            ht_test_must(net.context, ht_tensor_write_f32(use[0], z + n * piece, piece));
+            ht_test_must(net.context, ht_graph_run(graphs[n > 0]));
+            ht_test_must(net.context, ht_tensor_read_f32(use[1], next, frames * frame));
+            next += frames * frame;
+        }
+        for (size_t k = 0; k < ht_desc_count(&out); ++k) {
+            got[k] = got[k] * 0.5f + 0.5f;
+        }
+        ht_test_assert_close(names[i][1], got, want, ht_desc_count(&out), HT_TEST_NETWORK_BOUND);
+        free(z);
+        free(want);
+        free(got);
+    }
+    ht_graph_destroy(&graphs[0]);
+    ht_graph_destroy(&graphs[1]);
+    ht_wan_memory_release(&memory);
+    ht_test_net_close(&net);
+}
+
+// The published one: 9,844,611 parameters.
+static void test_published_clips(void **state) {
+    (void)state;
+    const ht_vae_config c = {.tiny = true,
+                             .video = true,
+                             .latent_channels = 16,
+                             .levels = 4,
+                             .channels = {64, 64, 128, 256}};
+    ht_weight_map map;
+    uint64_t parameters = 0;
+    ht_test_must(ht_test_context(HT_TIER_AUTO),
+                 ht_vae_weight_map(ht_test_context(HT_TIER_AUTO), &c, HT_VAE_DECODER, &map));
+    for (uint32_t i = 0; i < map.count; ++i) {
+        uint64_t count = 1;
+        for (uint32_t d = 0; d < map.entries[i].rank; ++d) {
+            count *= map.entries[i].dims[d];
+        }
+        parameters += count;
+    }
+    assert_true(parameters == 9844611);
+    ht_weight_map_clear(&map);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_clamp),
+        cmocka_unit_test(test_clips),   cmocka_unit_test(test_published_clips),
+        cmocka_unit_test(test_outputs), cmocka_unit_test(test_clamp),
         cmocka_unit_test(test_weights),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

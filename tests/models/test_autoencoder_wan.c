@@ -48,8 +48,9 @@ static void build(half *h, piece *p, const ht_tensor_desc *item, bool first, boo
                                                            .keep_values = keep},
                                           &p->graph));
     ht_value x = ht_graph_tensor(p->graph, p->in);
-    x = h->encoder ? ht_wan_vae_encode(p->graph, &h->config, h->net.weights, x, &h->memory, first)
-                   : ht_wan_vae_decode(p->graph, &h->config, h->net.weights, x, &h->memory, first);
+    ht_value (*half_of)(ht_graph *, const ht_vae_config *, ht_weights *, ht_value, ht_wan_memory *,
+                        uint32_t, bool) = h->encoder ? ht_wan_vae_encode : ht_wan_vae_decode;
+    x = half_of(p->graph, &h->config, h->net.weights, x, &h->memory, HT_WAN_VAE_WHOLE, first);
     ht_test_must(context, ht_graph_status(p->graph));
     ht_tensor_desc out = ht_graph_value_desc(p->graph, x);
     p->frames_out = out.dims[0];
@@ -199,12 +200,82 @@ static void test_published(void **state) {
     ht_weight_map_clear(&map);
 }
 
+// Device memory of both graphs of a half, or of some of its layers, beside its weights, in MiB.
+static double planned(const char *folder, bool encoder, uint32_t pieces, uint32_t height,
+                      uint32_t width) {
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_vae_config config;
+    ht_weights *weights;
+    ht_wan_memory memory = {0};
+    ht_graph *graphs[2];
+    ht_tensor *inputs[2];
+    ht_memory_use use;
+    uint64_t own, imported;
+    ht_test_must(context, ht_vae_config_read(context, folder, &config));
+    ht_test_must(context, ht_weights_open(context, &(ht_weights_desc){.path = folder}, &weights));
+    ht_context_memory_restart(context);
+    const bool inside = pieces != HT_WAN_VAE_WHOLE && (pieces == HT_WAN_VAE_LOCAL) != encoder;
+    for (uint32_t i = 0; i < 2; ++i) { // the others of a clip last
+        const bool frames = encoder && pieces != HT_WAN_VAE_GLOBAL;
+        const uint32_t scale = frames ? 8 : 1;
+        const ht_tensor_desc desc = {.format = HT_FORMAT_F32,
+                                     .rank = 4,
+                                     .dims = {frames && i == 1 ? HT_WAN_VAE_TIMES : 1,
+                                              height * scale, width * scale,
+                                              inside   ? config.channels[config.levels - 1]
+                                              : frames ? 3
+                                                       : config.latent_channels},
+                                     .label = "piece"};
+        ht_test_must(context, ht_tensor_create(context, &desc, &inputs[i]));
+        ht_test_must(
+            context,
+            ht_graph_create(context, &(ht_graph_desc){.activations = HT_FORMAT_F32}, &graphs[i]));
+        ht_value x = ht_graph_tensor(graphs[i], inputs[i]);
+        x = encoder ? ht_wan_vae_encode(graphs[i], &config, weights, x, &memory, pieces, i == 0)
+                    : ht_wan_vae_decode(graphs[i], &config, weights, x, &memory, pieces, i == 0);
+        ht_tensor_desc out_desc = ht_graph_value_desc(graphs[i], x);
+        ht_tensor *out;
+        ht_test_must(context, ht_graph_status(graphs[i]));
+        out_desc.format = HT_FORMAT_F32;
+        ht_test_must(context, ht_tensor_create(context, &out_desc, &out));
+        ht_graph_output(graphs[i], x, out);
+        ht_test_must(context, ht_graph_finish(graphs[i]));
+        ht_tensor_destroy(&out);
+    }
+    ht_context_memory(context, &use);
+    ht_weights_device_bytes(weights, &own, &imported);
+    for (int i = 0; i < 2; ++i) {
+        ht_graph_destroy(&graphs[i]);
+        ht_tensor_destroy(&inputs[i]);
+    }
+    ht_wan_memory_release(&memory);
+    ht_weights_destroy(&weights);
+    return (double)(use.allocated_peak - own) / (1 << 20);
+}
+
+// The published VAE, on demand (HT_TEST_FULLSIZE, see tools/golden/make_fullsize_wan.py): what clips of
+// 832 x 480 pixels ask for, whole and by tiles. Graphs are planned, not run.
+static void test_memory(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("wan_vae", "golden_wan", folder, golden);
+    for (int encoder = 0; encoder < 2; ++encoder) {
+        print_message("%s: whole %.0f MiB, in tiles", encoder ? "encoder" : "decoder",
+                      planned(folder, encoder, HT_WAN_VAE_WHOLE, 60, 104));
+        for (uint32_t edge = 32; edge <= 96; edge += 32) {
+            print_message(" of %u: %.0f MiB,", edge * 8,
+                          planned(folder, encoder, HT_WAN_VAE_LOCAL, edge < 60 ? edge : 60, edge));
+        }
+        print_message(" beside them %.0f MiB\n",
+                      planned(folder, encoder, HT_WAN_VAE_GLOBAL, 60, 104));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clips),
-        cmocka_unit_test(test_every_node),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_published),
+        cmocka_unit_test(test_clips),   cmocka_unit_test(test_every_node),
+        cmocka_unit_test(test_weights), cmocka_unit_test(test_published),
+        cmocka_unit_test(test_memory),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -239,6 +239,7 @@ static bool watch(void *user, const ht_progress *now) {
         must(ht_test_context(HT_TIER_AUTO),
              ht_image_create(ht_test_context(HT_TIER_AUTO), now->preview->width,
                              now->preview->height, preview));
+        memcpy(preview->rgb, now->preview->rgb, (size_t)3 * preview->width * preview->height);
     }
     if (now->phase == HT_PHASE_DECODE) {
         decoded = now->step;
@@ -291,6 +292,46 @@ static void test_frames(void **state) {
     free(report);
     ht_test_golden_close(&golden);
     ht_pipeline_destroy(&p);
+}
+
+// Previews by a tiny autoencoder: of the frame in the middle, which nothing else gives.
+static void test_tiny(void **state) {
+    (void)state;
+    static const char file[] = "tests/data/models/tiny-taehv/taehv.safetensors";
+    ht_image frames[FRAMES], preview = {0};
+    ht_pipeline_options options = exact;
+    ht_pipeline *p;
+    ht_generate_params params = params_of(1, FRAMES);
+    options.preview_vae = file;
+    p = open_in(FOLDER, &options);
+    params.preview_every = params.steps;
+    const ht_callbacks callbacks = {.progress = watch, .user = &preview};
+    must(p->context, ht_pipeline_generate(p, &params, &callbacks, frames, NULL));
+    for (int i = 0; i < FRAMES; ++i) {
+        ht_image_clear(p->context, &frames[i]);
+    }
+    assert_true(preview.width == 32 && preview.height == 16);
+    ht_pipeline_destroy(&p);
+    // The same as the VAE of the clip: its frame in the middle is that preview.
+    options.preview_vae = NULL;
+    options.vae = file;
+    p = open_in(FOLDER, &options);
+    must(p->context, ht_pipeline_generate(p, &params, NULL, frames, NULL));
+    for (int i = 0; i < 3 * 16 * 32; ++i) { // the last step's prediction, but for rounding
+        assert_true(abs(frames[FRAMES / 2].rgb[i] - preview.rgb[i]) <= 1);
+    }
+    for (int i = 0; i < FRAMES; ++i) {
+        ht_image_clear(p->context, &frames[i]);
+    }
+    ht_image_clear(p->context, &preview);
+    ht_pipeline_destroy(&p);
+    // Not of a model of pictures.
+    options.vae = NULL;
+    options.preview_vae = file;
+    assert_int_equal(
+        ht_pipeline_open(ht_test_context(HT_TIER_AUTO), "tests/data/models/tiny-sd", &options, &p),
+        HT_ERR_INVALID);
+    assert_non_null(strstr(ht_context_message(ht_test_context(HT_TIER_AUTO)), "to clips, the VAE"));
 }
 
 static void refuse(ht_pipeline *p, const ht_generate_params *params, const char *part) {
@@ -400,6 +441,7 @@ static void test_streamed(void **state) {
         options.max_device_bytes = limits[i];
         assert_int_equal(ht_context_create(&desc, &context), HT_OK);
         must(context, ht_pipeline_open(context, FOLDER, &options, &p));
+        p->vae.config.sample_size = 8; // by tiles, which would fit
         ht_generate_params params = params_of(1, FRAMES);
         params.width = 16;
         ht_run_begin(run, p, &params, NULL, report);
@@ -421,8 +463,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latents),     cmocka_unit_test(test_picture),
         cmocka_unit_test(test_first_frame), cmocka_unit_test(test_euler),
-        cmocka_unit_test(test_frames),      cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_recipes),     cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_frames),      cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_rules),       cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_streamed),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

@@ -1,5 +1,6 @@
 """Wan 2.1 T2V 1.3B with random weights, outside the repository, on demand: make_fullsize_wan.py OUTDIR
-writes OUTDIR/wan_transformer (2.8 GB, f16) and OUTDIR/golden_wan.safetensors, as make_fullsize.py does.
+writes OUTDIR/wan_transformer (2.8 GB, f16) and OUTDIR/golden_wan.safetensors, as make_fullsize.py does, and
+OUTDIR/wan_vae, the VAE in full size; make_fullsize_wan.py OUTDIR vae writes the last alone.
 """
 import os
 import sys
@@ -7,9 +8,14 @@ import sys
 from common import randn
 
 import torch
-from diffusers import WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
 from make_fullsize import fill, save
+
+
+def vae(outdir):
+    os.makedirs(outdir, exist_ok=True)
+    fill(AutoencoderKLWan(), 921).half().save_pretrained(os.path.join(outdir, "wan_vae"))
 
 
 def main(outdir, frames=5, height=8, width=12):
@@ -28,4 +34,6 @@ def main(outdir, frames=5, height=8, width=12):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    vae(sys.argv[1])
+    if sys.argv[2:] != ["vae"]:
+        main(sys.argv[1])
