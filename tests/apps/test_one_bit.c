@@ -20,7 +20,7 @@ static const struct {
     uint32_t one_sign, two_signs; // layers
 } models[] = {
     {"scenes-dit-w1a8", "assets/models/scenes-dit-w1a8/transformer",
-     "assets/models/scenes-dit/transformer", 0.0835, 0.15, 48, 16},
+     "assets/models/scenes-dit/transformer", 0.08, 0.15, 54, 10},
     {"scenes-unet-w1a4", "assets/models/scenes-unet-w1a4/unet", "assets/models/scenes-unet/unet",
      0.08, 0.15, 51, 35},
 };
