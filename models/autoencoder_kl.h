@@ -29,7 +29,8 @@ typedef struct ht_vae_config {
     uint32_t base_channels;              // that the encoder begins with
     bool halves_time[HT_VAE_MAX_LEVELS]; // behind this level, counted from the picture
     float mean[HT_VAE_MAX_LATENT], deviation[HT_VAE_MAX_LATENT];
-    uint32_t missing; // halves (ht_vae_part) that the checkpoint has not
+    const ht_recipe *recipe; // of its convolutions, not from the file; NULL: float
+    uint32_t missing;        // halves (ht_vae_part) that the checkpoint has not
 } ht_vae_config;
 
 // Of either class, from folder/config.json.

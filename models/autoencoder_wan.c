@@ -281,7 +281,7 @@ static ht_value encode_global(walk *w, ht_value features) {
 
 ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                            ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
     walk w = {.nn = &nn, .config = config, .half = "decoder", .memory = memory, .first = first};
     x = pieces & HT_WAN_VAE_GLOBAL ? decode_global(&w, x) : x;
     return pieces & HT_WAN_VAE_LOCAL ? decode_local(&w, x) : x;
@@ -289,7 +289,7 @@ ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weig
 
 ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
                            ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+    const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
     walk w = {.nn = &nn, .config = config, .half = "encoder", .memory = memory, .first = first};
     x = pieces & HT_WAN_VAE_LOCAL ? encode_local(&w, x) : x;
     return pieces & HT_WAN_VAE_GLOBAL ? encode_global(&w, x) : x;

@@ -43,6 +43,7 @@ typedef struct ht_pipeline_options {
     // Folder or file of another autoencoder, AutoencoderKL or a tiny one; "tiny": the one in
     // vae_tiny/ beside the model's parts or file; NULL: the model's.
     const char *vae;
+    const char *vae_recipe;  // path of a recipe for the convolutions of a VAE of clips; NULL: float
     const char *preview_vae; // a tiny one for previews; NULL: in vae_tiny/ when there, else the VAE
     const ht_embedding_file *embeddings; // [n_embeddings], or NULL
     size_t n_embeddings;

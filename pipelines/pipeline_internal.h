@@ -252,7 +252,7 @@ struct ht_pipeline {
     int prediction;                             // ht_prediction that was asked for, or -1
     uint32_t single_steps;                      // usual of a model in one file; 0: its family's
     bool zero_negative;                         // an empty negative prompt is zeros, not a text
-    ht_recipe *recipe;                          // or NULL
+    ht_recipe *recipe, *vae_recipe;             // or NULL
     ht_lora *lora;                              // or NULL
     ht_lora_file *lora_files;                   // what it was made of; paths are own copies
     uint32_t n_lora_files;

@@ -443,7 +443,10 @@ ht_status ht_pipeline_open(ht_context *context, const char *path,
     p->options = options ? *options : (ht_pipeline_options){0};
     ht_status status =
         p->options.recipe ? ht_recipe_open(context, p->options.recipe, &p->recipe) : HT_OK;
-    p->options.recipe = NULL; // the caller's
+    if (status == HT_OK && p->options.vae_recipe) {
+        status = ht_recipe_open(context, p->options.vae_recipe, &p->vae_recipe);
+    }
+    p->options.recipe = p->options.vae_recipe = NULL; // the caller's
     const char *attention = p->options.attention ? p->options.attention : "dense";
     if (status == HT_OK && !ht_attention_choice_parse(attention, &p->attention)) {
         status = ht_fail(context, HT_ERR_INVALID, "attention '%s': expected %s", attention,
@@ -493,6 +496,7 @@ void ht_pipeline_destroy(ht_pipeline **pipeline) {
     ht_free(context, p->unet_plan);
     ht_free(context, p->control_plan);
     ht_recipe_destroy(&p->recipe);
+    ht_recipe_destroy(&p->vae_recipe);
     ht_scale_table_destroy(&p->scales);
     ht_attention_table_destroy(&p->attentions);
     ht_free(context, p->cache);

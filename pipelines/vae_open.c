@@ -107,6 +107,27 @@ static ht_status check_preview(ht_pipeline *p) {
     return HT_OK;
 }
 
+// Low bits are for the autoencoder of clips.
+static ht_status apply_recipe(ht_pipeline *p) {
+    ht_weight_map map;
+    if (!p->vae_recipe) {
+        return HT_OK;
+    }
+    if (!p->vae.config.video || p->vae.config.tiny) {
+        return ht_fail(p->context, HT_ERR_INVALID,
+                       "'%s' is no AutoencoderKLWan: a recipe for the autoencoder is for that of "
+                       "video models",
+                       p->parts[PART_VAE].path);
+    }
+    p->vae.config.recipe = p->vae_recipe;
+    ht_status status = ht_vae_weight_map(p->context, &p->vae.config, HT_VAE_BOTH, &map);
+    if (status == HT_OK) {
+        status = ht_recipe_check(p->vae_recipe, &map);
+    }
+    ht_weight_map_clear(&map);
+    return status;
+}
+
 ht_status ht_vae_open(ht_pipeline *p, const char *folder) {
     ht_status status = HT_OK;
     if (folder && p->options.vae) { // for what a file's tensors do not say
@@ -124,6 +145,9 @@ ht_status ht_vae_open(ht_pipeline *p, const char *folder) {
         status = ht_fail(p->context, HT_ERR_INVALID,
                          "'%s' has an encoder only: no picture can be decoded with it",
                          p->parts[PART_VAE].path);
+    }
+    if (status == HT_OK) {
+        status = apply_recipe(p);
     }
     if (status == HT_OK && p->parts[PART_PREVIEW].name) {
         p->preview.config = p->vae.config;

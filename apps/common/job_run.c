@@ -18,7 +18,7 @@ struct ht_job_session {
     ht_job_embeddings embeddings; // of the pipeline
     ht_job_pictures pictures;
     ht_job_check check;
-    char model_path[PATH_MAX], recipe_path[PATH_MAX], cache[PATH_MAX];
+    char model_path[PATH_MAX], recipe_path[PATH_MAX], vae_recipe_path[PATH_MAX], cache[PATH_MAX];
     double open_seconds;
 };
 
@@ -90,7 +90,9 @@ static bool find_files(ht_job_session *s, const ht_job *job) {
     const bool found =
         ht_model_find(job->model, s->model_path, sizeof(s->model_path), why, sizeof(why)) &&
         (!job->recipe ||
-         ht_recipe_path(job->recipe, s->recipe_path, sizeof(s->recipe_path), why, sizeof(why)));
+         ht_recipe_path(job->recipe, s->recipe_path, sizeof(s->recipe_path), why, sizeof(why))) &&
+        (!job->vae_recipe || ht_recipe_path(job->vae_recipe, s->vae_recipe_path,
+                                            sizeof(s->vae_recipe_path), why, sizeof(why)));
     if (!found) {
         ht_app_say(s->desc.log, HT_LOG_ERROR, "%s", why);
     }
@@ -113,6 +115,7 @@ static ht_status open_model(ht_job_session *s, const ht_job *job) {
         .attention = job->attention,
         .control = job->control,
         .vae = preview_only ? job->vae : job->taesd,
+        .vae_recipe = job->vae_recipe ? s->vae_recipe_path : NULL,
         .preview_vae = preview_only ? job->taesd : NULL,
         .embeddings = s->embeddings.files,
         .n_embeddings = s->embeddings.count,

@@ -424,6 +424,41 @@ static void test_recipes(void **state) {
     ht_test_golden_close(&golden);
 }
 
+// Eight bits in the causal convolutions of the VAE: the same clip but for what that costs.
+static void test_vae_recipe(void **state) {
+    (void)state;
+    ht_test_golden golden;
+    ht_image frames[FRAMES];
+    ht_pipeline_options options = exact;
+    options.vae_recipe = "assets/recipes/w8a8.json";
+    ht_pipeline *p = open_model(&options);
+    ht_test_golden_open(&golden, "pipeline_wan");
+    float *want = ht_test_golden_read(&golden, "frames", NULL);
+    const ht_generate_params params = params_of(5, FRAMES);
+    ht_report *report = calloc(1, sizeof(*report));
+    must(p->context, ht_pipeline_generate(p, &params, NULL, frames, report));
+    const double error = square_error(frames, want, 16 * 32 * 3);
+    print_message("VAE of 8 bits: %.1f dB\n", -10 * log10(error));
+    // More than the rounding to bytes; each convolution is about 40 dB from its float one.
+    assert_true(error > 1.0 / (255.0 * 255.0 * 10) && error < 1e-3);
+    bool packed = false;
+    for (uint32_t i = 0; i < report->parts[PART_VAE].n_formats; ++i) {
+        packed = packed || ht_format_is_packed(report->parts[PART_VAE].formats[i].format);
+    }
+    assert_true(packed);
+    for (int i = 0; i < FRAMES; ++i) {
+        ht_image_clear(p->context, &frames[i]);
+    }
+    ht_pipeline_destroy(&p);
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    assert_int_equal(ht_pipeline_open(context, "tests/data/models/tiny-sd", &options, &p),
+                     HT_ERR_INVALID);
+    assert_non_null(strstr(ht_context_message(context), "no AutoencoderKLWan"));
+    free(want);
+    free(report);
+    ht_test_golden_close(&golden);
+}
+
 // A device with too little memory for the weights: they are streamed, and the clip is the same.
 static void test_streamed(void **state) {
     (void)state;
@@ -465,7 +500,7 @@ int main(void) {
         cmocka_unit_test(test_first_frame), cmocka_unit_test(test_euler),
         cmocka_unit_test(test_frames),      cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_rules),       cmocka_unit_test(test_recipes),
-        cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_streamed),    cmocka_unit_test(test_vae_recipe),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
