@@ -168,11 +168,14 @@ ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, 
     ht_pipeline *p = run->pipeline;
     bool finite = true;
     ht_status status = ht_part_open(p, stage->part);
-    const bool whole = status != HT_OK || ht_clip_fits(run, stage);
-    if (status == HT_OK && whole) {
+    if (status != HT_OK) {
+        return status;
+    }
+    const bool whole = ht_clip_fits(run, stage);
+    if (whole) {
         status = decode_whole(run, stage, latent, count, images, &finite);
     }
-    if (status == HT_ERR_NO_MEMORY || !whole) {
+    if ((status == HT_ERR_NO_MEMORY && ht_clip_can_tile(run, stage)) || !whole) {
         clear(run, count, images);
         finite = true;
         status = decode_tiles(run, stage, latent, count, images, &finite);

@@ -114,11 +114,14 @@ static ht_status encode_frames(ht_run *run, const float **pieces, float *frames,
     for (uint32_t i = 0; i < count; ++i) {
         pieces[i] = i == 0 ? frames : frames + values;
     }
-    const bool whole = status != HT_OK || ht_clip_fits(run, &p->vae);
-    if (status == HT_OK && whole) {
+    if (status != HT_OK) {
+        return status;
+    }
+    const bool whole = ht_clip_fits(run, &p->vae);
+    if (whole) {
         status = encode_whole(run, pieces, count, moments);
     }
-    if (status == HT_ERR_NO_MEMORY || !whole) {
+    if ((status == HT_ERR_NO_MEMORY && ht_clip_can_tile(run, &p->vae)) || !whole) {
         status = ht_clip_tiled(run, &p->vae, true, pieces, count, moments);
     }
     for (uint32_t i = 0; i < count && status == HT_OK; ++i) {

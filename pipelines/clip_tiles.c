@@ -19,11 +19,15 @@ static uint32_t choose_tile(const ht_run *run, const ht_vae_stage *stage) {
     return tile * times;
 }
 
-bool ht_clip_fits(ht_run *run, const ht_vae_stage *stage) {
+bool ht_clip_can_tile(const ht_run *run, const ht_vae_stage *stage) {
     const uint32_t tile = stage->config.sample_size / ht_vae_factor(&stage->config);
-    const bool small = stage->config.tiny || // which is made to be small
-                       (run->latent_height <= tile && run->latent_width <= tile);
-    return small || ht_vae_fits(run->pipeline, stage, run->latent_height, run->latent_width);
+    return !stage->config.tiny && // which is made to be small
+           (run->latent_height > tile || run->latent_width > tile);
+}
+
+bool ht_clip_fits(const ht_run *run, const ht_vae_stage *stage) {
+    return !ht_clip_can_tile(run, stage) ||
+           ht_vae_fits(run->pipeline, stage, run->latent_height, run->latent_width);
 }
 
 // One piece of the VAE over all latent frames.

@@ -443,7 +443,8 @@ ht_status ht_clip_run_piece(ht_run *run, ht_vae_stage *stage, ht_clip_stage *cli
                             const float *in, float *out);
 // clip_tiles.c: would half a VAE fit in one run? And a clip by overlapping tiles. pieces
 // [latent_frames]: what goes into each latent frame; `out` gets all frames, or moments.
-bool ht_clip_fits(ht_run *run, const ht_vae_stage *stage);
+bool ht_clip_fits(const ht_run *run, const ht_vae_stage *stage);
+bool ht_clip_can_tile(const ht_run *run, const ht_vae_stage *stage);
 ht_status ht_clip_tiled(ht_run *run, ht_vae_stage *stage, bool encoder, const float *const *pieces,
                         uint32_t latent_frames, float *out);
 // clip_picture.c: the image encoder's configuration, when there is one, and does it fit?
