@@ -196,8 +196,28 @@ static void check_report(void) {
     json_decref(json);
 }
 
+// Layers with columns kept apart: how many and how large, and better than all in the format of most.
+static void check_salient(void) {
+    json_t *json = json_load_file(ht_test_folder_file(&folder, "s.json"), 0, NULL), *layer;
+    size_t i, found = 0;
+    json_array_foreach(json_object_get(json, "layers"), i, layer) {
+        const json_t *salient = json_object_get(layer, "salient");
+        if (salient) {
+            ++found;
+            assert_string_equal(json_string_value(json_object_get(salient, "format")), "int8");
+            assert_int_equal(json_integer_value(json_object_get(salient, "columns")) % 32, 0);
+            assert_in_range(json_integer_value(json_object_get(salient, "bytes")), 1,
+                            json_integer_value(json_object_get(layer, "bytes")) - 1);
+            assert_true(json_number_value(json_object_get(layer, "output_db")) >
+                        json_number_value(json_object_get(layer, "output_nearest_db")));
+        }
+    }
+    assert_true(found > 0);
+    json_decref(json);
+}
+
 // In eight bits the picture is nearly the float one, whatever was balanced, on a prompt and seed that
-// were not counted; a file with branches runs. (How near four bits come is chance with random weights.)
+// were not counted; files with branches and with columns kept apart run. (How near four bits come is chance with random weights.)
 // CLIP's first token is found and kept, unless that is not wanted; T5 has none.
 static void calibrate(const char *name, bool first_token) {
     char command[3072];
@@ -211,12 +231,17 @@ static void calibrate(const char *name, bool first_token) {
              "\"$PACK\" $M -o better -r ./int8.json -c few.txt --steps 2 --report r.json && " DRAW
              "-m ./better -o better.png\n"
              "\"$PACK\" $M -o branch -r ./fp4.json -c better.stats --low-rank 8 --no-first-token "
-             "-q && " DRAW "-m ./branch -o branch.png",
+             "-q && " DRAW "-m ./branch -o branch.png\n"
+             "echo '{\"name\":\"apart\",\"layers\":[{\"match\":\"*\",\"weights\":\"fp4\","
+             "\"salient\":{\"share\":0.3,\"weights\":\"int8\"}}]}' >apart.json\n"
+             "\"$PACK\" $M -o better-apart -r ./apart.json -c better.stats --no-first-token --report "
+             "s.json -q && " DRAW "-m ./better-apart -o apart.png",
              tiny(name));
     must(command);
     const double nearest = difference("nearest.png", "want.png");
     assert_true(difference("better.png", "want.png") < nearest / 16);
     check_report();
+    check_salient();
     must("! grep -q text.first_token branch/*/*.safetensors");
     must(first_token ? "grep -q text.first_token better/*/*.safetensors"
                      : "! grep -q text.first_token better/*/*.safetensors");
