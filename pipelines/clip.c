@@ -167,6 +167,7 @@ ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, 
                          ht_image *images) {
     ht_pipeline *p = run->pipeline;
     bool finite = true;
+    memset(images, 0, count * sizeof(*images)); // what is cleared below may not have been made yet
     ht_status status = ht_part_open(p, stage->part);
     if (status != HT_OK) {
         return status;
