@@ -4,6 +4,7 @@
 #include "autoencoder_tiny.h"
 
 #include <math.h>
+#include <string.h>
 
 uint32_t ht_clip_latent_frames(uint32_t frames) {
     return (frames - 1) / HT_WAN_VAE_TIMES + 1;
