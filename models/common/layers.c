@@ -204,26 +204,18 @@ static bool find_salient(const ht_nn *nn, const char *prefix, uint32_t inputs, s
     return s->count > 0;
 }
 
-// Weight and input of the salient columns.
-static ht_value salient_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
-                               uint32_t rank, const uint32_t *dims, const salient *s, ht_value *x) {
-    const ht_layer_formats formats = {.weights = s->formats.salient.weights,
-                                      .activations = s->formats.salient.activations};
+// Weight and input of the salient columns, or of the `others`.
+static ht_value column_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
+                              uint32_t rank, const uint32_t *dims, const salient *s, bool others,
+                              ht_value *x) {
+    const ht_layer_formats salient_formats = {.weights = s->formats.salient.weights,
+                                              .activations = s->formats.salient.activations};
     uint32_t own[4];
     memcpy(own, dims, rank * sizeof(*own));
-    own[1] = s->count;
-    *x = ht_op_take(nn->graph, *x, s->columns[0]);
-    return part_inputs(nn, prefix, HT_SALIENT_WEIGHT, layout, &formats, UINT32_MAX, rank, own, x);
-}
-
-// Those of the others.
-static ht_value rest_inputs(const ht_nn *nn, const char *prefix, ht_weight_layout layout,
-                            uint32_t rank, const uint32_t *dims, const salient *s, ht_value *x) {
-    uint32_t own[4];
-    memcpy(own, dims, rank * sizeof(*own));
-    own[1] = dims[1] - s->count;
-    *x = ht_op_take(nn->graph, *x, s->columns[1]);
-    return part_inputs(nn, prefix, HT_SALIENT_REST, layout, &s->formats, UINT32_MAX, rank, own, x);
+    own[1] = others ? dims[1] - s->count : s->count;
+    *x = ht_op_take(nn->graph, *x, s->columns[others]);
+    return part_inputs(nn, prefix, others ? HT_SALIENT_REST : HT_SALIENT_WEIGHT, layout,
+                       others ? &s->formats : &salient_formats, UINT32_MAX, rank, own, x);
 }
 
 ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t outputs,
@@ -247,10 +239,10 @@ ht_value ht_nn_linear(const ht_nn *nn, const char *prefix, ht_value x, uint32_t 
             return s.columns[0];
         }
         ht_value own = x;
-        w = salient_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, &own);
+        w = column_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, false, &own);
         const ht_epilogue e = leave(&b, &epilogue);
         epilogue.residual = ht_op_linear(nn->graph, own, w, &e);
-        w = rest_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, &x);
+        w = column_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &s, true, &x);
     } else {
         w = layer_inputs(nn, prefix, HT_WEIGHT_MATRIX, 2, dims, &x);
     }
@@ -279,10 +271,10 @@ ht_value ht_nn_conv_plain(const ht_nn *nn, const char *prefix, ht_value x, uint3
         }
         ht_value own = x;
         ht_conv2d_args same = args; // the same geometry
-        w = salient_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, &own);
+        w = column_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, false, &own);
         same.epilogue = leave(&b, &args.epilogue);
         args.epilogue.residual = ht_op_conv2d(nn->graph, own, w, &same);
-        w = rest_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, &x);
+        w = column_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &s, true, &x);
     } else {
         w = layer_inputs(nn, prefix, HT_WEIGHT_CONV, 4, dims, &x);
     }

@@ -139,9 +139,8 @@ def main():
     ap.add_argument("--decay", type=float, default=0.998)
     ap.add_argument("--save-seconds", type=float, default=240)
     ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--threads", type=int, default=1)
     args = ap.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     Trainer(args).run()
 
 
