@@ -312,5 +312,6 @@ ht_value ht_pixart_step(ht_graph *graph, const ht_pixart_config *config, ht_weig
     if (latent.rank != 4) {
         return (ht_value){0};
     }
-    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels);
+    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels,
+                            HT_PATCH_CHANNEL_LAST);
 }

@@ -3,8 +3,7 @@
 #include "wan.h"
 
 #include "common/adaln.h"
-
-#include <math.h>
+#include "common/positions.h"
 
 uint32_t ht_wan_modulations(const ht_wan_config *config) {
     return 6 * config->layers + 2;
@@ -84,18 +83,11 @@ void ht_wan_image_context(ht_graph *graph, const ht_wan_config *config, ht_weigh
 void ht_wan_positions(const ht_wan_config *config, uint32_t frames, uint32_t rows, uint32_t columns,
                       float *table) {
     // Values of a head for each axis: the frame gets what rows and columns leave.
-    uint32_t across = 2 * (config->head_dim / 6);
-    const uint32_t widths[3] = {config->head_dim - 2 * across, across, across};
-    for (uint32_t t = 0; t < frames * rows * columns; ++t) {
-        const uint32_t at[3] = {t / (rows * columns), t / columns % rows, t % columns};
-        for (uint32_t axis = 0; axis < 3; ++axis) {
-            for (uint32_t j = 0; j < widths[axis] / 2; ++j) {
-                double angle = at[axis] * pow(10000.0, -2.0 * j / widths[axis]);
-                *table++ = (float)cos(angle);
-                *table++ = (float)sin(angle);
-            }
-        }
-    }
+    const uint32_t across = 2 * (config->head_dim / 6);
+    const ht_rotary_axis axes[3] = {{0, 1, frames, config->head_dim - 2 * across},
+                                    {0, 1, rows, across},
+                                    {0, 1, columns, across}};
+    ht_rotary_grid(axes, table);
 }
 
 // latent [B, frames * H, W, in] -> tokens [B, frames * H/p * W/p, C]
@@ -229,5 +221,6 @@ ht_value ht_wan_step(ht_graph *graph, const ht_wan_config *config, ht_weights *w
     x = ht_adaln_norm(&nn, &m, 6 * config->layers, x, config->eps);
     x = ht_nn_linear(&nn, "proj_out", x, config->patch * config->patch * config->out_channels,
                      NULL);
-    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels);
+    return ht_nn_unpatchify(&nn, x, &latent, config->patch, config->out_channels,
+                            HT_PATCH_CHANNEL_LAST);
 }

@@ -16,14 +16,30 @@ ht_value ht_adaln_row(const ht_nn *nn, const ht_adaln *m, uint32_t index) {
     return m->shared ? ht_nn_view(nn, row, (uint32_t[6]){ht_nn_width(nn, row)}) : row;
 }
 
-ht_value ht_adaln_norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, ht_value x, float eps) {
+// Scale and shift of rows `index` + 1 and `index`, behind weight and bias if there are any.
+static ht_value norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, ht_value x, float eps,
+                     ht_value weight, ht_value bias) {
     ht_value shift = ht_adaln_row(nn, m, index);
     return ht_op_layer_norm(nn->graph, x,
                             &(ht_layer_norm_args){.eps = eps,
-                                                  .weight = HT_NO_VALUE,
-                                                  .bias = HT_NO_VALUE,
+                                                  .weight = weight,
+                                                  .bias = bias,
                                                   .scale = ht_adaln_row(nn, m, index + 1),
                                                   .shift = shift});
+}
+
+ht_value ht_adaln_norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, ht_value x, float eps) {
+    return norm(nn, m, index, x, eps, HT_NO_VALUE, HT_NO_VALUE);
+}
+
+ht_value ht_adaln_own_norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, const char *prefix,
+                           ht_value x, float eps) {
+    const uint32_t width = ht_nn_width(nn, x);
+    if (width == 0) {
+        return (ht_value){0};
+    }
+    return norm(nn, m, index, x, eps, ht_nn_vector(nn, prefix, "weight", width),
+                ht_nn_vector(nn, prefix, "bias", width));
 }
 
 ht_value ht_adaln_tables(const ht_nn *nn, const char *blocks, uint32_t layers, uint32_t width) {

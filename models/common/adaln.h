@@ -17,6 +17,9 @@ ht_adaln ht_adaln_pick(const ht_nn *nn, ht_value table, ht_value step);
 ht_value ht_adaln_row(const ht_nn *nn, const ht_adaln *m, uint32_t index);
 // Norm without own weights, then x * (1 + scale) + shift, which are the rows `index` + 1 and `index`.
 ht_value ht_adaln_norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, ht_value x, float eps);
+// The same behind prefix.weight and prefix.bias.
+ht_value ht_adaln_own_norm(const ht_nn *nn, const ht_adaln *m, uint32_t index, const char *prefix,
+                           ht_value x, float eps);
 
 // For the table: x [R, n] -> [R, count, n], every row `count` times.
 ht_value ht_adaln_repeat(const ht_nn *nn, ht_value x, uint32_t rows, uint32_t count);

@@ -356,9 +356,12 @@ ht_value ht_nn_rms_norm(const ht_nn *nn, const char *prefix, ht_value x, float e
 }
 
 ht_value ht_nn_unpatchify(const ht_nn *nn, ht_value tokens, const ht_tensor_desc *latent, uint32_t p,
-                          uint32_t out) {
+                          uint32_t out, ht_patch_order order) {
     uint32_t batch = latent->dims[0], h = latent->dims[1] / p, w = latent->dims[2] / p;
-    ht_value x = ht_nn_view(nn, tokens, (uint32_t[6]){batch, h, w, p, p, out});
-    x = ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 3, 2, 4, 5});
+    const bool first = order == HT_PATCH_CHANNEL_FIRST;
+    ht_value x =
+        ht_nn_view(nn, tokens, (uint32_t[6]){batch, h, w, first ? out : p, p, first ? p : out});
+    x = first ? ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 4, 2, 5, 3})
+              : ht_op_permute(nn->graph, x, (uint32_t[6]){0, 1, 3, 2, 4, 5});
     return ht_nn_view(nn, x, (uint32_t[6]){batch, h * p, w * p, out});
 }

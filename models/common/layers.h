@@ -79,10 +79,12 @@ uint32_t ht_nn_width(const ht_nn *nn, ht_value x);
 // Same values, other shape; at most 6 dimensions, the list ends at the first 0.
 ht_value ht_nn_view(const ht_nn *nn, ht_value x, const uint32_t dims[HT_MAX_RANK]);
 
+// Where the channel is among the values of a token that stands for a patch.
+typedef enum ht_patch_order { HT_PATCH_CHANNEL_LAST, HT_PATCH_CHANNEL_FIRST } ht_patch_order;
+
 // Tokens back to places: [B, h * w, p * p * out] -> [B, h * p, w * p, out], of a latent
-// [B, h * p, w * p, C] in patches of p; the channel is the fastest of a token. Frames below one another
-// are cut like one tall picture.
+// [B, h * p, w * p, C] in patches of p. Frames below one another are cut like one tall picture.
 ht_value ht_nn_unpatchify(const ht_nn *nn, ht_value tokens, const ht_tensor_desc *latent, uint32_t p,
-                          uint32_t out);
+                          uint32_t out, ht_patch_order order);
 
 #endif

@@ -1,0 +1,266 @@
+// CogVideoX's transformers against diffusers: clips and pictures, positions, every node, weights, and
+// what is refused.
+#include "model_test.h"
+
+#include "cogvideox.h"
+#include "files.h"
+
+typedef struct model {
+    const char *folder, *golden;
+} model;
+
+static const model models[] = {
+    {"tests/data/models/tiny-cogvideox/transformer", "cogvideox_2b"},
+    {"tests/data/models/tiny-cogvideox-5b/transformer", "cogvideox_5b"},
+};
+
+typedef struct shape {
+    const char *kind;
+    uint32_t frames, rows, columns; // of tokens
+} shape;
+
+static const shape clip = {"clip", 3, 3, 4}, picture = {"picture", 1, 4, 3};
+
+enum { TEXT = 11, WIDTH = 32, HEAD = 16 };
+
+static ht_cogvideox_config config_in(ht_context *context, const char *folder) {
+    ht_cogvideox_config config;
+    ht_test_must(context, ht_cogvideox_config_read(context, folder, &config));
+    return config;
+}
+
+static ht_value rows_of(ht_test_net *net, const int32_t *rows, uint32_t count) {
+    ht_tensor *tensor = ht_test_net_tensor(
+        net, (ht_tensor_desc){.format = HT_FORMAT_I32, .rank = 1, .dims = {count}});
+    ht_test_must(net->context, ht_tensor_write(tensor, rows, count * sizeof(*rows)));
+    return ht_graph_tensor(net->graph, tensor);
+}
+
+static ht_tensor *build(ht_test_net *net, const model *m, const shape *s) {
+    const ht_cogvideox_config config = config_in(net->context, m->folder);
+    char name[32];
+    ht_graph *g = net->graph;
+    snprintf(name, sizeof(name), "latent.%s", s->kind);
+    const ht_cogvideox_inputs inputs = {
+        .latent = ht_test_net_input(net, name, true),
+        .frames = s->frames,
+        .modulation =
+            ht_cogvideox_time(g, &config, net->weights, ht_test_net_input(net, "timestep", false)),
+        .step = rows_of(net, (int32_t[]){0, 1}, 2),
+        .text = ht_cogvideox_text(g, &config, net->weights, ht_test_net_input(net, "text", false)),
+    };
+    return ht_test_net_output(net, ht_cogvideox_step(g, &config, net->weights, &inputs));
+}
+
+static void check_output(ht_tier tier, const model *m, const shape *s) {
+    ht_test_net net;
+    char name[32];
+    ht_test_net_open(&net, tier, m->folder, m->golden, false);
+    ht_tensor *out = build(&net, m, s);
+    ht_test_net_run(&net);
+    snprintf(name, sizeof(name), "output.%s", s->kind);
+    ht_test_net_expect(&net, out, name, true);
+    ht_test_net_close(&net);
+}
+
+static void test_outputs(void **state) {
+    (void)state;
+    for (size_t t = 0; t < HT_COUNT(ht_test_tiers); ++t) {
+        for (size_t i = 0; i < HT_COUNT(models) && ht_test_context(ht_test_tiers[t]); ++i) {
+            check_output(ht_test_tiers[t], &models[i], &clip);
+            if (ht_test_tiers[t] == HT_TIER_CPU) { // the same kernels again
+                check_output(ht_test_tiers[t], &models[i], &picture);
+            }
+        }
+    }
+}
+
+static void test_every_node(void **state) {
+    (void)state;
+    ht_test_net net;
+    uint32_t nodes = 0;
+    ht_test_net_open(&net, HT_TIER_AUTO, models[1].folder, models[1].golden, true);
+    build(&net, &models[1], &clip);
+    ht_test_must(net.context, ht_graph_finish(net.graph));
+    ht_test_must(net.context, ht_graph_check(net.graph, ht_test_expect_node, &nodes));
+    assert_true(nodes > 40);
+    ht_test_net_close(&net);
+}
+
+// Angles are of f64 here and of f32 there.
+static const double POSITION_BOUND = 1e-6;
+
+static void check_positions(const ht_test_golden *golden, const shape *s) {
+    const ht_cogvideox_config config = config_in(golden->context, models[0].folder);
+    const uint32_t places = s->rows * s->columns;
+    char name[32];
+    ht_tensor_desc desc;
+    snprintf(name, sizeof(name), "positions.%s", s->kind);
+    float *want = ht_test_golden_read(golden, name, &desc);
+    float *space = malloc((size_t)places * WIDTH * sizeof(*space));
+    float *time = malloc((size_t)s->frames * WIDTH * sizeof(*time));
+    float *got = malloc((size_t)s->frames * places * WIDTH * sizeof(*got));
+    assert_int_equal(ht_desc_count(&desc), s->frames * places * WIDTH);
+    ht_cogvideox_positions(&config, s->frames, s->rows, s->columns, space, time);
+    for (uint32_t t = 0; t < s->frames * places; ++t) {
+        for (uint32_t k = 0; k < WIDTH; ++k) {
+            got[t * WIDTH + k] = space[t % places * WIDTH + k] + time[t / places * WIDTH + k];
+        }
+    }
+    ht_test_assert_close(name, got, want, ht_desc_count(&desc), POSITION_BOUND);
+    free(got);
+    free(time);
+    free(space);
+    free(want);
+}
+
+static void check_turns(const ht_test_golden *golden, const shape *s) {
+    const ht_cogvideox_config config = config_in(golden->context, models[1].folder);
+    char name[32];
+    ht_tensor_desc desc;
+    snprintf(name, sizeof(name), "turns.%s", s->kind);
+    float *want = ht_test_golden_read(golden, name, &desc);
+    const size_t count = ht_desc_count(&desc);
+    float *got = malloc((TEXT * HEAD + count) * sizeof(*got));
+    ht_cogvideox_turns(&config, TEXT, s->frames, s->rows, s->columns, got);
+    for (uint32_t i = 0; i < TEXT * HEAD; ++i) {
+        assert_true(got[i] == (i % 2 == 0 ? 1.0f : 0.0f)); // text is not turned
+    }
+    ht_test_assert_close(name, got + TEXT * HEAD, want, count, POSITION_BOUND);
+    free(got);
+    free(want);
+}
+
+static void test_positions(void **state) {
+    (void)state;
+    static const shape *const shapes[] = {&clip, &picture};
+    for (size_t i = 0; i < HT_COUNT(shapes); ++i) {
+        ht_test_golden golden;
+        ht_test_golden_open(&golden, models[0].golden);
+        check_positions(&golden, shapes[i]);
+        ht_test_golden_close(&golden);
+        ht_test_golden_open(&golden, models[1].golden);
+        check_turns(&golden, shapes[i]);
+        ht_test_golden_close(&golden);
+    }
+}
+
+static uint64_t parameters_of(ht_context *context, const ht_cogvideox_config *config,
+                              uint32_t *tensors) {
+    ht_weight_map map;
+    uint64_t sum = 0;
+    ht_test_must(context, ht_cogvideox_weight_map(context, config, &map));
+    for (uint32_t i = 0; i < map.count; ++i) {
+        uint64_t count = 1;
+        for (uint32_t d = 0; d < map.entries[i].rank; ++d) {
+            count *= map.entries[i].dims[d];
+        }
+        sum += count;
+    }
+    *tensors = map.count;
+    ht_weight_map_clear(&map);
+    return sum;
+}
+
+// Names and shapes of the tiny models, and the published sizes, 2B and 5B.
+static void test_weights(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_weight_map map;
+    uint32_t tensors;
+    for (uint32_t i = 0; i < HT_COUNT(models); ++i) {
+        const ht_cogvideox_config config = config_in(context, models[i].folder);
+        ht_test_must(context, ht_cogvideox_weight_map(context, &config, &map));
+        ht_test_full_map(context, &map, models[i].folder, 16 + 24 * (2 - i));
+    }
+    ht_cogvideox_config config = {.heads = 30,
+                                  .head_dim = 64,
+                                  .in_channels = 16,
+                                  .out_channels = 16,
+                                  .layers = 30,
+                                  .text_channels = 4096,
+                                  .time_channels = 512,
+                                  .patch = 2,
+                                  .attention_bias = true,
+                                  .patch_bias = true};
+    assert_true(parameters_of(context, &config, &tensors) == 1693783872);
+    assert_int_equal(tensors, 736);
+    config.heads = 48;
+    config.layers = 42;
+    assert_true(parameters_of(context, &config, &tensors) == 5570283072);
+    assert_int_equal(tensors, 1024);
+}
+
+// 720 x 480 pixels of the 5B model: its usual grid, where positions are whole numbers.
+static void test_usual_grid(void **state) {
+    (void)state;
+    enum { FRAMES = 2, ROWS = 30, COLUMNS = 45, WIDE = 64 };
+    const ht_cogvideox_config config = {
+        .head_dim = WIDE, .patch = 2, .sample_rows = 60, .sample_columns = 90};
+    float *table = malloc((size_t)FRAMES * ROWS * COLUMNS * WIDE * sizeof(*table));
+    ht_cogvideox_turns(&config, 0, FRAMES, ROWS, COLUMNS, table);
+    const float *row = table + (size_t)((1 * ROWS + 7) * COLUMNS + 44) * WIDE;
+    assert_true(row[0] > 0.5403022f && row[0] < 0.5403024f);   // cos 1, of the frame
+    assert_true(row[16] > 0.7539021f && row[16] < 0.7539024f); // cos 7, of the row
+    assert_true(row[40] > 0.9998432f && row[40] < 0.9998435f); // cos 44, of the column
+    assert_true(row[41] > 0.0177019f && row[41] < 0.0177020f); // sin 44
+    free(table);
+}
+
+static void test_sizes(void **state) {
+    (void)state;
+    static const uint32_t wrong[] = {5, 18}; // frames of the latent of 18 rows
+    for (size_t i = 0; i < HT_COUNT(wrong); ++i) {
+        ht_test_net net;
+        ht_test_net_open(&net, HT_TIER_AUTO, models[0].folder, models[0].golden, false);
+        const ht_cogvideox_config config = config_in(net.context, models[0].folder);
+        const ht_cogvideox_inputs inputs = {.latent = ht_test_net_input(&net, "latent.clip", true),
+                                            .frames = wrong[i],
+                                            .text = ht_test_net_input(&net, "text", false)};
+        assert_int_equal(ht_cogvideox_step(net.graph, &config, net.weights, &inputs).id, 0);
+        assert_non_null(strstr(ht_context_message(net.context), "multiples of 2"));
+        ht_test_net_close(&net);
+    }
+}
+
+// One sentence each for models of other versions and for numbers that fit nothing.
+static void test_configurations(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *part;
+    } rows[] = {
+        {"{\"patch_size_t\": 2}", "CogVideoX 1.5"},
+        {"{\"ofs_embed_dim\": 512}", "CogVideoX 1.5 from a picture"},
+        {"{\"use_learned_positional_embeddings\": true}", "CogVideoX from a picture"},
+        {"{\"norm_elementwise_affine\": false}", "norm_elementwise_affine"},
+        {"{\"_class_name\": \"WanTransformer3DModel\"}", "supported: CogVideoXTransformer3DModel"},
+        {"{\"activation_fn\": \"geglu\"}", "supported: gelu-approximate"},
+        {"{\"num_layers\": 1000}", "num_layers"},
+        {"{\"attention_head_dim\": 20}", "multiples of 16"},
+        {"{\"attention_head_dim\": 24, \"use_rotary_positional_embeddings\": true}",
+         "multiples of 16"},
+        {"{\"sample_width\": 1}", "smaller than a patch"},
+    };
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_test_folder folder;
+    ht_test_folder_open(&folder);
+    for (size_t i = 0; i < HT_COUNT(rows); ++i) {
+        ht_cogvideox_config config;
+        ht_test_write(&folder, "config.json", rows[i].json, strlen(rows[i].json));
+        assert_true(ht_cogvideox_config_read(context, folder.path, &config) != HT_OK);
+        if (!strstr(ht_context_message(context), rows[i].part)) {
+            fail_msg("'%s', expected '%s'", ht_context_message(context), rows[i].part);
+        }
+    }
+    ht_test_folder_close(&folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outputs),        cmocka_unit_test(test_every_node),
+        cmocka_unit_test(test_positions),      cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_usual_grid),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_configurations),
+    };
+    return ht_test_run_gpu(tests, HT_COUNT(tests));
+}
