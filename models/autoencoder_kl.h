@@ -24,8 +24,10 @@ typedef struct ht_vae_config {
     // AutoencoderTiny: all levels have channels[0] channels; residual blocks of each, in its order.
     bool tiny;
     uint32_t encoder_blocks[HT_VAE_MAX_LEVELS], decoder_blocks[HT_VAE_MAX_LEVELS];
-    // AutoencoderKLWan (autoencoder_wan.h): of clips; with `tiny` TAEHV (autoencoder_taehv.h). Latents are (z - mean) / deviation by channel.
+    // AutoencoderKLWan (autoencoder_wan.h): of clips; with `tiny` TAEHV (autoencoder_taehv.h); in pieces of
+    // two AutoencoderKLCogVideoX (autoencoder_cogvideox.h). Latents are (z - mean) / deviation by channel.
     bool video;
+    uint32_t piece;                      // latent frames of a clip that go through it together
     uint32_t base_channels;              // that the encoder begins with
     bool halves_time[HT_VAE_MAX_LEVELS]; // behind this level, counted from the picture
     float mean[HT_VAE_MAX_LATENT], deviation[HT_VAE_MAX_LATENT];
@@ -38,6 +40,11 @@ HT_API ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_
 
 // Pixels per latent, along each edge.
 HT_API uint32_t ht_vae_factor(const ht_vae_config *config);
+
+struct ht_config;
+// Are the blocks that `key` lists, if any, all of the expected kind?
+ht_status ht_vae_check_blocks(ht_context *context, const char *folder, struct ht_config *json,
+                              const char *key, const char *expected, uint32_t levels);
 
 typedef enum ht_vae_part { HT_VAE_ENCODER = 1, HT_VAE_DECODER = 2, HT_VAE_BOTH = 3 } ht_vae_part;
 // Of the halves that are asked for and not missing.

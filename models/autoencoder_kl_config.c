@@ -1,6 +1,7 @@
 // Configuration and weights of AutoencoderKL.
 #include "autoencoder_kl.h"
 
+#include "autoencoder_cogvideox.h"
 #include "autoencoder_taehv.h"
 #include "autoencoder_tiny.h"
 #include "autoencoder_wan.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 // Every level's block must be of the one kind the network is built from.
-static ht_status check_blocks(ht_context *context, const char *folder, ht_config *json,
+ht_status ht_vae_check_blocks(ht_context *context, const char *folder, ht_config *json,
                               const char *key, const char *expected, uint32_t levels) {
     for (uint32_t i = 0; i < levels; ++i) {
         const char *kind = ht_config_text_item(json, key, i);
@@ -45,10 +46,10 @@ static ht_status check(ht_context *context, const char *folder, ht_config *json,
                            folder, c->channels[i], c->groups);
         }
     }
-    ht_status status =
-        check_blocks(context, folder, json, "down_block_types", "DownEncoderBlock2D", c->levels);
-    return status == HT_OK ? check_blocks(context, folder, json, "up_block_types",
-                                          "UpDecoderBlock2D", c->levels)
+    ht_status status = ht_vae_check_blocks(context, folder, json, "down_block_types",
+                                           "DownEncoderBlock2D", c->levels);
+    return status == HT_OK ? ht_vae_check_blocks(context, folder, json, "up_block_types",
+                                                 "UpDecoderBlock2D", c->levels)
                            : status;
 }
 
@@ -90,12 +91,14 @@ ht_status ht_vae_config_read(ht_context *context, const char *folder, ht_vae_con
         status = ht_tiny_config_parse(folder, &json, out);
     } else if (strcmp(name, "AutoencoderKLWan") == 0) {
         status = ht_wan_vae_config_parse(folder, &json, out);
+    } else if (strcmp(name, "AutoencoderKLCogVideoX") == 0) {
+        status = ht_cogvideox_vae_config_parse(folder, &json, out);
     } else if (strcmp(name, "AutoencoderKL") == 0) {
         status = read_kl(context, folder, &json, out);
     } else {
         status = ht_fail(context, HT_ERR_UNSUPPORTED,
                          "'%s/config.json' describes a %s; supported: AutoencoderKL, "
-                         "AutoencoderKLWan, AutoencoderTiny",
+                         "AutoencoderKLCogVideoX, AutoencoderKLWan, AutoencoderTiny",
                          folder, name);
     }
     ht_config_close(&json);
@@ -196,6 +199,10 @@ ht_status ht_vae_weight_map(ht_context *context, const ht_vae_config *config, ht
     *out = (ht_weight_map){.context = context};
     if (config->video && config->tiny) {
         ht_taehv_weight_map(config, out);
+        return out->status;
+    }
+    if (config->video && config->piece > 1) {
+        ht_cogvideox_vae_weight_map(config, parts, out);
         return out->status;
     }
     if (config->video) {

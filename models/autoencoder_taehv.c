@@ -32,6 +32,7 @@ bool ht_taehv_config_find(const ht_weights *weights, ht_vae_config *out) {
     const ht_weight_info *first = find(weights, FIRST, "weight");
     ht_vae_config c = {.tiny = true,
                        .video = true,
+                       .piece = 1,
                        .in_channels = 3,
                        .out_channels = 3,
                        .levels = LEVELS,
@@ -104,11 +105,11 @@ void ht_taehv_weight_map(const ht_vae_config *config, ht_weight_map *out) {
 
 // relu(x + conv(relu(conv(relu(conv(x beside the frames before)))))   [T, H, W, C] -> [T, H, W, C]
 static ht_value block(const ht_nn *nn, uint32_t layer, ht_value x, uint32_t width,
-                      ht_wan_memory *memory, uint32_t slot) {
+                      ht_clip_memory *memory, uint32_t slot) {
     char name[HT_NAME_BYTES];
     ht_graph *g = nn->graph;
     const uint32_t frames = ht_graph_value_desc(g, x).dims[0];
-    ht_tensor *before = ht_wan_memory_slot(memory, g, x, slot, 1);
+    ht_tensor *before = ht_clip_memory_slot(memory, g, x, slot, 1);
     if (!before) {
         return (ht_value){0};
     }
@@ -142,7 +143,7 @@ static ht_value grow(const ht_nn *nn, uint32_t level, ht_value x, uint32_t width
 }
 
 ht_value ht_taehv_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                         ht_value z, ht_wan_memory *memory, bool first) {
+                         ht_value z, ht_clip_memory *memory, bool first) {
     const ht_nn nn = {.graph = graph, .weights = weights};
     char name[HT_NAME_BYTES];
     ht_conv2d_args args = ht_nn_same_size;
@@ -162,7 +163,7 @@ ht_value ht_taehv_decode(ht_graph *graph, const ht_vae_config *config, ht_weight
         x = ht_nn_conv(&nn, name, x, config->channels[LEVELS - 2 - level], 3, args);
     }
     args = ht_nn_same_size;
-    x = first ? ht_op_slice(graph, x, 0, HT_WAN_VAE_TIMES - 1, 1) : x;
+    x = first ? ht_op_slice(graph, x, 0, HT_CLIP_TIMES - 1, 1) : x;
     x = ht_nn_conv(&nn, "decoder.22", x, config->out_channels, 3, args);
     return ht_op_affine(graph, x, 2, -1); // it writes 0..1
 }

@@ -12,6 +12,6 @@ void ht_taehv_weight_map(const ht_vae_config *config, ht_weight_map *out);
 // z [1, h, w, latent_channels] (ht_tiny_clamp'ed) -> frames [1 or 4, h * 8, w * 8, 3], about -1..1; pieces
 // of a clip as ht_wan_vae_decode takes them.
 HT_API ht_value ht_taehv_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                                ht_value z, ht_wan_memory *memory, bool first);
+                                ht_value z, ht_clip_memory *memory, bool first);
 
 #endif

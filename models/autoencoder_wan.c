@@ -12,94 +12,29 @@ typedef struct walk {
     const ht_nn *nn;
     const ht_vae_config *config;
     const char *half; // "encoder" or "decoder"
-    ht_wan_memory *memory;
+    ht_clip_memory *memory;
     uint32_t slot; // the next one
     bool first;    // piece of a clip: nothing is remembered but zeros
 } walk;
 
-ht_status ht_wan_memory_restart(ht_wan_memory *memory) {
-    ht_status status = HT_OK;
-    for (uint32_t i = 0; i < memory->count && status == HT_OK; ++i) {
-        uint64_t bytes = ht_desc_bytes(ht_tensor_get_desc(memory->slots[i]));
-        void *zeros = ht_alloc(memory->context, bytes);
-        status = zeros ? ht_tensor_write(memory->slots[i], zeros, bytes) : HT_ERR_NO_MEMORY;
-        ht_free(memory->context, zeros);
-    }
-    return status;
-}
-
-void ht_wan_memory_release(ht_wan_memory *memory) {
-    for (uint32_t i = 0; i < memory->count; ++i) {
-        ht_tensor_destroy(&memory->slots[i]);
-    }
-    *memory = (ht_wan_memory){0};
-}
-
-ht_tensor *ht_wan_memory_slot(ht_wan_memory *memory, ht_graph *graph, ht_value x, uint32_t index,
-                              uint32_t frames) {
-    ht_tensor_desc desc = ht_graph_value_desc(graph, x);
-    ht_context *context = ht_graph_context(graph);
-    if (desc.rank != 4) {
-        return NULL;
-    }
-    if (index < memory->count) {
-        return memory->slots[index];
-    }
-    ht_status status = HT_OK;
-    if (index >= HT_WAN_VAE_MAX_SLOTS) {
-        status = ht_fail(context, HT_ERR_UNSUPPORTED, "the video VAE has more than %d convolutions",
-                         HT_WAN_VAE_MAX_SLOTS);
-    }
-    desc.dims[0] = frames;
-    desc.label = "frames before";
-    memory->context = context;
-    if (status == HT_OK) {
-        status = ht_tensor_create(context, &desc, &memory->slots[index]);
-    }
-    ht_graph_fail(graph, status);
-    memory->count += status == HT_OK;
-    return status == HT_OK ? memory->slots[index] : NULL;
-}
-
 static ht_tensor *take_slot(walk *w, ht_value x, uint32_t frames) {
-    return ht_wan_memory_slot(w->memory, w->nn->graph, x, w->slot++, frames);
+    return ht_clip_memory_slot(w->memory, w->nn->graph, x, w->slot++, frames);
 }
 
 static uint32_t frames_of(const walk *w, ht_value x) {
     return ht_graph_value_desc(w->nn->graph, x).dims[0];
 }
 
-// What the slot has and x behind it, the last frames of which stay in the slot. Failed: a failure.
-static ht_value remember(walk *w, ht_tensor *slot, ht_value x) {
-    ht_graph *g = w->nn->graph;
-    if (!slot) {
-        return (ht_value){0};
-    }
-    uint32_t frames = frames_of(w, x), kept = ht_tensor_get_desc(slot)->dims[0];
-    ht_value both = ht_op_concat(g, ht_graph_tensor(g, slot), x, 0);
-    ht_graph_update(g, ht_op_slice(g, both, 0, frames, kept), slot);
-    return both;
-}
-
-// Sum over three moments of the convolution of `both`, each `frames` frames, of which the first are
-// zeros when this is the first piece.
+// The first piece of a clip has only zeros before it.
 static ht_value three_moments(const walk *w, const char *prefix, ht_value both, uint32_t frames,
                               uint32_t out, uint32_t kernel, ht_value residual) {
-    ht_conv2d_args args = ht_nn_same_size;
-    args.pad_top = args.pad_left = args.pad_bottom = args.pad_right = kernel / 2;
-    args.epilogue.residual = residual;
-    for (uint32_t t = w->first ? 2 : 0; t < 3; ++t) {
-        ht_value part = ht_op_slice(w->nn->graph, both, 0, t, frames);
-        args.epilogue.bias = t == 2 ? ht_nn_bias(w->nn, prefix, out) : HT_NO_VALUE;
-        args.epilogue.residual = ht_nn_conv_moment(w->nn, prefix, part, out, 3, t, kernel, args);
-    }
-    return args.epilogue.residual;
+    return ht_clip_moments(w->nn, prefix, both, frames, w->first ? 2 : 0, out, kernel, residual);
 }
 
 // A 3 x 3 x 3 convolution.   [T, H, W, I] -> [T, H, W, out]
 static ht_value causal(walk *w, const char *prefix, ht_value x, uint32_t out, ht_value residual) {
     uint32_t frames = frames_of(w, x);
-    ht_value both = remember(w, take_slot(w, x, 2), x);
+    ht_value both = ht_clip_remember(w->nn, take_slot(w, x, 2), x);
     return three_moments(w, prefix, both, frames, out, 3, residual);
 }
 
@@ -177,7 +112,8 @@ static ht_value double_time(walk *w, const char *prefix, ht_value x) {
         return x;
     }
     uint32_t frames = d.dims[0], width = d.dims[3];
-    ht_value y = three_moments(w, prefix, remember(w, slot, x), frames, 2 * width, 1, HT_NO_VALUE);
+    ht_value y = three_moments(w, prefix, ht_clip_remember(w->nn, slot, x), frames, 2 * width, 1,
+                               HT_NO_VALUE);
     y = ht_nn_view(w->nn, y, (uint32_t[6]){frames, d.dims[1] * d.dims[2], 2, width});
     y = ht_op_permute(w->nn->graph, y, (uint32_t[4]){0, 2, 1, 3});
     return ht_nn_view(w->nn, y, (uint32_t[6]){2 * frames, d.dims[1], d.dims[2], width});
@@ -232,7 +168,7 @@ static ht_value halve_time(walk *w, const char *prefix, ht_value x) {
         }
         return x;
     }
-    ht_value both = remember(w, slot, x), out = HT_NO_VALUE;
+    ht_value both = ht_clip_remember(w->nn, slot, x), out = HT_NO_VALUE;
     for (uint32_t t = 0; t + 1 < frames; t += 2) {
         ht_value window = ht_op_slice(g, both, 0, t, 3);
         ht_value y = three_moments(w, prefix, window, 1, width, 1, HT_NO_VALUE);
@@ -280,7 +216,7 @@ static ht_value encode_global(walk *w, ht_value features) {
 }
 
 ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                           ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
+                           ht_value x, ht_clip_memory *memory, uint32_t pieces, bool first) {
     const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
     walk w = {.nn = &nn, .config = config, .half = "decoder", .memory = memory, .first = first};
     x = pieces & HT_WAN_VAE_GLOBAL ? decode_global(&w, x) : x;
@@ -288,7 +224,7 @@ ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weig
 }
 
 ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                           ht_value x, ht_wan_memory *memory, uint32_t pieces, bool first) {
+                           ht_value x, ht_clip_memory *memory, uint32_t pieces, bool first) {
     const ht_nn nn = {.graph = graph, .weights = weights, .recipe = config->recipe};
     walk w = {.nn = &nn, .config = config, .half = "encoder", .memory = memory, .first = first};
     x = pieces & HT_WAN_VAE_LOCAL ? encode_local(&w, x) : x;

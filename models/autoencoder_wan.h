@@ -5,31 +5,12 @@
 #define HALFTONE_MODELS_AUTOENCODER_WAN_H
 
 #include "autoencoder_kl.h"
-
-enum {
-    HT_WAN_VAE_TIMES = 4, // frames per latent frame, but for the first, which is one
-    HT_WAN_VAE_MAX_SLOTS = 256,
-};
+#include "common/clip_memory.h"
 
 struct ht_config;
 // Of an open config.json.
 ht_status ht_wan_vae_config_parse(const char *folder, struct ht_config *json, ht_vae_config *out);
 void ht_wan_vae_weight_map(const ht_vae_config *config, ht_vae_part parts, ht_weight_map *out);
-
-// What the convolutions of one half remember, for one size of picture: the last two frames that each
-// was given (one, where frames are taken together).
-typedef struct ht_wan_memory {
-    ht_context *context;
-    uint32_t count;
-    ht_tensor *slots[HT_WAN_VAE_MAX_SLOTS];
-} ht_wan_memory;
-// Slot `index`, of `frames` frames like those of x; the first graph that asks for it makes it, so all ask
-// in the same order. NULL when it failed, the graph then too.
-ht_tensor *ht_wan_memory_slot(ht_wan_memory *memory, ht_graph *graph, ht_value x, uint32_t index,
-                              uint32_t frames);
-// Before the first piece of a clip.
-HT_API ht_status ht_wan_memory_restart(ht_wan_memory *memory);
-HT_API void ht_wan_memory_release(ht_wan_memory *memory);
 
 // Which layers of a half: the global ones (those beside the attention, and it), at the size of the
 // latent, and the local ones, which see their neighbourhood only and so can run by tiles. Both together
@@ -40,11 +21,11 @@ enum { HT_WAN_VAE_GLOBAL = 1, HT_WAN_VAE_LOCAL = 2, HT_WAN_VAE_WHOLE = 3 };
 // -1..1. `first`: the graph is for the first piece of clips, which gives one frame. The graphs of
 // both kinds share *memory (zeroed before the first of them is built), and run in turn.
 HT_API ht_value ht_wan_vae_decode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                                  ht_value z, ht_wan_memory *memory, uint32_t pieces, bool first);
+                                  ht_value z, ht_clip_memory *memory, uint32_t pieces, bool first);
 // frames [1 (of the first piece) or 4, H, W, 3] in -1..1 -> [1, h, w, 2 latent_channels]: the mean,
 // then the logarithm of the variance.
 HT_API ht_value ht_wan_vae_encode(ht_graph *graph, const ht_vae_config *config, ht_weights *weights,
-                                  ht_value frames, ht_wan_memory *memory, uint32_t pieces,
+                                  ht_value frames, ht_clip_memory *memory, uint32_t pieces,
                                   bool first);
 
 #endif

@@ -73,6 +73,7 @@ ht_status ht_wan_vae_config_parse(const char *folder, ht_config *json, ht_vae_co
     (void)folder;
     *out = (ht_vae_config){
         .video = true,
+        .piece = 1,
         .in_channels = ht_config_u32(json, "in_channels", 3, 3, 3),
         .out_channels = ht_config_u32(json, "out_channels", 3, 3, 3),
         .base_channels = ht_config_u32(json, "base_dim", 96, 4, 1 << 12),

@@ -7,11 +7,11 @@
 #include <string.h>
 
 uint32_t ht_clip_latent_frames(uint32_t frames) {
-    return (frames - 1) / HT_WAN_VAE_TIMES + 1;
+    return (frames - 1) / HT_CLIP_TIMES + 1;
 }
 
 uint32_t ht_clip_frames(uint32_t asked) {
-    return (asked - 1) / HT_WAN_VAE_TIMES * HT_WAN_VAE_TIMES + 1;
+    return (asked - 1) / HT_CLIP_TIMES * HT_CLIP_TIMES + 1;
 }
 
 ht_status ht_pipeline_frames(ht_pipeline *p, uint32_t *frames) {
@@ -29,7 +29,7 @@ ht_status ht_pipeline_frames(ht_pipeline *p, uint32_t *frames) {
     *frames = ht_clip_frames(asked);
     if (*frames != asked) {
         ht_log(p->context, HT_LOG_WARN, "%u frames rounded to %u, one more than a multiple of %d",
-               asked, *frames, HT_WAN_VAE_TIMES);
+               asked, *frames, HT_CLIP_TIMES);
     }
     return HT_OK;
 }
@@ -101,7 +101,7 @@ static ht_status decode_pieces(ht_run *run, ht_vae_stage *stage, const float *la
     const ht_vae_work whole = {VAE_WHOLE, false, run->latent_height, run->latent_width};
     ht_status status = ht_clip_restart(&stage->clip, &whole);
     for (uint32_t i = 0; made < count && status == HT_OK; ++i) {
-        const uint32_t more = i > 0 ? HT_WAN_VAE_TIMES : 1;
+        const uint32_t more = i > 0 ? HT_CLIP_TIMES : 1;
         pick_latent(run, &stage->config, latent, i, work);
         status = ht_clip_run_piece(run, stage, &stage->clip, i == 0, work, frames);
         if (status == HT_OK) {
@@ -144,7 +144,7 @@ static ht_status decode_tiles(ht_run *run, ht_vae_stage *stage, const float *lat
 static ht_status decode_whole(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
                               ht_image *images, bool *finite) {
     ht_context *context = run->pipeline->context;
-    const size_t pixels = (size_t)run->width * run->height * 3 * HT_WAN_VAE_TIMES;
+    const size_t pixels = (size_t)run->width * run->height * 3 * HT_CLIP_TIMES;
     const size_t latents =
         (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
     float *work = ht_alloc(context, (pixels + latents) * sizeof(*work));

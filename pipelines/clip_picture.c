@@ -9,7 +9,7 @@
 
 // Channels beside the latent: the mask has one for each of the frames of a latent frame.
 static uint32_t channels_beside(const ht_pipeline *p) {
-    return HT_WAN_VAE_TIMES + p->vae.config.latent_channels;
+    return HT_CLIP_TIMES + p->vae.config.latent_channels;
 }
 
 bool ht_clip_needs_picture(const ht_pipeline *p) {
@@ -61,7 +61,7 @@ static ht_status read_frames(const ht_run *run, float *frames) {
     if (status == HT_OK) {
         ht_image_to_floats(&resized, frames);
     }
-    for (size_t i = values; i < values * (1 + HT_WAN_VAE_TIMES); ++i) {
+    for (size_t i = values; i < values * (1 + HT_CLIP_TIMES); ++i) {
         frames[i] = 0;
     }
     ht_image_clear(context, &resized);
@@ -72,11 +72,11 @@ static ht_status read_frames(const ht_run *run, float *frames) {
 static void put_condition(ht_run *run, uint32_t index, const float *moments) {
     const ht_vae_config *c = &run->pipeline->vae.config;
     const size_t positions = (size_t)run->latent_height * run->latent_width;
-    for (uint32_t k = 0; k < HT_WAN_VAE_TIMES + c->latent_channels; ++k) {
+    for (uint32_t k = 0; k < HT_CLIP_TIMES + c->latent_channels; ++k) {
         float *plane = run->condition + ((size_t)k * run->latent_frames + index) * positions;
-        const uint32_t channel = k - HT_WAN_VAE_TIMES; // of the mean
+        const uint32_t channel = k - HT_CLIP_TIMES; // of the mean
         for (size_t i = 0; i < positions; ++i) {
-            plane[i] = k < HT_WAN_VAE_TIMES
+            plane[i] = k < HT_CLIP_TIMES
                            ? (index == 0 ? 1.0f : 0.0f)
                            : (moments[i * 2 * c->latent_channels + channel] - c->mean[channel]) /
                                  c->deviation[channel];
@@ -133,7 +133,7 @@ static ht_status encode_frames(ht_run *run, const float **pieces, float *frames,
 static ht_status encode_clip(ht_run *run) {
     ht_pipeline *p = run->pipeline;
     const size_t positions = (size_t)run->latent_height * run->latent_width * run->latent_frames;
-    const size_t pixels = (size_t)run->width * run->height * 3 * (1 + HT_WAN_VAE_TIMES);
+    const size_t pixels = (size_t)run->width * run->height * 3 * (1 + HT_CLIP_TIMES);
     const size_t moments = positions * ht_vae_moments(&p->vae.config);
     const float **pieces = ht_alloc(p->context, run->latent_frames * sizeof(*pieces));
     float *work = ht_alloc(p->context, (pixels + moments) * sizeof(*work));
@@ -165,7 +165,7 @@ static ht_status hold_first_frame(ht_run *run, ht_item *item) {
     for (size_t i = 0; i < plane; ++i) {
         s->beside[i] = i < positions ? 0.0f : 1.0f;
     }
-    memcpy(s->clean, run->condition + HT_WAN_VAE_TIMES * plane, all * sizeof(*s->clean));
+    memcpy(s->clean, run->condition + HT_CLIP_TIMES * plane, all * sizeof(*s->clean));
     for (size_t i = 0; i < all; ++i) {
         s->noise[i] = item->latent[i] / scale;
     }

@@ -7,7 +7,7 @@ void ht_clip_release(ht_clip_stage *clip) {
     for (int i = 0; i < 2; ++i) {
         ht_vae_graph_clear(&clip->pieces[i]);
     }
-    ht_wan_memory_release(&clip->memory);
+    ht_clip_memory_release(&clip->memory);
     *clip = (ht_clip_stage){0};
 }
 
@@ -18,7 +18,7 @@ ht_status ht_clip_restart(ht_clip_stage *clip, const ht_vae_work *work) {
         ht_clip_release(clip);
         clip->work = *work;
     }
-    return ht_wan_memory_restart(&clip->memory);
+    return ht_clip_memory_restart(&clip->memory);
 }
 
 static ht_status make_tensors(ht_pipeline *p, const ht_vae_config *c, const ht_vae_work *work,
@@ -44,7 +44,7 @@ static ht_status build(ht_pipeline *p, ht_vae_stage *stage, ht_clip_stage *clip,
                             : work->piece == VAE_LOCAL ? HT_WAN_VAE_LOCAL
                                                        : HT_WAN_VAE_WHOLE;
     ht_vae_graph *piece = &clip->pieces[first ? 0 : 1];
-    ht_status status = make_tensors(p, &stage->config, work, first ? 1 : HT_WAN_VAE_TIMES, piece);
+    ht_status status = make_tensors(p, &stage->config, work, first ? 1 : HT_CLIP_TIMES, piece);
     if (status == HT_OK) {
         status = ht_stage_graph(p, labels[work->encoder][first], stage->activations, &piece->graph);
     }
@@ -54,7 +54,7 @@ static ht_status build(ht_pipeline *p, ht_vae_stage *stage, ht_clip_stage *clip,
     ht_graph *g = piece->graph;
     ht_weights *weights = p->parts[stage->part].weights;
     ht_value x = ht_graph_tensor(g, piece->in);
-    ht_value (*half)(ht_graph *, const ht_vae_config *, ht_weights *, ht_value, ht_wan_memory *,
+    ht_value (*half)(ht_graph *, const ht_vae_config *, ht_weights *, ht_value, ht_clip_memory *,
                      uint32_t, bool) = work->encoder ? ht_wan_vae_encode : ht_wan_vae_decode;
     x = stage->config.tiny ? ht_taehv_decode(g, &stage->config, weights, x, &clip->memory, first)
                            : half(g, &stage->config, weights, x, &clip->memory, pieces, first);

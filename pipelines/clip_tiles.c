@@ -75,11 +75,11 @@ static ht_status run_tile(const pass *p, ht_clip_stage *clip, uint32_t i, uint32
     const size_t out_tile = area(&t->rows, &t->columns, true, t->out_scale) * t->channels;
     const size_t in_frame = area(&t->rows, &t->columns, false, t->in_scale) * t->in_channels;
     const size_t out_frame = area(&t->rows, &t->columns, false, t->out_scale) * t->channels;
-    float *results = work + in_tile * HT_WAN_VAE_TIMES;
+    float *results = work + in_tile * HT_CLIP_TIMES;
     ht_status status = ht_clip_restart(clip, &p->work);
     for (uint32_t n = 0; n < p->latent_frames && status == HT_OK; ++n) {
-        const uint32_t in_count = p->spreads_in && n > 0 ? HT_WAN_VAE_TIMES : 1;
-        const uint32_t out_count = p->spreads_out && n > 0 ? HT_WAN_VAE_TIMES : 1;
+        const uint32_t in_count = p->spreads_in && n > 0 ? HT_CLIP_TIMES : 1;
+        const uint32_t out_count = p->spreads_out && n > 0 ? HT_CLIP_TIMES : 1;
         for (uint32_t f = 0; f < in_count; ++f) {
             ht_tiling_cut(t, pieces[n] + f * in_frame, i, j, work + f * in_tile);
         }
@@ -97,12 +97,12 @@ static ht_status run_pass(const pass *p, const float *const *pieces, float *out)
     const ht_tiling *t = &p->tiling;
     ht_context *context = p->run->pipeline->context;
     const uint32_t tiles = t->rows.count * t->columns.count, n = p->latent_frames;
-    const uint32_t frames = p->spreads_out ? (n - 1) * HT_WAN_VAE_TIMES + 1 : n;
+    const uint32_t frames = p->spreads_out ? (n - 1) * HT_CLIP_TIMES + 1 : n;
     const size_t in_tile = area(&t->rows, &t->columns, true, t->in_scale) * t->in_channels;
     const size_t out_tile = area(&t->rows, &t->columns, true, t->out_scale) * t->channels;
     const size_t out_frame = area(&t->rows, &t->columns, false, t->out_scale) * t->channels;
     ht_clip_stage clip = {0}; // released at once: it is large
-    float *work = ht_alloc(context, (in_tile + out_tile) * HT_WAN_VAE_TIMES * sizeof(*work));
+    float *work = ht_alloc(context, (in_tile + out_tile) * HT_CLIP_TIMES * sizeof(*work));
     ht_status status = work ? HT_OK : HT_ERR_NO_MEMORY;
     memset(out, 0, frames * out_frame * sizeof(*out));
     for (uint32_t tile = 0; tile < tiles && status == HT_OK; ++tile) {

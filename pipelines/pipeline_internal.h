@@ -209,7 +209,7 @@ typedef struct ht_vae_graph {
 // others.
 typedef struct ht_clip_stage {
     ht_vae_work work; // its size is that of the latents
-    ht_wan_memory memory;
+    ht_clip_memory memory;
     ht_vae_graph pieces[2];
 } ht_clip_stage;
 

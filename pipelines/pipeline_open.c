@@ -248,7 +248,7 @@ static ht_status check_fit(ht_pipeline *p) {
     const char *name = p->parts[PART_DENOISER].name;
     uint32_t latent = p->vae.config.latent_channels;
     const bool clips = p->shape.frames > 0;
-    const uint32_t beside = latent + (clips ? HT_WAN_VAE_TIMES : 1);
+    const uint32_t beside = latent + (clips ? HT_CLIP_TIMES : 1);
     if (p->shape.in_channels != latent && p->shape.in_channels != latent + beside) {
         return ht_fail(p->context, HT_ERR_IO,
                        "the vae has %u latent channels, the %s %u; expected %u, or %u of a model "

@@ -130,12 +130,12 @@ static void test_weights(void **state) {
 #define CLIPS "tests/data/models/tiny-taehv/taehv.safetensors"
 
 // One of its two graphs, over one latent frame.
-static void clip_piece(ht_test_net *net, const ht_vae_config *c, ht_wan_memory *memory,
+static void clip_piece(ht_test_net *net, const ht_vae_config *c, ht_clip_memory *memory,
                        const ht_tensor_desc *z, bool first, ht_graph **graph, ht_tensor *io[2]) {
     ht_tensor_desc desc = *z;
     desc.dims[0] = 1;
     io[0] = ht_test_net_tensor(net, desc);
-    desc.dims[0] = first ? 1 : HT_WAN_VAE_TIMES;
+    desc.dims[0] = first ? 1 : HT_CLIP_TIMES;
     desc.dims[1] *= 8;
     desc.dims[2] *= 8;
     desc.dims[3] = 3;
@@ -153,7 +153,7 @@ static void test_clips(void **state) {
     static const char *const names[][2] = {{"z.3", "decoded.3"}, {"z.1", "decoded.1"}};
     ht_test_net net;
     ht_vae_config c;
-    ht_wan_memory memory = {0};
+    ht_clip_memory memory = {0};
     ht_graph *graphs[2];
     ht_tensor *io[2][2];
     ht_weight_map map;
@@ -173,9 +173,9 @@ static void test_clips(void **state) {
         for (uint32_t n = 0; i == 0 && n < 2; ++n) {
             clip_piece(&net, &c, &memory, &in, n == 0, &graphs[n], io[n]);
         }
-        ht_test_must(net.context, ht_wan_memory_restart(&memory));
+        ht_test_must(net.context, ht_clip_memory_restart(&memory));
         for (uint32_t n = 0; n < in.dims[0]; ++n) {
-            const uint32_t frames = n > 0 ? HT_WAN_VAE_TIMES : 1;
+            const uint32_t frames = n > 0 ? HT_CLIP_TIMES : 1;
             ht_tensor **use = io[n > 0];
             ht_test_must(net.context, ht_tensor_write_f32(use[0], z + n * piece, piece));
             ht_test_must(net.context, ht_graph_run(graphs[n > 0]));
@@ -192,7 +192,7 @@ static void test_clips(void **state) {
     }
     ht_graph_destroy(&graphs[0]);
     ht_graph_destroy(&graphs[1]);
-    ht_wan_memory_release(&memory);
+    ht_clip_memory_release(&memory);
     ht_test_net_close(&net);
 }
 

@@ -25,7 +25,7 @@ typedef struct half {
     ht_test_net net;
     ht_vae_config config;
     bool encoder;
-    ht_wan_memory memory;
+    ht_clip_memory memory;
     piece pieces[2]; // the first of a clip, and the others
 } half;
 
@@ -40,7 +40,7 @@ static ht_tensor *make_tensor(half *h, ht_tensor_desc desc) {
 static void build(half *h, piece *p, const ht_tensor_desc *item, bool first, bool keep) {
     ht_context *context = h->net.context;
     ht_tensor_desc in = *item;
-    p->frames_in = in.dims[0] = h->encoder && !first ? HT_WAN_VAE_TIMES : 1;
+    p->frames_in = in.dims[0] = h->encoder && !first ? HT_CLIP_TIMES : 1;
     p->in = make_tensor(h, in);
     ht_test_must(context, ht_graph_create(context,
                                           &(ht_graph_desc){.label = "piece",
@@ -48,7 +48,7 @@ static void build(half *h, piece *p, const ht_tensor_desc *item, bool first, boo
                                                            .keep_values = keep},
                                           &p->graph));
     ht_value x = ht_graph_tensor(p->graph, p->in);
-    ht_value (*half_of)(ht_graph *, const ht_vae_config *, ht_weights *, ht_value, ht_wan_memory *,
+    ht_value (*half_of)(ht_graph *, const ht_vae_config *, ht_weights *, ht_value, ht_clip_memory *,
                         uint32_t, bool) = h->encoder ? ht_wan_vae_encode : ht_wan_vae_decode;
     x = half_of(p->graph, &h->config, h->net.weights, x, &h->memory, HT_WAN_VAE_WHOLE, first);
     ht_test_must(context, ht_graph_status(p->graph));
@@ -75,7 +75,7 @@ static void close_half(half *h) {
         ht_tensor_destroy(&h->pieces[i].in);
         ht_tensor_destroy(&h->pieces[i].out);
     }
-    ht_wan_memory_release(&h->memory);
+    ht_clip_memory_release(&h->memory);
     ht_test_net_close(&h->net);
 }
 
@@ -88,9 +88,9 @@ static size_t frame_values(const ht_tensor *tensor) {
 static float *run_clip(half *h, const float *in, uint32_t frames, size_t *count) {
     ht_context *context = h->net.context;
     size_t in_frame = frame_values(h->pieces[0].in), out_frame = frame_values(h->pieces[0].out);
-    float *out = malloc((size_t)frames * HT_WAN_VAE_TIMES * out_frame * sizeof(*out));
+    float *out = malloc((size_t)frames * HT_CLIP_TIMES * out_frame * sizeof(*out));
     uint32_t read = 0, written = 0;
-    ht_test_must(context, ht_wan_memory_restart(&h->memory));
+    ht_test_must(context, ht_clip_memory_restart(&h->memory));
     while (read < frames) {
         piece *p = &h->pieces[read > 0];
         ht_test_must(context,
@@ -206,7 +206,7 @@ static double planned(const char *folder, bool encoder, uint32_t pieces, uint32_
     ht_context *context = ht_test_context(HT_TIER_AUTO);
     ht_vae_config config;
     ht_weights *weights;
-    ht_wan_memory memory = {0};
+    ht_clip_memory memory = {0};
     ht_graph *graphs[2];
     ht_tensor *inputs[2];
     ht_memory_use use;
@@ -220,8 +220,8 @@ static double planned(const char *folder, bool encoder, uint32_t pieces, uint32_
         const uint32_t scale = frames ? 8 : 1;
         const ht_tensor_desc desc = {.format = HT_FORMAT_F32,
                                      .rank = 4,
-                                     .dims = {frames && i == 1 ? HT_WAN_VAE_TIMES : 1,
-                                              height * scale, width * scale,
+                                     .dims = {frames && i == 1 ? HT_CLIP_TIMES : 1, height * scale,
+                                              width * scale,
                                               inside   ? config.channels[config.levels - 1]
                                               : frames ? 3
                                                        : config.latent_channels},
@@ -248,7 +248,7 @@ static double planned(const char *folder, bool encoder, uint32_t pieces, uint32_
         ht_graph_destroy(&graphs[i]);
         ht_tensor_destroy(&inputs[i]);
     }
-    ht_wan_memory_release(&memory);
+    ht_clip_memory_release(&memory);
     ht_weights_destroy(&weights);
     return (double)(use.allocated_peak - own) / (1 << 20);
 }

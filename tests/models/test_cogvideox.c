@@ -1,7 +1,8 @@
-// CogVideoX's transformers against diffusers: clips and pictures, positions, every node, weights, and
-// what is refused.
+// CogVideoX's transformers and autoencoder against diffusers: clips and pictures, positions, every node,
+// weights, and what is refused.
 #include "model_test.h"
 
+#include "autoencoder_cogvideox.h"
 #include "cogvideox.h"
 #include "files.h"
 
@@ -145,18 +146,23 @@ static void test_positions(void **state) {
     }
 }
 
-static uint64_t parameters_of(ht_context *context, const ht_cogvideox_config *config,
-                              uint32_t *tensors) {
-    ht_weight_map map;
+static uint64_t count_parameters(const ht_weight_map *map) {
     uint64_t sum = 0;
-    ht_test_must(context, ht_cogvideox_weight_map(context, config, &map));
-    for (uint32_t i = 0; i < map.count; ++i) {
+    for (uint32_t i = 0; i < map->count; ++i) {
         uint64_t count = 1;
-        for (uint32_t d = 0; d < map.entries[i].rank; ++d) {
-            count *= map.entries[i].dims[d];
+        for (uint32_t d = 0; d < map->entries[i].rank; ++d) {
+            count *= map->entries[i].dims[d];
         }
         sum += count;
     }
+    return sum;
+}
+
+static uint64_t parameters_of(ht_context *context, const ht_cogvideox_config *config,
+                              uint32_t *tensors) {
+    ht_weight_map map;
+    ht_test_must(context, ht_cogvideox_weight_map(context, config, &map));
+    const uint64_t sum = count_parameters(&map);
     *tensors = map.count;
     ht_weight_map_clear(&map);
     return sum;
@@ -255,12 +261,157 @@ static void test_configurations(void **state) {
     ht_test_folder_close(&folder);
 }
 
+#define VAE "tests/data/models/tiny-cogvideox/vae"
+
+// Half of the autoencoder: the graph of the first piece of a clip, and of the others.
+typedef struct half {
+    ht_test_net net;
+    ht_vae_config config;
+    bool encoder;
+    ht_clip_memory memory;
+    ht_graph *graphs[2];
+    ht_tensor *in[2], *out[2];
+} half;
+
+static ht_tensor *make_tensor(ht_context *context, ht_tensor_desc desc) {
+    ht_tensor *tensor;
+    desc.format = HT_FORMAT_F32;
+    desc.label = "piece";
+    ht_test_must(context, ht_tensor_create(context, &desc, &tensor));
+    return tensor;
+}
+
+// `desc` is that of the whole clip, or of its latents.
+static void build_piece(half *h, int which, ht_tensor_desc desc, uint32_t frames, bool keep) {
+    ht_context *context = h->net.context;
+    const ht_graph_desc graph = {
+        .label = "piece", .activations = HT_FORMAT_F32, .keep_values = keep};
+    desc.dims[0] = frames;
+    h->in[which] = make_tensor(context, desc);
+    ht_test_must(context, ht_graph_create(context, &graph, &h->graphs[which]));
+    ht_value x = ht_graph_tensor(h->graphs[which], h->in[which]);
+    x = (h->encoder ? ht_cogvideox_vae_encode : ht_cogvideox_vae_decode)(
+        h->graphs[which], &h->config, h->net.weights, x, &h->memory, which == 0);
+    ht_test_must(context, ht_graph_status(h->graphs[which]));
+    h->out[which] = make_tensor(context, ht_graph_value_desc(h->graphs[which], x));
+    ht_graph_output(h->graphs[which], x, h->out[which]);
+    ht_test_must(context, ht_graph_finish(h->graphs[which]));
+}
+
+static void open_half(half *h, ht_tier tier, bool encoder, const ht_tensor_desc *desc, bool keep) {
+    const uint32_t piece = HT_COGVIDEOX_VAE_PIECE * (encoder ? HT_CLIP_TIMES : 1);
+    *h = (half){.encoder = encoder};
+    ht_test_net_open(&h->net, tier, VAE, "cogvideox_vae", false);
+    ht_test_must(h->net.context, ht_vae_config_read(h->net.context, VAE, &h->config));
+    build_piece(h, 0, *desc, desc->dims[0] > 1 ? piece + 1 : 1, keep);
+    if (desc->dims[0] > piece + 1) {
+        build_piece(h, 1, *desc, piece, keep);
+    }
+}
+
+static void close_half(half *h) {
+    for (int i = 0; i < 2; ++i) {
+        ht_graph_destroy(&h->graphs[i]);
+        ht_tensor_destroy(&h->in[i]);
+        ht_tensor_destroy(&h->out[i]);
+    }
+    ht_clip_memory_release(&h->memory);
+    ht_test_net_close(&h->net);
+}
+
+static uint64_t values_of(const ht_tensor *tensor) {
+    return ht_desc_count(ht_tensor_get_desc(tensor));
+}
+
+// All pieces of a clip, one after the other, into `out`; returns how many values.
+static uint64_t run_pieces(half *h, const float *in, uint64_t count, float *out) {
+    ht_context *context = h->net.context;
+    uint64_t read = 0, written = 0;
+    ht_test_must(context, ht_clip_memory_restart(&h->memory));
+    while (read < count) {
+        const int which = read > 0;
+        const uint64_t more = values_of(h->in[which]), made = values_of(h->out[which]);
+        ht_test_must(context, ht_tensor_write_f32(h->in[which], in + read, more));
+        ht_test_must(context, ht_graph_run(h->graphs[which]));
+        ht_test_must(context, ht_tensor_read_f32(h->out[which], out + written, made));
+        read += more;
+        written += made;
+    }
+    return written;
+}
+
+static void check_clip(ht_tier tier, bool encoder, uint32_t frames, bool every_node) {
+    half h;
+    ht_test_golden golden;
+    char in_name[32], out_name[32];
+    ht_tensor_desc in_desc, out_desc;
+    snprintf(in_name, sizeof(in_name), encoder ? "clip.%u" : "z.%u", frames);
+    snprintf(out_name, sizeof(out_name), encoder ? "moments.%u" : "decoded.%u", frames);
+    ht_test_golden_open(&golden, "cogvideox_vae");
+    float *in = ht_test_golden_read_nhwc(&golden, in_name, &in_desc);
+    float *want = ht_test_golden_read_nhwc(&golden, out_name, &out_desc);
+    const uint64_t count = ht_desc_count(&out_desc);
+    float *got = malloc(count * sizeof(*got));
+    open_half(&h, tier, encoder, &in_desc, every_node);
+    for (int again = 0; again < 2; ++again) { // nothing is left of the clip before
+        assert_int_equal(run_pieces(&h, in, ht_desc_count(&in_desc), got), count);
+        print_message("%s: rel L2 %.2e\n", out_name, ht_test_compare(got, want, count).rel_l2);
+        ht_test_assert_close(out_name, got, want, count, HT_TEST_NETWORK_BOUND);
+    }
+    if (every_node) { // of a piece that has pieces before it
+        uint32_t nodes = 0;
+        ht_test_must(h.net.context, ht_graph_check(h.graphs[1], ht_test_expect_node, &nodes));
+        assert_true(nodes > 80);
+    }
+    close_half(&h);
+    ht_test_golden_close(&golden);
+    free(got);
+    free(want);
+    free(in);
+}
+
+static void test_vae(void **state) {
+    (void)state;
+    static const uint32_t lengths[] = {1, 9, 25};
+    for (size_t i = 0; i < HT_COUNT(lengths) && ht_test_context(HT_TIER_CPU); ++i) {
+        check_clip(HT_TIER_CPU, false, lengths[i], lengths[i] == 25);
+        check_clip(HT_TIER_CPU, true, lengths[i], lengths[i] == 25);
+    }
+    if (ht_test_context(HT_TIER_PORTABLE)) {
+        check_clip(HT_TIER_PORTABLE, false, 9, false);
+    }
+}
+
+static void test_vae_weights(void **state) {
+    (void)state;
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_weight_map map;
+    ht_vae_config config;
+    ht_test_must(context, ht_vae_config_read(context, VAE, &config));
+    assert_int_equal(ht_vae_factor(&config), 8);
+    assert_true(config.piece == 2 && config.halves_time[1] && !config.halves_time[2]);
+    assert_true(config.deviation[3] > 0.86761f && config.deviation[3] < 0.86762f);
+    ht_test_must(context, ht_vae_weight_map(context, &config, HT_VAE_BOTH, &map));
+    ht_test_full_map(context, &map, VAE, map.count);
+    // The published one: 215,583,907 parameters in 436 tensors.
+    config.layers_per_block = 3;
+    config.latent_channels = 16;
+    config.channels[0] = 128;
+    config.channels[1] = config.channels[2] = 256;
+    config.channels[3] = 512;
+    ht_test_must(context, ht_vae_weight_map(context, &config, HT_VAE_BOTH, &map));
+    assert_int_equal(map.count, 436);
+    assert_true(count_parameters(&map) == 215583907);
+    ht_weight_map_clear(&map);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),        cmocka_unit_test(test_every_node),
         cmocka_unit_test(test_positions),      cmocka_unit_test(test_weights),
         cmocka_unit_test(test_usual_grid),     cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_configurations),
+        cmocka_unit_test(test_configurations), cmocka_unit_test(test_vae),
+        cmocka_unit_test(test_vae_weights),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
