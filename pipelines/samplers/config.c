@@ -24,6 +24,8 @@ static const choice classes[] = {
     {"UniPCMultistepScheduler", HT_SAMPLER_UNIPC},
     {"LCMScheduler", HT_SAMPLER_LCM},
     {"TCDScheduler", HT_SAMPLER_TCD},
+    {"CogVideoXDDIMScheduler", HT_SAMPLER_DDIM},
+    {"CogVideoXDPMScheduler", HT_SAMPLER_DPM_TABLE},
     {NULL, 0},
 };
 static const choice predictions[] = {
@@ -81,7 +83,8 @@ static void read_tables(ht_config *json, ht_sampler_config *c) {
     c->beta_end = ht_config_real(json, "beta_end", 0.02, 1e-12, 0.999);
     c->zero_snr = ht_config_bool(json, "rescale_betas_zero_snr", false);
     c->steps_offset = ht_config_u32(json, "steps_offset", 0, 0, 1000);
-    bool leading = c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_PNDM;
+    bool leading =
+        c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_PNDM || c->kind == HT_SAMPLER_DPM_TABLE;
     const char *spacing = leading ? "leading" : "linspace";
     c->spacing = (ht_spacing)choose(json, "timestep_spacing", spacings, spacing);
     if (ht_config_has(json, "trained_betas")) {
@@ -164,7 +167,9 @@ static void read_table_class(ht_config *json, ht_sampler_config *c) {
     c->original_steps = ht_config_u32(json, "original_inference_steps", 50, 1, c->train_steps);
     c->timestep_scaling = ht_config_real(json, "timestep_scaling", 10.0, 1e-3, 1e6);
     c->alpha_to_one = ht_config_bool(json, "set_alpha_to_one", c->kind != HT_SAMPLER_PNDM);
-    if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_LCM) {
+    if (strncmp(ht_config_text(json, "_class_name", ""), "CogVideoX", 9) == 0) {
+        c->snr_shift = ht_config_real(json, "snr_shift_scale", 3.0, 1e-3, 1e3);
+    } else if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_LCM) {
         c->clip_sample = ht_config_bool(json, "clip_sample", true);
         c->clip_range = ht_config_real(json, "clip_sample_range", 1.0, 0, 1e6);
     }
@@ -198,7 +203,8 @@ static void read_all(ht_config *json, ht_sampler_config *c) {
     } else if (c->kind == HT_SAMPLER_UNIPC) {
         read_unipc(json, c);
     } else if (c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_PNDM ||
-               c->kind == HT_SAMPLER_LCM || c->kind == HT_SAMPLER_TCD) {
+               c->kind == HT_SAMPLER_LCM || c->kind == HT_SAMPLER_TCD ||
+               c->kind == HT_SAMPLER_DPM_TABLE) {
         read_table_class(json, c);
         c->eta = c->kind == HT_SAMPLER_TCD ? 0.3 : 0;
     } else {

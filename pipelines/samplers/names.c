@@ -63,6 +63,11 @@ static const sampler_names samplers[HT_SAMPLER_KINDS] = {
                         "TCD",
                         "tcd           for models distilled by TCD, few steps; --eta, 0.3",
                         {NULL}},
+    [HT_SAMPLER_DPM_TABLE] =
+        {"dpm_cogvideox",
+         "DPM++ 2M SDE CogVideoX",
+         "dpm_cogvideox DPM++ 2M SDE on whole timesteps, as CogVideoX 5B has it",
+         {"cogvideoxdpm"}},
 };
 
 typedef struct schedule_names {
@@ -164,7 +169,7 @@ static bool is_multistep(ht_sampler_kind kind) {
 // Of samplers on whole timesteps: they have no noise levels that could follow a curve.
 static bool is_on_table(ht_sampler_kind kind) {
     return kind == HT_SAMPLER_DDIM || kind == HT_SAMPLER_PNDM || kind == HT_SAMPLER_LCM ||
-           kind == HT_SAMPLER_TCD;
+           kind == HT_SAMPLER_TCD || kind == HT_SAMPLER_DPM_TABLE;
 }
 
 // Another class with the same training: its own fields take their defaults.

@@ -18,6 +18,7 @@ static const ht_sampler_ops *const table[HT_SAMPLER_KINDS] = {
     [HT_SAMPLER_UNIPC] = &ht_sampler_unipc,
     [HT_SAMPLER_LCM] = &ht_sampler_lcm,
     [HT_SAMPLER_TCD] = &ht_sampler_tcd,
+    [HT_SAMPLER_DPM_TABLE] = &ht_sampler_dpm_table,
 };
 
 static uint32_t evaluations(const ht_sampler_ops *ops, uint32_t steps) {
@@ -41,7 +42,8 @@ static ht_status check(ht_context *context, const ht_sampler_desc *desc) {
                        "sampler %s does not fit this model, which predicts %s",
                        ht_sampler_name(c->kind), flow ? "a flow" : "noise, not a flow");
     }
-    const bool whole = c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_TCD;
+    const bool whole =
+        c->kind == HT_SAMPLER_DDIM || c->kind == HT_SAMPLER_TCD || c->kind == HT_SAMPLER_DPM_TABLE;
     if (whole && c->zero_snr && c->prediction == HT_PREDICT_EPSILON) {
         return ht_fail(context, HT_ERR_UNSUPPORTED,
                        "zero terminal SNR needs a model that does not predict noise");

@@ -12,7 +12,7 @@ typedef enum ht_sampler_kind {
     HT_SAMPLER_EULER,        // EulerDiscreteScheduler
     HT_SAMPLER_EULER_A,      // EulerAncestralDiscreteScheduler
     HT_SAMPLER_HEUN,         // HeunDiscreteScheduler
-    HT_SAMPLER_DDIM,         // DDIMScheduler
+    HT_SAMPLER_DDIM,         // DDIMScheduler, CogVideoXDDIMScheduler
     HT_SAMPLER_PNDM,         // PNDMScheduler without Runge-Kutta steps
     HT_SAMPLER_DPMPP_2M,     // DPMSolverMultistepScheduler, dpmsolver++ of order 1 or 2
     HT_SAMPLER_DPMPP_2M_SDE, // the same, sde-dpmsolver++
@@ -22,6 +22,7 @@ typedef enum ht_sampler_kind {
     HT_SAMPLER_UNIPC,        // UniPCMultistepScheduler
     HT_SAMPLER_LCM,          // LCMScheduler
     HT_SAMPLER_TCD,          // TCDScheduler
+    HT_SAMPLER_DPM_TABLE,    // CogVideoXDPMScheduler
     HT_SAMPLER_KINDS,
 } ht_sampler_kind;
 
@@ -56,6 +57,7 @@ typedef struct ht_sampler_config {
     uint32_t train_steps;
     ht_beta_curve beta_curve;
     double beta_start, beta_end;
+    double snr_shift; // levels a become a / (s + (1 - s) a) before that; 0: they do not
     bool zero_snr;
     ht_spacing spacing;
     uint32_t steps_offset;

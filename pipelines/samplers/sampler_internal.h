@@ -54,6 +54,7 @@ extern const ht_sampler_ops ht_sampler_dpmpp_sde;
 extern const ht_sampler_ops ht_sampler_unipc;
 extern const ht_sampler_ops ht_sampler_lcm;
 extern const ht_sampler_ops ht_sampler_tcd;
+extern const ht_sampler_ops ht_sampler_dpm_table;
 
 // sampler.c: `clean` becomes kept[0], kept[0] becomes kept[1], ..; n_kept counts up to ops->kept.
 void ht_sampler_keep(ht_sampler *s);

@@ -49,18 +49,51 @@ static void rescale_zero_snr(float *alphas_cumprod, uint32_t n) {
     }
 }
 
-void ht_schedule_alphas_cumprod(const ht_sampler_config *config, float *alphas_cumprod) {
+// Square root of level i, the ratio of signal to noise shifted; *product is that of the levels so far.
+static double shifted_signal(const ht_sampler_config *c, uint32_t i, double *product) {
+    const double low = sqrt(c->beta_start), high = sqrt(c->beta_end);
+    const double root = low + (high - low) * i / (c->train_steps - 1.0);
+    *product *= 1 - (c->beta_curve == HT_BETA_SCALED_LINEAR ? root * root : beta_at(c, i));
+    return sqrt(*product / (c->snr_shift + (1 - c->snr_shift) * *product));
+}
+
+// As CogVideoX's classes do, in f64; the levels themselves, not their betas, are rescaled.
+static void shifted_alphas_cumprod(const ht_sampler_config *c, float *alphas_cumprod) {
+    double product = 1, first = 0, last = 0;
+    for (uint32_t i = 0; i < c->train_steps; ++i) {
+        last = shifted_signal(c, i, &product);
+        first = i == 0 ? last : first;
+    }
+    const double end = c->zero_snr ? last : 0, scale = c->zero_snr ? first / (first - last) : 1;
+    product = 1;
+    for (uint32_t i = 0; i < c->train_steps; ++i) {
+        const double signal = (shifted_signal(c, i, &product) - end) * scale;
+        alphas_cumprod[i] = (float)(signal * signal);
+    }
+}
+
+static void plain_alphas_cumprod(const ht_sampler_config *c, float *alphas_cumprod) {
     double product = 1;
-    for (uint32_t i = 0; i < config->train_steps; ++i) {
-        product *= 1.0f - beta_at(config, i);
+    for (uint32_t i = 0; i < c->train_steps; ++i) {
+        product *= 1.0f - beta_at(c, i);
         alphas_cumprod[i] = (float)product;
     }
-    if (config->zero_snr) {
-        rescale_zero_snr(alphas_cumprod, config->train_steps);
-        if (config->kind != HT_SAMPLER_DDIM &&
-            config->kind != HT_SAMPLER_TCD) { // so that the first level is not infinite
-            alphas_cumprod[config->train_steps - 1] = 0x1p-24f;
-        }
+    if (c->zero_snr) {
+        rescale_zero_snr(alphas_cumprod, c->train_steps);
+    }
+}
+
+void ht_schedule_alphas_cumprod(const ht_sampler_config *config, float *alphas_cumprod) {
+    const ht_sampler_kind kind = config->kind;
+    const bool starts_without_signal =
+        kind == HT_SAMPLER_DDIM || kind == HT_SAMPLER_TCD || kind == HT_SAMPLER_DPM_TABLE;
+    if (config->snr_shift > 0) {
+        shifted_alphas_cumprod(config, alphas_cumprod);
+    } else {
+        plain_alphas_cumprod(config, alphas_cumprod);
+    }
+    if (config->zero_snr && !starts_without_signal) { // so that the first level is not infinite
+        alphas_cumprod[config->train_steps - 1] = 0x1p-24f;
     }
 }
 

@@ -20,22 +20,33 @@ typedef struct fixture {
     json_t *index;
 } fixture;
 
+// A file of trajectories and what they are of.
+static void open_golden(fixture *f, const char *name) {
+    char path[96];
+    json_error_t error;
+    snprintf(path, sizeof(path), "tests/data/golden/%s.json", name);
+    ht_test_golden_open(&f->golden, name);
+    f->index = json_load_file(path, 0, &error);
+    assert_non_null(f->index);
+}
+
+static void close_golden(fixture *f) {
+    json_decref(f->index);
+    ht_test_golden_close(&f->golden);
+}
+
 static int open_all(void **state) {
     static fixture f;
-    json_error_t error;
-    ht_test_golden_open(&f.golden, "samplers");
+    open_golden(&f, "samplers");
     ht_test_folder_open(&f.folder);
-    f.index = json_load_file("tests/data/golden/samplers.json", 0, &error);
-    assert_non_null(f.index);
     *state = &f;
     return 0;
 }
 
 static int close_all(void **state) {
     fixture *f = *state;
-    json_decref(f->index);
     ht_test_folder_close(&f->folder);
-    ht_test_golden_close(&f->golden);
+    close_golden(f);
     return 0;
 }
 
@@ -149,8 +160,7 @@ static void check_img2img(fixture *f, const char *name, const ht_sampler_config 
     ht_sampler_destroy(&sampler);
 }
 
-static void test_trajectories(void **state) {
-    fixture *f = *state;
+static size_t check_trajectories(fixture *f) {
     size_t i, j;
     json_t *entry, *run;
     json_array_foreach(json_object_get(f->index, "cases"), i, entry) {
@@ -168,15 +178,26 @@ static void test_trajectories(void **state) {
         }
         check_img2img(f, name, &config, given);
     }
-    assert_true(i > 100);
+    return i;
+}
+
+static void test_trajectories(void **state) {
+    assert_true(check_trajectories(*state) > 100);
+}
+
+static void test_cogvideox(void **state) {
+    fixture f = *(fixture *)*state; // the same folder
+    open_golden(&f, "samplers_cogvideox");
+    assert_int_equal(check_trajectories(&f), 6);
+    close_golden(&f);
 }
 
 // A prediction that always means the same clean picture must end exactly there.
 static void test_constant_data(void **state) {
     fixture *f = *state;
     static const ht_sampler_kind kinds[] = {
-        HT_SAMPLER_EULER, HT_SAMPLER_DDIM,     HT_SAMPLER_DPMPP_2M, HT_SAMPLER_HEUN,
-        HT_SAMPLER_UNIPC, HT_SAMPLER_DPMPP_3M, HT_SAMPLER_DPMPP_SDE};
+        HT_SAMPLER_EULER, HT_SAMPLER_DDIM,     HT_SAMPLER_DPMPP_2M,  HT_SAMPLER_HEUN,
+        HT_SAMPLER_UNIPC, HT_SAMPLER_DPMPP_3M, HT_SAMPLER_DPMPP_SDE, HT_SAMPLER_DPM_TABLE};
     for (size_t k = 0; k < HT_COUNT(kinds); ++k) {
         ht_sampler_config config = {.kind = kinds[k],
                                     .prediction = HT_PREDICT_SAMPLE,
@@ -225,6 +246,7 @@ static void test_names(void **state) {
         {"uni_pc", "beta", HT_PREDICT_EPSILON, HT_SAMPLER_UNIPC, HT_SIGMA_BETA},
         {"PLMS", NULL, HT_PREDICT_EPSILON, HT_SAMPLER_PNDM, HT_SIGMA_DEFAULT},
         {"UniPC", NULL, HT_PREDICT_FLOW, HT_SAMPLER_UNIPC, HT_SIGMA_DEFAULT},
+        {"dpm_cogvideox", "karras", HT_PREDICT_V, HT_SAMPLER_DPM_TABLE, HT_SIGMA_KARRAS},
     };
     for (size_t i = 0; i < HT_COUNT(rows); ++i) {
         ht_sampler_config config = {.prediction = rows[i].prediction};
@@ -279,9 +301,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trajectories),
-        cmocka_unit_test(test_constant_data),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_trajectories),  cmocka_unit_test(test_cogvideox),
+        cmocka_unit_test(test_constant_data), cmocka_unit_test(test_names),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

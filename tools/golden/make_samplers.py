@@ -1,4 +1,5 @@
-"""Golden trajectories of diffusers' schedulers: samplers.safetensors and .json.
+"""Golden trajectories of diffusers' schedulers: samplers.safetensors and .json, and samplers_cogvideox of those of
+CogVideoX (or only the files that are named).
 
 The network is replaced by a formula, so a test needs nothing but the sampler:
     m = 0.6 * x_in + 0.3 * sin(2 * x_in + t / 1000)
@@ -7,13 +8,14 @@ with x_in what scale_model_input returns and t the timestep the network is given
 import inspect
 import itertools
 import json
+import sys
 import tempfile
 
 from common import generator, randn, save_golden, save_json
 
 import numpy as np
 import torch
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, DPMSolverSDEScheduler,
+from diffusers import (CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, DPMSolverSDEScheduler,
                        EulerAncestralDiscreteScheduler, EulerDiscreteScheduler,
                        FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, LCMScheduler,
                        PNDMScheduler, TCDScheduler, UniPCMultistepScheduler)
@@ -155,6 +157,18 @@ def more_cases():
         yield f"tcd_eta{eta}", TCDScheduler(**SD)
 
 
+def cogvideox_cases():
+    """Yields (name, scheduler). Their zero_snr levels differ from those of other classes."""
+    common = dict(SD, clip_sample=False, rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    for shift in (1.0, 3.0):
+        for kind in (CogVideoXDDIMScheduler, CogVideoXDPMScheduler):
+            name = "ddim" if kind is CogVideoXDDIMScheduler else "dpm"
+            yield f"cogvideox_{name}_shift{shift:g}", kind(**common, snr_shift_scale=shift,
+                                                           timestep_spacing="trailing")
+    yield "cogvideox_ddim_linspace", CogVideoXDDIMScheduler(**common, timestep_spacing="linspace")
+    yield "cogvideox_dpm_leading", CogVideoXDPMScheduler(**SD, prediction_type="epsilon", set_alpha_to_one=False)
+
+
 def eta_of(name):
     return float(name.split("_eta")[1]) if "_eta" in name else None
 
@@ -189,10 +203,22 @@ def run(scheduler, x, timesteps, eta):
     more = {"generator": generator(7)} if draws else {}
     if eta is not None:
         more["eta"] = eta
+    if isinstance(scheduler, CogVideoXDPMScheduler):
+        return run_two_steps(scheduler, x, timesteps, more)
     for t in timesteps:
         x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         m = toy_model(x_in, t)
         x = scheduler.step(m, t, x, return_dict=False, **more)[0]
+        samples.append(x)
+    return torch.cat(samples)
+
+
+def run_two_steps(scheduler, x, timesteps, more):
+    """The same for a scheduler that is given the prediction and the timestep before."""
+    samples, clean, back = [x], None, None
+    for t in timesteps:
+        x, clean = scheduler.step(toy_model(x, t), clean, t, back, x, return_dict=False, **more)
+        back = t
         samples.append(x)
     return torch.cat(samples)
 
@@ -214,10 +240,9 @@ def img2img(scheduler, given, seed, eta):
     return {"clean": clean, "noise": noise, "sample": run(scheduler, noisy, timesteps, eta)}
 
 
-def main():
+def write(file, all_cases, first):
     tensors, index = {}, []
-    for number, (name, scheduler, given) in enumerate(itertools.chain(
-            cases(), drawing_cases(), ((name, scheduler, None) for name, scheduler in more_cases()))):
+    for number, (name, scheduler, given) in enumerate(all_cases, first):
         entry = {"name": name, "config": config_of(scheduler), "given_sigmas": bool(given), "runs": []}
         eta = eta_of(name)
         if eta is not None:
@@ -240,9 +265,20 @@ def main():
             zero = "_zero_snr" if scheduler.config.get("rescale_betas_zero_snr") else ""
             kind = "/dpm" if zero and "DPM" in type(scheduler).__name__ else ""
             tensors[f"alphas_cumprod/{table}{zero}{kind}"] = scheduler.alphas_cumprod.float()
-    save_golden("samplers", tensors, "see samplers.json; sample[0] is the initial one")
-    save_json("samplers", {"img2img": dict(zip(("steps", "strength"), IMG2IMG))}, index)
+    save_golden(file, tensors, f"see {file}.json; sample[0] is the initial one")
+    save_json(file, {"img2img": dict(zip(("steps", "strength"), IMG2IMG))}, index)
+
+
+def not_given(named):
+    return ((name, scheduler, None) for name, scheduler in named)
+
+
+def main(files):
+    if not files or "samplers" in files:
+        write("samplers", itertools.chain(cases(), drawing_cases(), not_given(more_cases())), 0)
+    if not files or "samplers_cogvideox" in files:
+        write("samplers_cogvideox", not_given(cogvideox_cases()), 500)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
