@@ -191,15 +191,17 @@ ht_value ht_vae_encode_global(ht_graph *graph, const ht_vae_config *config, ht_w
     return x;
 }
 
-// Of a clip, four frames and the two before them, of which five live at once; a block's input has half
-// the channels of the level before it. Two frames stay with each convolution.
+// Of a clip, the frames of a piece (four, or of two latents and the first frame nine) and the two before
+// them, of which five live at once; a block's input has half the channels of the level before it, or all of
+// them. Two frames stay with each convolution.
 static uint64_t video_bytes(const ht_vae_config *c, uint64_t height, uint64_t width) {
+    const uint64_t frames = c->piece > 1 ? 4 * c->piece + 1 : 4;
     uint64_t most = 0, kept = 0;
     for (uint32_t i = 0; i < c->levels; ++i) {
         const uint32_t level = c->levels - 1 - i;
         const uint64_t own = c->channels[level], positions = (height << i) * (width << i);
-        const uint64_t before = i > 0 ? c->channels[level + 1] / 2 : own;
-        const uint64_t values = 5 * 6 * positions * (own > before ? own : before);
+        const uint64_t before = i > 0 ? c->channels[level + 1] / (c->piece > 1 ? 1 : 2) : own;
+        const uint64_t values = 5 * (frames + 2) * positions * (own > before ? own : before);
         most = values > most ? values : most;
         kept += 2 * (c->layers_per_block + 1) * positions * own * 2;
     }

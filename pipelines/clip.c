@@ -10,8 +10,13 @@ uint32_t ht_clip_latent_frames(uint32_t frames) {
     return (frames - 1) / HT_CLIP_TIMES + 1;
 }
 
-uint32_t ht_clip_frames(uint32_t asked) {
-    return (asked - 1) / HT_CLIP_TIMES * HT_CLIP_TIMES + 1;
+// A clip is its first frame and whole pieces.
+static uint32_t frames_at_once(const ht_pipeline *p) {
+    return HT_CLIP_TIMES * (p->vae.config.piece > 0 ? p->vae.config.piece : 1);
+}
+
+uint32_t ht_clip_frames(const ht_pipeline *p, uint32_t asked) {
+    return (asked - 1) / frames_at_once(p) * frames_at_once(p) + 1;
 }
 
 ht_status ht_pipeline_frames(ht_pipeline *p, uint32_t *frames) {
@@ -19,17 +24,17 @@ ht_status ht_pipeline_frames(ht_pipeline *p, uint32_t *frames) {
     if (asked > 1 && p->info.frames == 0) {
         return ht_fail(p->context, HT_ERR_INVALID,
                        "this model (%s) makes pictures, not clips; give --model a video model "
-                       "(WanPipeline)",
+                       "(WanPipeline, CogVideoXPipeline)",
                        p->info.class_name);
     }
     if (asked > HT_MAX_FRAMES) {
         return ht_fail(p->context, HT_ERR_INVALID, "%u frames, at most %d are possible", asked,
                        HT_MAX_FRAMES);
     }
-    *frames = ht_clip_frames(asked);
+    *frames = ht_clip_frames(p, asked);
     if (*frames != asked) {
-        ht_log(p->context, HT_LOG_WARN, "%u frames rounded to %u, one more than a multiple of %d",
-               asked, *frames, HT_CLIP_TIMES);
+        ht_log(p->context, HT_LOG_WARN, "%u frames rounded to %u, one more than a multiple of %u",
+               asked, *frames, frames_at_once(p));
     }
     return HT_OK;
 }
@@ -41,7 +46,9 @@ ht_status ht_clip_check(ht_run *run) {
     ht_context *context = run->pipeline->context;
     const bool second = hires->scale > 0 || hires->width > 0 || hires->height > 0;
     const bool begins = ht_clip_needs_picture(run->pipeline);
-    const char *what = params->mask      ? "a mask"
+    const char *what = params->init && !run->pipeline->info.begins_with_picture
+                           ? "an initial picture"
+                       : params->mask    ? "a mask"
                        : params->control ? "a ControlNet"
                        : second          ? "a second pass"
                                          : NULL;
@@ -59,12 +66,12 @@ ht_status ht_clip_check(ht_run *run) {
     return HT_OK;
 }
 
-// Latent frame `index` of z [C, frames, h, w] as the VAE has it, [h, w, C].
+// Latent frame `index` as the VAE has it, [h, w, C].
 static void pick_latent(const ht_run *run, const ht_vae_config *c, const float *latent,
                         uint32_t index, float *out) {
     size_t positions = (size_t)run->latent_height * run->latent_width;
     for (uint32_t k = 0; k < c->latent_channels; ++k) {
-        const float *plane = latent + ((size_t)k * run->latent_frames + index) * positions;
+        const float *plane = latent + ht_latent_plane(run, k, index);
         for (size_t i = 0; i < positions; ++i) {
             out[i * c->latent_channels + k] = plane[i] * c->deviation[k] + c->mean[k];
         }
@@ -92,21 +99,27 @@ static ht_status take_frames(ht_run *run, const float *frames, uint32_t count, h
     return status;
 }
 
-// One piece after the other. `work` holds a latent frame and behind it the frames of a piece.
+// One piece after the other. `work` holds the latents of a piece and behind them its frames.
 static ht_status decode_pieces(ht_run *run, ht_vae_stage *stage, const float *latent,
                                uint32_t count, float *work, ht_image *images, bool *finite) {
-    float *frames =
-        work + (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
+    const ht_vae_config *c = &stage->config;
+    const size_t plane = (size_t)run->latent_height * run->latent_width * c->latent_channels;
+    const uint32_t all = ht_clip_latent_frames(count), first = ht_clip_piece_latents(c, all, 0);
+    float *frames = work + first * plane;
     uint32_t made = 0;
     const ht_vae_work whole = {VAE_WHOLE, false, run->latent_height, run->latent_width};
-    ht_status status = ht_clip_restart(&stage->clip, &whole);
-    for (uint32_t i = 0; made < count && status == HT_OK; ++i) {
-        const uint32_t more = i > 0 ? HT_CLIP_TIMES : 1;
-        pick_latent(run, &stage->config, latent, i, work);
-        status = ht_clip_run_piece(run, stage, &stage->clip, i == 0, work, frames);
+    ht_status status = ht_clip_restart(&stage->clip, &whole, first);
+    for (uint32_t done = 0; done < all && status == HT_OK;) {
+        const uint32_t latents = ht_clip_piece_latents(c, all, done);
+        for (uint32_t i = 0; i < latents; ++i) {
+            pick_latent(run, c, latent, done + i, work + i * plane);
+        }
+        status = ht_clip_run_piece(run, stage, &stage->clip, done == 0, work, frames);
         if (status == HT_OK) {
+            const uint32_t more = ht_clip_piece_frames(latents, done == 0);
             status = take_frames(run, frames, more, images + made, finite);
             made += more;
+            done += latents;
         }
         if (status == HT_OK && run->phase == HT_PHASE_DECODE) {
             status = ht_run_step(run, made, count, NULL);
@@ -144,9 +157,10 @@ static ht_status decode_tiles(ht_run *run, ht_vae_stage *stage, const float *lat
 static ht_status decode_whole(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
                               ht_image *images, bool *finite) {
     ht_context *context = run->pipeline->context;
-    const size_t pixels = (size_t)run->width * run->height * 3 * HT_CLIP_TIMES;
+    const uint32_t most = stage->config.piece > 1 ? stage->config.piece + 1 : 1; // of the first
+    const size_t pixels = (size_t)run->width * run->height * 3 * HT_CLIP_TIMES * most;
     const size_t latents =
-        (size_t)run->latent_height * run->latent_width * stage->config.latent_channels;
+        (size_t)run->latent_height * run->latent_width * stage->config.latent_channels * most;
     float *work = ht_alloc(context, (pixels + latents) * sizeof(*work));
     ht_status status =
         work ? decode_pieces(run, stage, latent, count, work, images, finite) : HT_ERR_NO_MEMORY;
@@ -155,6 +169,17 @@ static ht_status decode_whole(ht_run *run, ht_vae_stage *stage, const float *lat
         ht_clip_release(&stage->clip);
     }
     return status;
+}
+
+const float *ht_clip_channels_first(ht_run *run, const float *latent) {
+    const size_t plane = (size_t)run->latent_height * run->latent_width;
+    const uint32_t channels = run->pipeline->vae.config.latent_channels;
+    for (uint32_t i = 0; i < channels * run->latent_frames; ++i) {
+        const uint32_t channel = i / run->latent_frames, frame = i % run->latent_frames;
+        memcpy(run->work + i * plane, latent + ht_latent_plane(run, channel, frame),
+               plane * sizeof(*latent));
+    }
+    return run->work;
 }
 
 static void clear(ht_run *run, uint32_t count, ht_image *images) {
@@ -202,7 +227,7 @@ ht_status ht_clip_preview(ht_run *run, ht_vae_stage *stage, const float *latent,
     if (!stage->config.tiny) { // the first costs least
         return ht_clip_decode(run, stage, latent, 1, image);
     }
-    const uint32_t count = ht_clip_frames(run->frames / 2 + 1);
+    const uint32_t count = ht_clip_frames(run->pipeline, run->frames / 2 + 1);
     ht_image *frames = ht_alloc(context, count * sizeof(*frames));
     ht_status status =
         frames ? ht_clip_decode(run, stage, latent, count, frames) : HT_ERR_NO_MEMORY;

@@ -91,7 +91,7 @@ static ht_status encode_whole(ht_run *run, const float *const *pieces, uint32_t 
     const size_t values =
         (size_t)run->latent_height * run->latent_width * ht_vae_moments(&run->pipeline->vae.config);
     ht_clip_stage clip = {0}; // released at once: what it remembers is large
-    ht_status status = ht_clip_restart(&clip, &work);
+    ht_status status = ht_clip_restart(&clip, &work, 1);
     for (uint32_t i = 0; i < count && status == HT_OK; ++i) {
         status = ht_clip_run_piece(run, &run->pipeline->vae, &clip, i == 0, pieces[i],
                                    moments + i * values);

@@ -21,7 +21,8 @@ static uint32_t choose_tile(const ht_run *run, const ht_vae_stage *stage) {
 
 bool ht_clip_can_tile(const ht_run *run, const ht_vae_stage *stage) {
     const uint32_t tile = stage->config.sample_size / ht_vae_factor(&stage->config);
-    return !stage->config.tiny && // which is made to be small
+    return !stage->config.tiny &&       // which is made to be small
+           stage->config.piece == 1 && // norms of one place, not of whole frames
            (run->latent_height > tile || run->latent_width > tile);
 }
 
@@ -76,7 +77,7 @@ static ht_status run_tile(const pass *p, ht_clip_stage *clip, uint32_t i, uint32
     const size_t in_frame = area(&t->rows, &t->columns, false, t->in_scale) * t->in_channels;
     const size_t out_frame = area(&t->rows, &t->columns, false, t->out_scale) * t->channels;
     float *results = work + in_tile * HT_CLIP_TIMES;
-    ht_status status = ht_clip_restart(clip, &p->work);
+    ht_status status = ht_clip_restart(clip, &p->work, 1);
     for (uint32_t n = 0; n < p->latent_frames && status == HT_OK; ++n) {
         const uint32_t in_count = p->spreads_in && n > 0 ? HT_CLIP_TIMES : 1;
         const uint32_t out_count = p->spreads_out && n > 0 ? HT_CLIP_TIMES : 1;

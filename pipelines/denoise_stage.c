@@ -168,7 +168,9 @@ static ht_status build_context(ht_pipeline *p) {
     p->family->denoiser->context(p, g, ht_graph_tensor(g, p->text.embeds), keys, values);
     for (uint32_t i = 0; i < p->shape.text_layers; ++i) {
         ht_graph_output(g, ht_denoise_spread(p, g, keys[i]), s->keys[i]);
-        ht_graph_output(g, ht_denoise_spread(p, g, values[i]), s->values[i]);
+        if (!p->shape.joint_text) {
+            ht_graph_output(g, ht_denoise_spread(p, g, values[i]), s->values[i]);
+        }
     }
     add_image_context(p, g);
     return ht_graph_finish(g);
@@ -225,7 +227,7 @@ static ht_status make_text_tensors(ht_pipeline *p) {
         uint32_t wide[6] = {s->batch, i < texts ? s->length : ht_clip_vision_tokens(&p->vision),
                             p->family->denoiser->layer_width(p, layer)};
         status = ht_stage_tensor(p, p->activations, wide, "keys", &s->keys[i]);
-        if (status == HT_OK) {
+        if (status == HT_OK && !p->shape.joint_text) {
             status = ht_stage_tensor(p, p->activations, wide, "values", &s->values[i]);
         }
     }
@@ -292,7 +294,7 @@ static ht_status build_step(ht_pipeline *p) {
     ht_value control[HT_CONTROLNET_MAX_RESIDUALS];
     const uint32_t texts = p->shape.text_layers, images = p->shape.image_layers;
     ht_denoise_inputs(g, s->keys, texts + images, keys);
-    ht_denoise_inputs(g, s->values, texts + images, values);
+    ht_denoise_inputs(g, s->values, p->shape.joint_text ? 0 : texts + images, values);
     ht_denoise_inputs(g, p->control.residuals, p->control.count, control);
     ht_step_values in = {
         .latent = ht_graph_tensor(g, s->latent),
@@ -407,12 +409,44 @@ static ht_status write_step(ht_pipeline *p, uint32_t step) {
     return status == HT_OK ? ht_tensor_write(s->step, rows, items * sizeof(*rows)) : status;
 }
 
+size_t ht_latent_plane(const ht_run *run, uint32_t channel, uint32_t frame) {
+    const uint32_t channels = run->pipeline->vae.config.latent_channels;
+    const size_t plane = (size_t)run->latent_height * run->latent_width;
+    return run->pipeline->shape.frames_first
+               ? ((size_t)frame * channels + channel) * plane
+               : ((size_t)channel * run->latent_frames + frame) * plane;
+}
+
 // planes [count, positions] -> some channels of pixels [positions, channels]
 static void put_planes(const float *planes, uint32_t count, size_t positions, uint32_t channels,
                        float *pixels) {
     for (uint32_t c = 0; c < count; ++c) {
         for (size_t i = 0; i < positions; ++i) {
             pixels[i * channels + c] = planes[c * positions + i];
+        }
+    }
+}
+
+// The same of a latent, frame by frame below one another.
+static void put_latent(const ht_run *run, const float *latent, uint32_t channels, float *pixels) {
+    const size_t plane = (size_t)run->latent_height * run->latent_width;
+    for (uint32_t f = 0; f < run->latent_frames; ++f) {
+        for (uint32_t c = 0; c < run->pipeline->vae.config.latent_channels; ++c) {
+            put_planes(latent + ht_latent_plane(run, c, f), 1, plane, channels,
+                       pixels + f * plane * channels + c);
+        }
+    }
+}
+
+// And back: its channels are the first of pixels [positions, channels].
+static void take_latent(const ht_run *run, const float *pixels, uint32_t channels, float *latent) {
+    const size_t plane = (size_t)run->latent_height * run->latent_width;
+    for (uint32_t f = 0; f < run->latent_frames; ++f) {
+        for (uint32_t c = 0; c < run->pipeline->vae.config.latent_channels; ++c) {
+            float *out = latent + ht_latent_plane(run, c, f);
+            for (size_t i = 0; i < plane; ++i) {
+                out[i] = pixels[(f * plane + i) * channels + c];
+            }
         }
     }
 }
@@ -426,7 +460,7 @@ static ht_status write_latents(ht_run *run, const float *inputs) {
     for (uint32_t b = 0; b < s->batch; ++b) {
         uint32_t i = b % s->pictures;
         float *pixels = s->host + b * item;
-        put_planes(inputs + i * run->latent_count, latent, positions, in, pixels);
+        put_latent(run, inputs + i * run->latent_count, in, pixels);
         const float *beside = run->condition ? run->condition : run->items[i].inpaint.beside;
         put_planes(beside, in - latent, positions, in, pixels + latent);
     }
@@ -437,7 +471,7 @@ static ht_status write_latents(ht_run *run, const float *inputs) {
 static void take_predictions(ht_run *run, float *predictions) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
-    uint32_t out = p->shape.out_channels, latent = p->vae.config.latent_channels;
+    uint32_t out = p->shape.out_channels;
     size_t positions = (size_t)s->height * s->width, item = positions * out;
     for (uint32_t i = 0; i < s->pictures; ++i) {
         float *pixels = s->host + i * item;
@@ -447,12 +481,7 @@ static void take_predictions(ht_run *run, float *predictions) {
             ht_guidance_rescale(positive, run->params->cfg_rescale, item, pixels);
         }
         // Of a model that learned the variance too, the first channels are the prediction.
-        float *planes = predictions + i * run->latent_count;
-        for (uint32_t c = 0; c < latent; ++c) {
-            for (size_t j = 0; j < positions; ++j) {
-                planes[c * positions + j] = pixels[j * out + c];
-            }
-        }
+        take_latent(run, pixels, out, predictions + i * run->latent_count);
     }
 }
 

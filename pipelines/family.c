@@ -58,6 +58,19 @@ static const ht_family wan_image = {
     .cfg_scale = 5.0f,
 };
 
+static const ht_family cogvideox = {
+    .classes = {"CogVideoXPipeline"},
+    .components = {{"transformer", {"CogVideoXTransformer3DModel"}},
+                   {"text_encoder", {"T5EncoderModel", "T5ForConditionalGeneration"}},
+                   {"vae", {"AutoencoderKLCogVideoX"}},
+                   {"tokenizer", {"T5Tokenizer", "T5TokenizerFast"}}},
+    .parts = {[PART_TEXT] = "text_encoder", [PART_DENOISER] = "transformer", [PART_VAE] = "vae"},
+    .text = &ht_text_t5_padded,
+    .denoiser = &ht_denoiser_cogvideox,
+    .steps = 50,
+    .cfg_scale = 6.0f,
+};
+
 static const ht_family stable_diffusion = {
     .classes = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
                 "StableDiffusionInpaintPipeline", "LatentConsistencyModelPipeline",
@@ -95,8 +108,8 @@ static const ht_family stable_diffusion_xl = {
     .cfg_scale = 5.0f,
 };
 
-const ht_family *const ht_families[] = {&pixart, &stable_diffusion, &stable_diffusion_xl,
-                                        &wan,    &wan_image,        NULL};
+const ht_family *const ht_families[] = {
+    &pixart, &stable_diffusion, &stable_diffusion_xl, &wan, &wan_image, &cogvideox, NULL};
 
 const ht_family *ht_family_find(const char *class_name) {
     for (uint32_t i = 0; ht_families[i]; ++i) {

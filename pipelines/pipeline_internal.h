@@ -6,9 +6,11 @@
 #include "pipeline.h"
 #include "samplers/sampler.h"
 
+#include "autoencoder_cogvideox.h"
 #include "autoencoder_wan.h"
 #include "clip.h"
 #include "clip_vision.h"
+#include "cogvideox.h"
 #include "controlnet.h"
 #include "pixart.h"
 #include "t5.h"
@@ -94,11 +96,13 @@ typedef struct ht_denoiser_shape {
     uint32_t text_width;   // D
     uint32_t pooled_width; // P; 0: no pooled text
     uint32_t text_layers;  // that have keys and values of the text
+    bool joint_text; // it goes through all layers itself: the keys of the only one, without values
     uint32_t image_layers; // that have those of the initial picture's tokens, too
     uint32_t image_width;  // of such a token
     uint32_t table[2];     // dims of a timestep's row of the table; the second may be 0
     bool masked;           // the text's padding is hidden
     bool wide_range;       // activations leave the range of f16
+    bool frames_first;     // latents on the host, and so their noise, are [frames, C, h, w]
     bool table_per_item;   // each item of the batch has rows of its own
     bool embeds_guidance;  // the guidance scale is an input: no second prediction
 } ht_denoiser_shape;
@@ -179,8 +183,9 @@ typedef struct ht_family {
 } ht_family;
 extern const ht_family *const ht_families[];             // ends with NULL
 const ht_family *ht_family_find(const char *class_name); // or NULL
-extern const ht_text_encoding ht_text_t5, ht_text_umt5, ht_text_clip;
-extern const ht_denoiser ht_denoiser_pixart, ht_denoiser_unet, ht_denoiser_wan;
+extern const ht_text_encoding ht_text_t5, ht_text_t5_padded, ht_text_umt5, ht_text_clip;
+extern const ht_denoiser ht_denoiser_cogvideox, ht_denoiser_pixart, ht_denoiser_unet,
+    ht_denoiser_wan;
 
 // What a VAE's graph computes: a half, or a piece of it (autoencoder_kl.h).
 typedef enum ht_vae_piece {
@@ -205,10 +210,10 @@ typedef struct ht_vae_graph {
     ht_tensor *statistics; // in, of VAE_LOCAL (with norms) and VAE_MEASURE; else NULL
 } ht_vae_graph;
 
-// Half of a video autoencoder at work: its graph for the first latent frame of clips, and for all
-// others.
+// Half of a video autoencoder at work: its graph for the first piece of clips, and for all others.
 typedef struct ht_clip_stage {
     ht_vae_work work; // its size is that of the latents
+    uint32_t begins;  // latent frames of the first piece
     ht_clip_memory memory;
     ht_vae_graph pieces[2];
 } ht_clip_stage;
@@ -240,6 +245,7 @@ struct ht_pipeline {
     ht_clip_config clip[HT_MAX_TEXT_ENCODERS];
     ht_pixart_config dit;
     ht_wan_config wan;
+    ht_cogvideox_config cogvideox;
     ht_clip_vision_config vision; // when parts[PART_IMAGE] has a name
     ht_picture_stage picture;
     ht_unet_config unet;
@@ -411,7 +417,9 @@ ht_status ht_control_prepare(ht_run *run, bool new_text);
 ht_status ht_control_run(ht_run *run, uint32_t step);
 void ht_control_release(ht_pipeline *p);
 
-// denoise_stage.c: values of the tensors of `layers` of the text, and back into a graph as inputs.
+// denoise_stage.c: where channel `channel` of frame `frame` is in a latent of the run.
+size_t ht_latent_plane(const ht_run *run, uint32_t channel, uint32_t frame);
+// Values of the tensors of `layers` of the text, and back into a graph as inputs.
 void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, ht_value *values);
 
 // vae_open.c: configurations of the VAE and of that of previews. A model in one file (`folder` NULL)
@@ -427,18 +435,24 @@ ht_status ht_vae_stage_encode(ht_run *run, ht_random *random, const float *pixel
 // Can the VAE encode pictures?
 ht_status ht_vae_stage_check(ht_pipeline *p);
 
-// clip.c: latent [C, frames, h, w] -> the frames as pictures, which are the caller's to clear on
+// clip.c: latent [C, frames, h, w] (or frames first, as the model has it) -> the frames as pictures, which are the caller's to clear on
 // success. `count` of them: all, or 1 for the first alone.
 ht_status ht_clip_decode(ht_run *run, ht_vae_stage *stage, const float *latent, uint32_t count,
                          ht_image *images);
+// The latent as [C, frames, h, w], in run->work.
+const float *ht_clip_channels_first(ht_run *run, const float *latent);
 // One frame of a clip that is being made: of a tiny VAE the one in the middle, else the first.
 ht_status ht_clip_preview(ht_run *run, ht_vae_stage *stage, const float *latent, ht_image *image);
 void ht_clip_release(ht_clip_stage *clip);
-// clip_pieces.c: prepare half a VAE, or a piece of that (VAE_WHOLE, VAE_GLOBAL, VAE_LOCAL), for a clip,
-// whose latents have work->height x work->width places; then latent frame after latent frame: [h, w, C]
-// -> frames [1 or 4, H, W, 3], or with work->encoder frames -> [h, w, 2 C]; between the pieces features.
+// clip_pieces.c: latent frames of the next piece of a clip that has `all` of them, `done` of which went
+// through; and frames that a piece of so many stands for.
+uint32_t ht_clip_piece_latents(const ht_vae_config *vae, uint32_t all, uint32_t done);
+uint32_t ht_clip_piece_frames(uint32_t latent_frames, bool first);
+// Prepare half a VAE, or a piece of that (VAE_WHOLE, VAE_GLOBAL, VAE_LOCAL), for a clip, whose latents have
+// work->height x work->width places and whose first piece has `begins` of them; then piece after piece of n latent frames: [n, h, w, C] -> frames
+// [.., H, W, 3], or with work->encoder frames -> [n, h, w, 2 C]; between the pieces of a VAE features.
 // `clip` is zeroed before its first use.
-ht_status ht_clip_restart(ht_clip_stage *clip, const ht_vae_work *work);
+ht_status ht_clip_restart(ht_clip_stage *clip, const ht_vae_work *work, uint32_t begins);
 ht_status ht_clip_run_piece(ht_run *run, ht_vae_stage *stage, ht_clip_stage *clip, bool first,
                             const float *in, float *out);
 // clip_tiles.c: would half a VAE fit in one run? And a clip by overlapping tiles. pieces
@@ -457,7 +471,7 @@ ht_status ht_clip_picture_start(ht_run *run);
 void ht_clip_picture_release(ht_pipeline *p);
 // Frames of a clip by the rule, from what was asked for; latent frames of a clip; and is the run what
 // a video model can do?
-uint32_t ht_clip_frames(uint32_t asked);
+uint32_t ht_clip_frames(const ht_pipeline *p, uint32_t asked);
 uint32_t ht_clip_latent_frames(uint32_t frames);
 ht_status ht_clip_check(ht_run *run);
 

@@ -345,9 +345,10 @@ static void check_keeping(ht_pipeline *p) {
 static void note_abilities(ht_pipeline *p) {
     ht_pipeline_info *info = &p->info;
     info->takes_pictures = info->frames == 0;
-    info->begins_with_picture = info->frames > 0;
+    info->begins_with_picture =
+        info->frames > 0 && !p->shape.frames_first; // as what holds it expects
     info->needs_picture = ht_clip_needs_picture(p);
-    info->takes_loras = p->family->denoiser != &ht_denoiser_wan;
+    info->takes_loras = info->frames == 0;
     info->takes_control = p->family->denoiser == &ht_denoiser_unet;
     info->has_control = p->parts[PART_CONTROL].name != NULL;
     info->has_attention_table = p->attentions != NULL;

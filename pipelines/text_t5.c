@@ -61,13 +61,27 @@ static char *single_spaces(ht_context *context, const char *prompt) {
     return text;
 }
 
+// How a family's prompts become the encoder's input.
+typedef struct rules {
+    char *(*clean)(ht_context *context, const char *prompt); // NULL: as they are
+    bool reads_padding; // the encoder is not told where a prompt ends
+} rules;
+
+static const rules *rules_of(const ht_pipeline *p) {
+    static const rules pixart = {clean_prompt, false}, wan = {single_spaces, false};
+    static const rules cogvideox = {NULL, true};
+    return p->family->text == &ht_text_umt5        ? &wan
+           : p->family->text == &ht_text_t5_padded ? &cogvideox
+                                                   : &pixart;
+}
+
 // Ids and mask of one prompt into row `row` of the batch.
 static ht_status tokenize(ht_run *run, const char *prompt, uint32_t row, int32_t *ids, float *mask,
                           uint32_t *count) {
     ht_pipeline *p = run->pipeline;
     uint32_t length = p->info.max_tokens;
-    char *text = p->family->text == &ht_text_umt5 ? single_spaces(p->context, prompt)
-                                                  : clean_prompt(p->context, prompt);
+    const rules *r = rules_of(p);
+    char *text = r->clean ? r->clean(p->context, prompt) : ht_strdup(p->context, prompt);
     if (!text) {
         return HT_ERR_NO_MEMORY;
     }
@@ -76,7 +90,8 @@ static ht_status tokenize(ht_run *run, const char *prompt, uint32_t row, int32_t
                                            ids + (size_t)row * length, length, &tokens);
     if (status == HT_OK) {
         for (uint32_t i = 0; i < length; ++i) {
-            mask[(size_t)row * length + i] = i < tokens.count ? 0.0f : 1.0f;
+            const bool hidden = i >= tokens.count && !r->reads_padding;
+            mask[(size_t)row * length + i] = hidden ? 1.0f : 0.0f;
         }
         *count = (uint32_t)tokens.count;
         if (tokens.full_count > tokens.count) {
@@ -201,10 +216,11 @@ static ht_status open_tokenizer(ht_pipeline *p, const char *folder) {
                        "the tokenizer has %u entries, the text encoder only %u", vocab,
                        p->t5.vocab_size);
     }
-    bool umt5 = p->family->text == &ht_text_umt5;
-    p->info.max_tokens = umt5                                                     ? 512
-                         : strcmp(p->info.class_name, "PixArtAlphaPipeline") == 0 ? 120
-                                                                                  : 300;
+    const bool alpha = strcmp(p->info.class_name, "PixArtAlphaPipeline") == 0;
+    p->info.max_tokens = p->family->text == &ht_text_umt5        ? 512
+                         : p->family->text == &ht_text_t5_padded ? p->cogvideox.text_tokens
+                         : alpha                                 ? 120
+                                                                 : 300;
     return status;
 }
 
@@ -218,6 +234,8 @@ static ht_status map(const ht_pipeline *p, uint32_t part, ht_weight_map *out) {
 }
 
 const ht_text_encoding ht_text_t5 = {
+    .read = read, .open = open_tokenizer, .close = close_tokenizer, .map = map, .encode = encode};
+const ht_text_encoding ht_text_t5_padded = {
     .read = read, .open = open_tokenizer, .close = close_tokenizer, .map = map, .encode = encode};
 const ht_text_encoding ht_text_umt5 = {.read = read,
                                        .open = open_tokenizer,

@@ -524,7 +524,7 @@ static ht_status decode_all(ht_run *run, ht_image *images) {
         if (callbacks && callbacks->latent) {
             const uint32_t rows = run->latent_height * run->latent_frames; // one, of a picture
             uint32_t dims[3] = {p->vae.config.latent_channels, rows, run->latent_width};
-            callbacks->latent(callbacks->user, item->latent, dims);
+            callbacks->latent(callbacks->user, ht_clip_channels_first(run, item->latent), dims);
         }
         if (run->params->latent_only) {
             continue;
@@ -547,7 +547,7 @@ ht_status ht_pipeline_generate(ht_pipeline *pipeline, const ht_generate_params *
     const bool clip = pipeline->info.frames > 0 && params->frames > 0 &&
                       params->frames <= HT_MAX_FRAMES; // other numbers are refused
     const size_t pictures = (size_t)(params->batch > 1 ? params->batch : 1) *
-                            (clip ? ht_clip_frames(params->frames) : 1);
+                            (clip ? ht_clip_frames(pipeline, params->frames) : 1);
     memset(images, 0, pictures * sizeof(*images));
     ht_status status = need_device(pipeline);
     if (status != HT_OK) {

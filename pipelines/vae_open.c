@@ -115,8 +115,8 @@ static ht_status apply_recipe(ht_pipeline *p) {
     }
     if (!p->vae.config.video || p->vae.config.tiny) {
         return ht_fail(p->context, HT_ERR_INVALID,
-                       "'%s' is no AutoencoderKLWan: a recipe for the autoencoder is for that of "
-                       "video models",
+                       "'%s' is no AutoencoderKLWan or AutoencoderKLCogVideoX: a recipe for the "
+                       "autoencoder is for those of video models",
                        p->parts[PART_VAE].path);
     }
     p->vae.config.recipe = p->vae_recipe;
