@@ -84,6 +84,14 @@ static void test_outputs(void **state) {
     }
 }
 
+// The decoder of SD 1.5 or XL, once on demand: see ht_test_fullsize.
+static void test_full_size(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    ht_test_fullsize("vae", "golden_vae", folder, golden);
+    check_decode(HT_TIER_AUTO, &(row){.folder = folder, .golden = golden});
+}
+
 static void test_weights(void **state) {
     (void)state;
     ht_context *context = ht_test_context(HT_TIER_AUTO);
@@ -121,6 +129,7 @@ static void test_weights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_full_size),
         cmocka_unit_test(test_weights),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));

@@ -4,6 +4,8 @@
 
 #include "clip_vision.h"
 
+#include <unistd.h>
+
 #define TINY "tests/data/models/tiny-sd/text_encoder"
 #define VISION "tests/data/models/tiny-wan-i2v/image_encoder"
 #define PROCESSOR "tests/data/models/tiny-wan-i2v/image_processor"
@@ -49,13 +51,18 @@ static void test_outputs(void **state) {
     }
 }
 
-// CLIP-L, once on demand: see ht_test_fullsize.
+// CLIP-L, and bigG where there is a second encoder, once on demand: see ht_test_fullsize.
 static void test_full_size(void **state) {
     (void)state;
     char folder[512], golden[512];
     ht_test_fullsize("text_encoder", "golden_clip", folder, golden);
     compare(HT_TIER_AUTO, folder, golden, 0, true, "hidden.last");
     compare(HT_TIER_AUTO, folder, golden, 1, false, "hidden.penultimate");
+    ht_test_fullsize("text_encoder_2", "golden_clip_2", folder, golden);
+    if (!access(folder, F_OK)) {
+        compare(HT_TIER_AUTO, folder, golden, 0, true, "hidden.last");
+        compare(HT_TIER_AUTO, folder, golden, 1, false, "hidden.penultimate");
+    }
 }
 
 static void test_weights(void **state) {

@@ -72,7 +72,7 @@ static void test_outputs(void **state) {
     }
 }
 
-// SD 1.5, once on demand: see ht_test_fullsize.
+// SD 1.5 or XL, once on demand: see ht_test_fullsize.
 static void test_full_size(void **state) {
     (void)state;
     char folder[512], golden[512];
