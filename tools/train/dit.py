@@ -16,13 +16,12 @@ import time
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 import batches
 import flow
 import models
 import muon
+import processes
 import text as text_stage
 
 
@@ -147,17 +146,6 @@ class Trainer:
         share = self.args.reading * max(0.0, min(1.0, (0.9 - done) / 0.3))
         return loss + share * reading, [plain.item(), reading.item()]
 
-    def average(self, extra):
-        """Sums gradients and `extra` over the processes, in one message."""
-        flat = torch.cat([p.grad.flatten() for p in self.trained] + [torch.tensor(extra)])
-        dist.all_reduce(flat)
-        flat /= dist.get_world_size()
-        at = 0
-        for p in self.trained:
-            p.grad.copy_(flat[at:at + p.numel()].view_as(p))
-            at += p.numel()
-        return flat[at:].tolist()
-
     def run(self):
         args, begin, saved, log = self.args, time.time() - self.spent, time.time(), []
         budget = args.minutes * 60
@@ -166,11 +154,9 @@ class Trainer:
             for g in self.opt.param_groups:
                 g["lr"] = g["base"] * rate_factor(done, args.decay_share)
             loss, shown = self.losses(done)
-            self.opt.zero_grad(set_to_none=False)
+            self.opt.zero_grad()
             loss.backward()
-            for p in self.trained: # the reader has no gradient when distilling
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            self.spent, *shown = self.average([time.time() - begin] + shown)
+            self.spent, *shown = processes.average(self.trained, [time.time() - begin] + shown)
             torch.nn.utils.clip_grad_norm_(self.rest, 1.0)
             self.opt.step()
             self.step += 1
@@ -189,14 +175,6 @@ class Trainer:
                 saved = time.time()
         if self.rank == 0:
             self.save()
-
-
-def worker(rank, args, trainer):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{args.out}.meet", rank=rank,
-                            world_size=args.processes)
-    trainer(rank, args).run()
-    dist.destroy_process_group()
 
 
 def run(trainer, ap):
@@ -219,9 +197,7 @@ def run(trainer, ap):
     ap.add_argument("--seed", type=int, default=0)
     args = ap.parse_args()
     args.out = os.path.abspath(args.out)
-    if os.path.exists(args.out + ".meet"):
-        os.remove(args.out + ".meet")
-    mp.spawn(worker, (args, trainer), nprocs=args.processes)
+    processes.run(trainer, args)
 
 
 def main():

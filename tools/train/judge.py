@@ -69,12 +69,12 @@ def mirror(x, want, gen):
 def soften(x, gen):
     """Half of the pictures blurred by a Gaussian of up to 1.3 pixels: an autoencoder is about that
     soft, and what an eye still reads off its pictures the judge has to read too."""
-    n, sigma = len(x) // 2, 0.3 + torch.rand(1, generator=gen).item()
+    n, planes, sigma = len(x) // 2, x.shape[1], 0.3 + torch.rand(1, generator=gen).item()
     at = torch.arange(-4, 5).float()
     line = torch.exp(-at.square() / (2 * sigma * sigma))
-    kernel = (line / line.sum()).view(1, 1, 1, 9).expand(3, 1, 1, 9)
-    soft = F.conv2d(F.pad(x[:n], (4, 4, 4, 4), mode="replicate"), kernel, groups=3)
-    soft = F.conv2d(soft, kernel.transpose(2, 3), groups=3)
+    kernel = (line / line.sum()).view(1, 1, 1, 9).expand(planes, 1, 1, 9)
+    soft = F.conv2d(F.pad(x[:n], (4, 4, 4, 4), mode="replicate"), kernel, groups=planes)
+    soft = F.conv2d(soft, kernel.transpose(2, 3), groups=planes)
     return torch.cat([soft, x[n:]])
 
 

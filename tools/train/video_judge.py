@@ -52,10 +52,7 @@ def targets(clips):
 
 def augment(x, gen):
     """Softer, as an autoencoder leaves it; a shift of up to 2 pixels, slight gain and noise."""
-    n = len(x) // 2
-    soft = F.avg_pool2d(F.pad(x[:n], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    share = torch.rand(n, 1, 1, 1, generator=gen)
-    x = torch.cat([x[:n].lerp(soft, share), x[n:]])
+    x = judge.soften(x, gen)
     dx, dy = torch.randint(-2, 3, (2,), generator=gen).tolist()
     x = F.pad(x, (2, 2, 2, 2), mode="replicate")[..., 2 + dy:66 + dy, 2 + dx:66 + dx]
     gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1, generator=gen)
@@ -91,6 +88,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--data", required=True, help="clips of --split all")
     ap.add_argument("--out", required=True)
+    ap.add_argument("--start", help="go on from this file")
     ap.add_argument("--steps", type=int, default=1800)
     ap.add_argument("--rate", type=float, default=2e-3)
     args = ap.parse_args()
@@ -100,7 +98,7 @@ def main():
     clips = video_data.Clips(args.data)
     want = targets(clips.told)
     fresh, told = video_data.render(6_000_000, 1000, "all")
-    model = Judge()
+    model = load(args.start).train() if args.start else Judge()
     opt = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=0.02)
     begin = time.process_time()
     for step in range(args.steps):

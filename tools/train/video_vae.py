@@ -6,7 +6,7 @@
 The second keeps the encoder of FIRST.pt, so the denoiser may be training on its latents meanwhile.
 Steps see whole clips: trained on nine frames, what lies behind the padding of the beginning came out in
 wrong colours. Saved every few minutes, gone on from what is there; the rate follows the processor
-time spent.
+time spent. Processes average their gradients.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import muon
+import processes
 import vae as vae_stage
 import video_data
 import video_models
@@ -47,9 +48,8 @@ def psnr(vae, x, count):
 
 
 class Trainer:
-    def __init__(self, args):
-        self.args, self.step, self.spent = args, 0, 0.0
-        torch.manual_seed(args.seed)
+    def __init__(self, rank, args):
+        self.args, self.rank, self.step, self.spent = args, rank, 0, 0.0
         self.vae = video_models.autoencoder()
         if args.start:
             self.vae.load_state_dict(torch.load(args.start, weights_only=False)["vae"])
@@ -70,7 +70,10 @@ class Trainer:
             self.ema.shadow = kept["shadow"]
             self.step, self.spent = kept["step"], kept["spent"]
             self.opt.count = self.ema.count = self.step
-        self.rng = np.random.default_rng(args.seed + self.step)
+        seed = args.seed + self.step + 100_000 * rank
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.trained = [p for p in self.vae.parameters() if p.requires_grad]
 
     def save(self):
         self.ema.swap()
@@ -94,7 +97,8 @@ class Trainer:
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         return mean + (0.5 * logvar).exp() * torch.randn_like(mean), kl
 
-    def train_step(self):
+    def train_step(self, spent):
+        """The loss, and the processor time of a process so far, of which this one has used `spent`."""
         x = draw(self.clips, self.rng, self.args.batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             z, kl = self.encode(x)
@@ -102,11 +106,12 @@ class Trainer:
         loss = clip_loss(y, x) + self.args.kl * kl
         self.opt.zero_grad()
         loss.backward()
+        told = processes.average(self.trained, [loss.item(), spent])
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), 1.0)
         self.opt.step()
         self.ema.update()
         self.step += 1
-        return loss.item()
+        return told
 
     def run(self):
         budget, begin, saved, losses = self.args.minutes * 60, time.process_time(), time.time(), []
@@ -114,25 +119,29 @@ class Trainer:
         while self.spent < budget:
             for g in self.opt.param_groups:
                 g["lr"] = g["base"] * vae_stage.rate_at(self.spent / budget)
-            losses.append(self.train_step())
-            self.spent = before + time.process_time() - begin
+            loss, self.spent = self.train_step(before + time.process_time() - begin)
+            losses.append(loss)
+            if self.rank:
+                continue
             if self.step % 50 == 0:
                 print(self.step, round(float(np.mean(losses[-50:])), 4), round(self.spent),
                       flush=True)
             if time.time() - saved > self.args.save_seconds:
                 self.save()
                 saved = time.time()
-        self.save()
+        if not self.rank:
+            self.save()
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--data", required=True)
     ap.add_argument("--out", required=True)
-    ap.add_argument("--minutes", type=float, default=60, help="of processor time")
+    ap.add_argument("--minutes", type=float, default=60, help="of processor time, of each process")
     ap.add_argument("--start", metavar="FILE", help="begin with the weights of this one")
     ap.add_argument("--decoder-only", action="store_true", help="the encoder stays as it is")
-    ap.add_argument("--batch", type=int, default=4)
+    ap.add_argument("--processes", type=int, default=1)
+    ap.add_argument("--batch", type=int, default=4, help="of one process")
     ap.add_argument("--muon-lr", type=float, default=0.02)
     ap.add_argument("--adam-lr", type=float, default=2e-3)
     ap.add_argument("--kl", type=float, default=1e-4)
@@ -140,8 +149,8 @@ def main():
     ap.add_argument("--save-seconds", type=float, default=240)
     ap.add_argument("--seed", type=int, default=0)
     args = ap.parse_args()
-    torch.set_num_threads(1)
-    Trainer(args).run()
+    args.out = os.path.abspath(args.out)
+    processes.run(Trainer, args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+"""Several processes on one machine that train one model together: gradients are averaged."""
+import os
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def average(params, extra):
+    """Gradients, none counted as zero, become their mean over the processes; so do the numbers
+    `extra`, which are returned."""
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in params]
+                     + [torch.tensor(extra)])
+    dist.all_reduce(flat)
+    *grads, means = (flat / dist.get_world_size()).split([p.numel() for p in params] + [len(extra)])
+    for p, grad in zip(params, grads):
+        p.grad = grad.view_as(p)
+    return means.tolist()
+
+
+def worker(rank, count, meet, trainer, args):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method="file://" + meet, rank=rank, world_size=count)
+    trainer(rank, args).run()
+    dist.destroy_process_group()
+
+
+def run(trainer, args):
+    """trainer(rank, args).run() in args.processes processes, which meet in a file beside args.out."""
+    meet = args.out + ".meet"
+    if os.path.exists(meet):
+        os.remove(meet)
+    mp.spawn(worker, (args.processes, meet, trainer, args), nprocs=args.processes)
