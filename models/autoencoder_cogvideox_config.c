@@ -64,7 +64,7 @@ ht_status ht_cogvideox_vae_config_parse(const char *folder, ht_config *json, ht_
         .layers_per_block = ht_config_u32(json, "layers_per_block", 3, 1, 16),
         .latent_channels = ht_config_u32(json, "latent_channels", 16, 1, HT_VAE_MAX_LATENT),
         .groups = ht_config_u32(json, "norm_num_groups", 32, 1, 1024),
-        .sample_size = ht_config_u32(json, "sample_height", 480, 8, 1 << 14),
+        .sample_size = ht_config_u32(json, "sample_height", 480, 16, 1 << 14) / 2, // as it tiles
         .scaling_factor = 1,
         .halves_time = {true, true},
     };
