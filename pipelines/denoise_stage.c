@@ -290,6 +290,7 @@ static ht_status build_step(ht_pipeline *p) {
         return status;
     }
     ht_graph *g = s->step_graph;
+    ht_graph_set_variants(g, ht_attention_variants(&p->attention, ht_context_tier(p->context)));
     ht_value keys[HT_MAX_TEXT_LAYERS], values[HT_MAX_TEXT_LAYERS];
     ht_value control[HT_CONTROLNET_MAX_RESIDUALS];
     const uint32_t texts = p->shape.text_layers, images = p->shape.image_layers;
@@ -405,7 +406,10 @@ static ht_status write_step(ht_pipeline *p, uint32_t step) {
     }
     const uint32_t groups = ht_attention_table_groups(p->attentions);
     const int32_t group = (int32_t)((uint64_t)step * groups / s->rows);
-    const ht_status status = s->group ? ht_tensor_write(s->group, &group, sizeof(group)) : HT_OK;
+    ht_status status = s->group ? ht_tensor_write(s->group, &group, sizeof(group)) : HT_OK;
+    if (status == HT_OK && ht_graph_variants(s->step_graph) > 1) {
+        status = ht_graph_select(s->step_graph, (uint32_t)group);
+    }
     return status == HT_OK ? ht_tensor_write(s->step, rows, items * sizeof(*rows)) : status;
 }
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 2, MAX_LAYERS = 1024, LEAST_BLOCKS = 4, MOST_GROUPS = 4 };
+enum { VERSION = 3, MAX_LAYERS = 1024, LEAST_BLOCKS = 4, MOST_GROUPS = 4 };
 // Groups of steps share masses when no more than this share of them lies elsewhere.
 static const double ALIKE = 0.05;
 
@@ -176,6 +176,15 @@ static json_t *errors_json(const collector *c, const watched *w) {
     return list;
 }
 
+// Of each group of steps.
+static json_t *bits_json(const collector *c, const watched *w) {
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < c->groups; ++i) {
+        json_array_append_new(list, json_integer(quantize_attention_bits(w->errors[i])));
+    }
+    return list;
+}
+
 static json_t *layer_json(const collector *c, const watched *w) {
     const ht_attention_stats *stats = w->all;
     const ht_attention_grid *g = ht_attention_stats_grid(stats);
@@ -191,11 +200,10 @@ static json_t *layer_json(const collector *c, const watched *w) {
     }
     json_t *before = masses_json(natural, ht_attention_stats_heads(stats) * map_size(stats));
     free(natural);
-    return json_pack("{s:[i, i, i, i], s:i, s:o, s:o, s:o, s:o, s:o}", "grid", (int)g->text,
-                     (int)g->frames, (int)g->height, (int)g->width, "bits",
-                     quantize_attention_bits(w->errors, c->groups), "orders", orders, "masses",
-                     groups_json(c, w), "errors", errors_json(c, w), "natural", before, "quality",
-                     qualities);
+    return json_pack("{s:[i, i, i, i], s:o, s:o, s:o, s:o, s:o, s:o}", "grid", (int)g->text,
+                     (int)g->frames, (int)g->height, (int)g->width, "bits", bits_json(c, w),
+                     "orders", orders, "masses", groups_json(c, w), "errors", errors_json(c, w),
+                     "natural", before, "quality", qualities);
 }
 
 static bool write_table(const collector *c) {

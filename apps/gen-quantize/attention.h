@@ -16,9 +16,8 @@ ht_status quantize_attention_errors(ht_context *context, const ht_attention_run 
                                     quantize_attention_error errors[QUANTIZE_ATTENTION_WAYS]);
 double quantize_attention_l1(const quantize_attention_error *error); // relative
 double quantize_attention_cosine(const quantize_attention_error *error);
-// The fewest bits that lose little enough in every group of steps; 0: floats.
-int quantize_attention_bits(const quantize_attention_error (*errors)[QUANTIZE_ATTENTION_WAYS],
-                            uint32_t groups);
+// The fewest bits that lose little enough; 0: floats.
+int quantize_attention_bits(const quantize_attention_error errors[QUANTIZE_ATTENTION_WAYS]);
 
 // Watch the attentions of the float model on the prompts of a file, and write options->attention.
 // False after a message, and when stopped.

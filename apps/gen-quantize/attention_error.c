@@ -102,17 +102,11 @@ double quantize_attention_cosine(const quantize_attention_error *error) {
     return both > 0 ? error->product / both : 1;
 }
 
-int quantize_attention_bits(const quantize_attention_error (*errors)[QUANTIZE_ATTENTION_WAYS],
-                            uint32_t groups) {
+int quantize_attention_bits(const quantize_attention_error errors[QUANTIZE_ATTENTION_WAYS]) {
     static const int bits[QUANTIZE_ATTENTION_WAYS] = {4, 8};
     for (int way = 0; way < QUANTIZE_ATTENTION_WAYS; ++way) {
-        bool good = true;
-        for (uint32_t group = 0; group < groups; ++group) {
-            const quantize_attention_error *e = &errors[group][way];
-            good = good && quantize_attention_l1(e) <= MOST_L1 &&
-                   quantize_attention_cosine(e) >= LEAST_COSINE;
-        }
-        if (good) {
+        if (quantize_attention_l1(&errors[way]) <= MOST_L1 &&
+            quantize_attention_cosine(&errors[way]) >= LEAST_COSINE) {
             return bits[way];
         }
     }

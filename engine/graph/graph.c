@@ -23,6 +23,7 @@ ht_status ht_graph_create(ht_context *context, const ht_graph_desc *desc, ht_gra
     g->context = context;
     g->desc = *desc;
     g->label = ht_strdup(context, desc->label != NULL ? desc->label : "graph");
+    g->n_variants = 1;
     g->value_capacity = 256;
     g->values = ht_alloc(context, g->value_capacity * sizeof *g->values);
     g->n_values = 1; // id 0: the failed value
@@ -41,7 +42,9 @@ void ht_graph_destroy(ht_graph **graph) {
     }
     ht_graph *g = *graph;
     ht_context *context = g->context;
-    ht_vk_commands_destroy(&g->commands);
+    for (uint32_t i = 0; i < g->n_variants; i++) {
+        ht_vk_commands_destroy(&g->commands[i]);
+    }
     for (uint32_t i = 0; i < g->n_pieces; i++) {
         ht_vk_commands_destroy(&g->pieces[i]);
     }
@@ -80,6 +83,30 @@ ht_context *ht_graph_context(const ht_graph *g) {
 
 void ht_graph_scope(ht_graph *g, const char *scope) {
     snprintf(g->scope, sizeof g->scope, "%s", scope != NULL ? scope : "");
+}
+
+void ht_graph_set_variants(ht_graph *g, uint32_t count) {
+    if (g->n_nodes != 0 || g->finished || count < 1 || count > HT_GRAPH_MAX_VARIANTS) {
+        ht_graph_fail(g, ht_fail(g->context, HT_ERR_INVALID,
+                                 "graph '%s': %u variants, expected 1 to %d before the first node",
+                                 g->label, count, HT_GRAPH_MAX_VARIANTS));
+        return;
+    }
+    g->n_variants = count;
+}
+
+uint32_t ht_graph_variants(const ht_graph *g) {
+    return g->n_variants;
+}
+
+ht_status ht_graph_select(ht_graph *g, uint32_t variant) {
+    if (!g->finished || variant >= g->n_variants) {
+        return ht_fail(g->context, HT_ERR_INVALID,
+                       "graph '%s': variant %u of %u was selected, or before it was finished",
+                       g->label, variant, g->n_variants);
+    }
+    g->variant = variant;
+    return HT_OK;
 }
 
 // May building go on? Fails the graph when it is already finished.
@@ -239,6 +266,7 @@ void ht_graph_output(ht_graph *g, ht_value value, ht_tensor *tensor) {
 void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *call) {
     *call = (ht_op_call){.context = g->context,
                          .label = node->label,
+                         .variant = g->variant,
                          .params = node->params,
                          .n_inputs = node->n_inputs};
     for (uint32_t i = 0; i < node->n_inputs; i++) {
@@ -434,9 +462,9 @@ ht_status ht_graph_run(ht_graph *g) {
     if (g->n_streams > 0) {
         return ht_graph_stream_run(g);
     }
-    HT_TRY(ht_vk_commands_run(g->commands));
+    HT_TRY(ht_vk_commands_run(g->commands[g->variant]));
     if (g->desc.profile) {
-        HT_TRY(ht_vk_commands_times(g->commands, g->times_ns, g->n_nodes + 1));
+        HT_TRY(ht_vk_commands_times(g->commands[g->variant], g->times_ns, g->n_nodes + 1));
         g->has_times = true;
     }
 fail:

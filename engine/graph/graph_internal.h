@@ -67,12 +67,13 @@ struct ht_graph {
 
     ht_vk_arena constants;
     ht_vk_range activations;
-    ht_vk_commands *commands;
+    uint32_t n_variants, variant; // of the recorded commands, and the one that runs
+    ht_vk_commands *commands[HT_GRAPH_MAX_VARIANTS];
     ht_vk_commands **pieces; // of ht_graph_observe: the nodes up to each layer; n_pieces
-    uint32_t n_pieces;
+    uint32_t n_pieces, pieces_variant;
     // With streamed weights the graph runs in pieces, whose weights fit in a slot.
     uint32_t *stream_ends; // node behind each; n_streams of them, 0: nothing is streamed
-    ht_vk_commands **streams;
+    ht_vk_commands **streams; // [n_variants, n_streams]
     uint32_t n_streams;
     uint64_t *times_ns; // n_nodes + 1 with desc.profile
     bool has_times;
@@ -91,9 +92,9 @@ void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *cal
 void ht_graph_fuse(ht_graph *g);
 // Bind outputs, compute lifetimes, place values, allocate (plan.c).
 ht_status ht_graph_plan(ht_graph *g);
-// Record every node with the barriers it needs (record.c).
+// Record every node with the barriers it needs, for each variant (record.c).
 ht_status ht_graph_record(ht_graph *g);
-// Record nodes first to end - 1 as commands of their own.
+// Record nodes first to end - 1 of the current variant as commands of their own.
 ht_status ht_graph_record_piece(ht_graph *g, uint32_t first, uint32_t end, ht_vk_commands **out);
 // What a value holds now, as ht_alloc'ed floats (check.c).
 ht_status ht_graph_read_floats(ht_graph *g, uint32_t id, float **out);

@@ -18,11 +18,22 @@ static bool is_attention(const ht_graph_node *node) {
     return node->def == &ht_op_attention_def || node->def == &ht_op_attention_codes_def;
 }
 
+static void forget_pieces(ht_graph *g) {
+    for (uint32_t i = 0; i < g->n_pieces; i++) {
+        ht_vk_commands_destroy(&g->pieces[i]);
+    }
+    ht_free(g->context, g->pieces);
+    g->pieces = NULL;
+    g->n_pieces = 0;
+}
+
 // A piece per layer or attention, and one for the nodes behind the last.
 static ht_status record_pieces(ht_graph *g) {
     ht_window window;
     uint32_t first = 0;
     ht_status status = HT_OK;
+    forget_pieces(g);
+    g->pieces_variant = g->variant;
     g->pieces = ht_alloc(g->context, (g->n_nodes + 1) * sizeof *g->pieces);
     if (g->pieces == NULL) {
         return HT_ERR_NO_MEMORY;
@@ -82,7 +93,8 @@ static ht_status prepare(ht_graph *g) {
         return ht_fail(g->context, HT_ERR_INVALID,
                        "graph '%s' streams its weights and cannot be observed", g->label);
     }
-    return g->status != HT_OK || g->pieces != NULL ? g->status : record_pieces(g);
+    const bool recorded = g->pieces != NULL && g->pieces_variant == g->variant;
+    return g->status != HT_OK || recorded ? g->status : record_pieces(g);
 }
 
 ht_status ht_graph_observe(ht_graph *g, bool results, ht_layer_run_fn show, void *user) {

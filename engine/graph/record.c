@@ -95,10 +95,15 @@ ht_status ht_graph_record(ht_graph *g) {
         status = g->times_ns != NULL ? HT_OK : HT_ERR_NO_MEMORY;
         HT_TRY(status);
     }
-    HT_TRY(ht_vk_commands_create(g->context, g->desc.profile ? g->n_nodes + 1 : 0, &g->commands));
-    HT_TRY(record_nodes(g, 0, g->n_nodes, g->commands));
-    g->stats.dispatches = ht_vk_dispatch_count(g->commands);
+    for (g->variant = 0; g->variant < g->n_variants; g->variant++) {
+        ht_vk_commands **commands = &g->commands[g->variant];
+        g->stats.barriers = 0; // and dispatches: of the last variant
+        HT_TRY(ht_vk_commands_create(g->context, g->desc.profile ? g->n_nodes + 1 : 0, commands));
+        HT_TRY(record_nodes(g, 0, g->n_nodes, *commands));
+        g->stats.dispatches = ht_vk_dispatch_count(*commands);
+    }
 fail:
+    g->variant = 0;
     return status;
 }
 

@@ -102,21 +102,31 @@ fail:
     return status;
 }
 
+// The commands of the current variant's pieces.
+static ht_vk_commands **streams(const ht_graph *g) {
+    return g->streams + (uint64_t)g->variant * g->n_streams;
+}
+
 ht_status ht_graph_stream_record(ht_graph *g) {
-    uint32_t first = 0;
+    const uint64_t count = (uint64_t)g->n_variants * g->n_streams;
     ht_status status = HT_OK;
     g->stream_ends[g->n_streams - 1] = g->n_nodes;
-    g->streams = ht_alloc(g->context, g->n_streams * sizeof *g->streams);
+    g->streams = ht_alloc(g->context, count * sizeof *g->streams);
     status = g->streams != NULL ? HT_OK : HT_ERR_NO_MEMORY;
     HT_TRY(status);
-    for (uint32_t p = 0; p < g->n_streams; p++) {
-        HT_TRY(ht_graph_record_piece(g, first, g->stream_ends[p], &g->streams[p]));
-        g->stats.dispatches += ht_vk_dispatch_count(g->streams[p]);
-        first = g->stream_ends[p];
+    for (g->variant = 0; g->variant < g->n_variants; g->variant++) {
+        uint32_t first = 0;
+        g->stats.dispatches = 0;
+        for (uint32_t p = 0; p < g->n_streams; p++) {
+            HT_TRY(ht_graph_record_piece(g, first, g->stream_ends[p], &streams(g)[p]));
+            g->stats.dispatches += ht_vk_dispatch_count(streams(g)[p]);
+            first = g->stream_ends[p];
+        }
     }
     ht_log(g->context, HT_LOG_INFO, "graph '%s': weights streamed in %u pieces", g->label,
            g->n_streams);
 fail:
+    g->variant = 0;
     return status;
 }
 
@@ -153,10 +163,10 @@ fail:
 ht_status ht_graph_stream_run(ht_graph *g) {
     ht_status status = load(g, 0);
     for (uint32_t p = 0; p < g->n_streams && status == HT_OK; p++) {
-        HT_TRY(ht_vk_commands_start(g->streams[p]));
+        HT_TRY(ht_vk_commands_start(streams(g)[p]));
         // The other slot is free: its piece was waited for.
         ht_status next = p + 1 < g->n_streams ? load(g, p + 1) : HT_OK;
-        status = ht_vk_commands_wait(g->streams[p]);
+        status = ht_vk_commands_wait(streams(g)[p]);
         status = status == HT_OK ? next : status;
     }
 fail:
@@ -164,7 +174,7 @@ fail:
 }
 
 void ht_graph_stream_destroy(ht_graph *g) {
-    for (uint32_t p = 0; p < g->n_streams && g->streams != NULL; p++) {
+    for (uint32_t p = 0; g->streams != NULL && p < g->n_variants * g->n_streams; p++) {
         ht_vk_commands_destroy(&g->streams[p]);
     }
     for (uint32_t v = 1; g->n_streams > 0 && v < g->n_values;

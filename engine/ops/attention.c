@@ -13,9 +13,13 @@ ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
     const ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
                                           args->mask, plan.blocks, plan.orders, plan.head_orders};
-    const ht_attention_params p = {args->heads, args->scale, plan.products, plan.values,
-                                   plan.by_picture};
-    const bool codes = plan.products != HT_ATTENTION_FLOATS;
+    ht_attention_params p = {args->heads, args->scale, plan.values, plan.by_picture};
+    bool codes = false;
+    for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
+        const bool own = plan.by_variant != NULL && i < ht_graph_variants(g);
+        p.products[i] = (uint8_t)(own ? plan.by_variant[i] : plan.products);
+        codes = codes || p.products[i] != HT_ATTENTION_FLOATS;
+    }
     return ht_op_add_node(g, codes ? &ht_op_attention_codes_def : &ht_op_attention_def, inputs,
                           ATTN_INPUTS, &p, sizeof p);
 }

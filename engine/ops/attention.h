@@ -21,9 +21,9 @@ enum {
 typedef struct ht_attention_params {
     uint32_t heads;
     float scale;
-    ht_attention_products products;
     ht_format values;
     bool by_picture;
+    uint8_t products[HT_GRAPH_MAX_VARIANTS]; // ht_attention_products; all of them set
 } ht_attention_params;
 
 extern const ht_op_def ht_op_attention_def, ht_op_attention_codes_def;

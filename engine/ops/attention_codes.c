@@ -32,7 +32,11 @@ static bool is_e4m3(const ht_op_call *call) {
     return p->values == HT_FORMAT_E4M3;
 }
 
-static layout lay_out(const ht_op_call *call) {
+static uint32_t bits_of(uint32_t products) {
+    return products == HT_ATTENTION_INT8 ? 8 : 4;
+}
+
+static layout lay_out(const ht_op_call *call, uint32_t bits) {
     enum { MAX_SLICES = 128, SLICE_TOKENS = 64 };
     const ht_attention_params *p = call->params;
     const uint64_t batch = call->in[ATTN_Q].dims[0];
@@ -40,7 +44,7 @@ static layout lay_out(const ht_op_call *call) {
     const uint32_t head_dim = ht_op_head_dim(call);
     const uint32_t queries = call->in[ATTN_Q].dims[1], keys = call->in[ATTN_K].dims[1];
     const uint64_t q_rows = batch * p->heads * queries, k_rows = batch * p->heads * keys;
-    layout l = {.bits = p->products == HT_ATTENTION_INT8 ? 8 : 4};
+    layout l = {.bits = bits};
     l.row_words = divide_up(head_dim * l.bits, 128) * 4;
     l.slices = divide_up(keys, SLICE_TOKENS);
     l.slices = l.slices < MAX_SLICES ? l.slices : MAX_SLICES;
@@ -78,8 +82,16 @@ fail:
     return status;
 }
 
+// What the largest of the graph's variants needs.
 static uint64_t scratch(const ht_op_call *call) {
-    return lay_out(call).bytes;
+    const ht_attention_params *p = call->params;
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
+        const bool codes = p->products[i] != HT_ATTENTION_FLOATS;
+        const uint64_t bytes = codes ? lay_out(call, bits_of(p->products[i])).bytes : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 // One step of attention_pack, of input `x` as the thing that is packed.
@@ -173,9 +185,17 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
     return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
+static uint32_t products_of(const ht_op_call *call) {
+    const ht_attention_params *p = call->params;
+    return p->products[call->variant];
+}
+
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
-    const layout l = lay_out(call);
+    const layout l = lay_out(call, bits_of(products_of(call)));
     ht_status status = HT_OK;
+    if (products_of(call) == HT_ATTENTION_FLOATS) { // in this variant of the graph
+        return ht_op_attention_def.record(call, commands);
+    }
     HT_TRY(pack_all(call, &l, commands));
     HT_TRY(multiply(call, &l, commands));
 fail:
@@ -184,13 +204,16 @@ fail:
 
 static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
     const ht_ref_attention_args args = ht_op_ref_attention(call, inputs);
+    if (products_of(call) == HT_ATTENTION_FLOATS) {
+        return ht_op_attention_def.reference(call, inputs, out);
+    }
     double *scratch =
         ht_alloc(call->context, ht_ref_attention_codes_scratch(&args) * sizeof *scratch);
     if (scratch == NULL) {
         return HT_ERR_NO_MEMORY;
     }
     ht_ref_attention_codes(inputs[ATTN_Q], inputs[ATTN_K], inputs[ATTN_V], &args,
-                           lay_out(call).bits, is_e4m3(call), scratch, out);
+                           bits_of(products_of(call)), is_e4m3(call), scratch, out);
     ht_free(call->context, scratch);
     return HT_OK;
 }

@@ -19,6 +19,7 @@ typedef struct ht_op_call {
     uint64_t in_address[HT_MAX_INPUTS]; // 0 while building and for absent inputs
     uint64_t out_address;
     uint64_t scratch_address;
+    uint32_t variant;       // of the graph, while recording
     uint64_t scale_address; // of the f32 by which a packed result is divided; 0: found by row
 } ht_op_call;
 

@@ -4,13 +4,13 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { VERSION = 2, MAX_LAYERS = 10000, MAX_HEADS = 1024, MAX_TOKENS = 1 << 22, NAME_BYTES = 200 };
+enum { VERSION = 3, MAX_LAYERS = 10000, MAX_HEADS = 1024, MAX_TOKENS = 1 << 22, NAME_BYTES = 200 };
 
 typedef struct layer {
     char name[NAME_BYTES];
     ht_attention_grid grid;
     uint32_t heads;
-    ht_attention_products products;
+    ht_attention_products products[HT_ATTENTION_MAX_GROUPS];
     uint32_t *orders;
     uint32_t sets, set_of[HT_ATTENTION_MAX_GROUPS];
     uint8_t *codes, *keep; // [sets, ..]
@@ -105,13 +105,20 @@ static bool read_sets(const json_t *masses, layer *l) {
     return true;
 }
 
-// Absent: eight.
-static bool read_bits(const json_t *bits, ht_attention_products *products) {
-    const json_int_t value = bits ? json_integer_value(bits) : 8;
-    *products = value == 8   ? HT_ATTENTION_INT8
-                : value == 4 ? HT_ATTENTION_INT4
-                             : HT_ATTENTION_FLOATS;
-    return (!bits || json_is_integer(bits)) && (value == 0 || value == 4 || value == 8);
+// A number for all groups, or a list with one for each; absent: eight.
+static bool read_bits(const ht_attention_table *t, const json_t *bits,
+                      ht_attention_products *products) {
+    const bool list = json_is_array(bits);
+    bool good = !list || json_array_size(bits) == t->groups;
+    for (uint32_t i = 0; i < t->groups && good; ++i) {
+        const json_t *number = list ? json_array_get(bits, i) : bits;
+        const json_int_t value = number ? json_integer_value(number) : 8;
+        products[i] = value == 8   ? HT_ATTENTION_INT8
+                      : value == 4 ? HT_ATTENTION_INT4
+                                   : HT_ATTENTION_FLOATS;
+        good = (!number || json_is_integer(number)) && (value == 0 || value == 4 || value == 8);
+    }
+    return good;
 }
 
 static ht_status read_layer(ht_attention_table *t, const char *label, const char *name,
@@ -124,8 +131,8 @@ static ht_status read_layer(ht_attention_table *t, const char *label, const char
         !read_grid(json_object_get(json, "grid"), &l->grid)) {
         return refuse(t, label, name, "needs a grid [text, frames, rows, columns] and orders");
     }
-    if (!read_bits(json_object_get(json, "bits"), &l->products)) {
-        return refuse(t, label, name, "has bits that are not 0, 4 or 8");
+    if (!read_bits(t, json_object_get(json, "bits"), l->products)) {
+        return refuse(t, label, name, "has bits that are not 0, 4 or 8, or one for each group");
     }
     memcpy(l->name, name, strlen(name) + 1);
     l->heads = (uint32_t)heads;
@@ -165,7 +172,8 @@ static ht_status read_root(ht_attention_table *t, const char *label, const json_
     const json_int_t wanted = groups ? json_integer_value(groups) : 1;
     const char *name;
     ht_status status = HT_OK;
-    if (version < 1 || version > VERSION) { // the first knew no groups
+    // The first knew no groups, the second bits for all of them only.
+    if (version < 1 || version > VERSION) {
         return ht_fail(t->context, HT_ERR_IO, "weights '%s': %s: version %lld, expected 1 to %d",
                        label, HT_ATTENTION_TABLE_KEY, (long long)version, VERSION);
     }
@@ -224,6 +232,21 @@ void ht_attention_table_destroy(ht_attention_table **table) {
         ht_free(t->context, t);
     }
     *table = NULL;
+}
+
+_Static_assert((int)HT_ATTENTION_MAX_GROUPS <= (int)HT_GRAPH_MAX_VARIANTS,
+               "a graph can have a variant for each group of steps");
+
+uint32_t ht_attention_variants(const ht_attention_choice *choice, ht_tier tier) {
+    const ht_attention_table *t = choice->table;
+    bool differ = false;
+    for (size_t i = 0; t && i < t->count; ++i) {
+        for (uint32_t group = 1; group < t->groups; ++group) {
+            differ = differ || t->layers[i].products[group] != t->layers[i].products[0];
+        }
+    }
+    // On CPU drivers it is floats everywhere.
+    return differ && choice->kind == HT_ATTENTION_AUTO && tier != HT_TIER_CPU ? t->groups : 1;
 }
 
 uint32_t ht_attention_table_groups(const ht_attention_table *table) {

@@ -24,8 +24,8 @@ HT_API uint32_t ht_attention_table_groups(const ht_attention_table *table);
 typedef struct ht_attention_layer {
     ht_attention_grid grid;
     uint32_t heads;
-    ht_attention_products
-        products;           // what calibration found good enough, INT8 where it says nothing
+    const ht_attention_products
+        *products; // [groups] what calibration found good enough, INT8 where it says nothing
     const uint32_t *orders; // [heads], the same in all steps
     uint32_t sets;          // of masses
     const uint32_t *set_of; // [groups]: groups whose masses are much alike share them
@@ -66,6 +66,9 @@ typedef struct ht_attention_choice {
     "dense, sage8, sage4, sage8-fp8, sage4-fp8, paro, paro:<density>, sparge, sparge:<share> or "  \
     "auto"
 HT_API bool ht_attention_choice_parse(const char *text, ht_attention_choice *out);
+// Variants of a graph of self-attentions by the choice on such a device (ht_graph_set_variants), a
+// group of steps each: AUTO multiplies codes of other bits in some. 1: all steps are alike.
+HT_API uint32_t ht_attention_variants(const ht_attention_choice *choice, ht_tier tier);
 // The words without numbers and other names, one after the other from 0; NULL at their end.
 HT_API const char *ht_attention_choice_name(uint32_t index);
 

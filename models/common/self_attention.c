@@ -188,6 +188,23 @@ static bool decide(ht_graph *graph, const ht_attention_choice *choice, const cha
     return true;
 }
 
+// What AUTO multiplies: in each variant of the graph what was good enough in its group of steps, or
+// what was in all. On CPU drivers floats, which are as fast as codes (docs/attention.md).
+static void choose_products(ht_graph *graph, const ht_attention_choice *choice,
+                            const ht_attention_layer *found, ht_attention_plan *plan) {
+    const ht_tier tier = ht_context_tier(ht_graph_context(graph));
+    const uint32_t groups = ht_attention_table_groups(choice->table);
+    plan->products = found->products[0];
+    for (uint32_t i = 1; i < groups; ++i) { // from floats to few bits
+        plan->products = found->products[i] < plan->products ? found->products[i] : plan->products;
+    }
+    if (tier == HT_TIER_CPU) {
+        plan->products = HT_ATTENTION_FLOATS;
+    } else if (groups > 1 && ht_graph_variants(graph) == groups) {
+        plan->by_variant = found->products;
+    }
+}
+
 ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, const char *layer,
                            const ht_attention_grid *grid, ht_value q, ht_value k, ht_value v,
                            uint32_t heads) {
@@ -213,9 +230,7 @@ ht_value ht_self_attention(ht_graph *graph, const ht_attention_choice *choice, c
                     : kind == HT_ATTENTION_DENSE ? HT_ATTENTION_FLOATS
                                                  : HT_ATTENTION_INT8;
     if (kind == HT_ATTENTION_PARO && choice->kind == HT_ATTENTION_AUTO) {
-        // On CPU drivers floats are as fast as codes (docs/attention.md).
-        const bool cpu = ht_context_tier(ht_graph_context(graph)) == HT_TIER_CPU;
-        plan.products = cpu ? HT_ATTENTION_FLOATS : found.products;
+        choose_products(graph, choice, &found, &plan);
     }
     plan.values = choice ? choice->values : HT_FORMAT_INT8;
     return ht_op_attention(graph, q, k, v, &args);

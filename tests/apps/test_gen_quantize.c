@@ -81,7 +81,9 @@ static void test_clip_attention(void **state) {
     const double eight = json_real_value(json_array_get(errors, 2));
     assert_true(eight > 0.0 && eight < four && four < 0.5);
     assert_true(json_real_value(json_array_get(errors, 3)) > 0.998);
-    assert_int_not_equal(json_integer_value(json_object_get(layer, "bits")), 0);
+    const json_t *bits = json_object_get(layer, "bits");
+    assert_int_equal(json_array_size(bits), 3);
+    assert_int_not_equal(json_integer_value(json_array_get(bits, 2)), 0);
     json_decref(table);
     snprintf(line, sizeof(line),
              "\"$PACK\" '%s/tests/data/models/tiny-wan' -o packed-wan --recipe w8a8 --attention "

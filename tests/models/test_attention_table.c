@@ -90,7 +90,7 @@ static void test_refused(void **state) {
         const char *whole, *part;
     } rows[] = {
         {NULL, "{", "not JSON"},
-        {NULL, "{\"version\": 3, \"layers\": {}}", "version 3"},
+        {NULL, "{\"version\": 4, \"layers\": {}}", "version 4"},
         {NULL, "{\"version\": 2, \"groups\": 17, \"layers\": {}}", "17 groups"},
         {NULL, "{\"version\": 2, \"groups\": 0, \"layers\": {}}", "0 groups"},
         {NULL, "{\"version\": 1, \"layers\": {}}", "no layers"},
@@ -113,6 +113,10 @@ static void test_refused(void **state) {
         {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": 5}", NULL,
          "0, 4 or 8"},
         {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": \"8\"}", NULL,
+         "0, 4 or 8"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": [8, 4]}", NULL,
+         "one for each group"},
+        {"{\"grid\": [0, 1, 8, 8], \"orders\": [0], \"masses\": \"00\", \"bits\": [6]}", NULL,
          "0, 4 or 8"},
         {"7", NULL, "needs a grid"},
     };
@@ -176,8 +180,9 @@ static const char *const alone[] = {
 enum { GROUP_TOKENS = 128, GROUP_CHANNELS = 16, GROUP_VALUES = GROUP_TOKENS * GROUP_CHANNELS };
 
 // A graph of one attention with a table that keeps 3 of 4 blocks, run for each group in turn.
-static void run_groups(const char *text, uint32_t groups, float out[][GROUP_VALUES]) {
-    ht_context *context = ht_test_context(HT_TIER_CPU);
+static void run_groups(ht_tier tier, const char *mode, const char *text, uint32_t groups,
+                       float out[][GROUP_VALUES]) {
+    ht_context *context = ht_test_context(tier);
     const ht_attention_grid grid = {0, 1, 8, 16};
     const ht_tensor_desc desc = {.format = HT_FORMAT_F32,
                                  .rank = 3,
@@ -187,17 +192,14 @@ static void run_groups(const char *text, uint32_t groups, float out[][GROUP_VALU
     const ht_graph_desc graph_desc = {.label = "test", .activations = HT_FORMAT_F32};
     float values[GROUP_VALUES];
     ht_attention_choice choice;
-    ht_attention_layer layer;
     ht_attention_table *table = NULL;
     ht_tensor *x = NULL, *y = NULL, *group = NULL;
     ht_graph *graph = NULL;
     ht_test_fill_normal(7, values, GROUP_VALUES);
     assert_int_equal(ht_attention_table_parse(context, "file", text, &table), HT_OK);
     assert_int_equal(ht_attention_table_groups(table), groups);
-    assert_true(ht_attention_table_find(table, "a.attn1", &layer));
-    assert_int_equal(layer.products, groups > 1 ? HT_ATTENTION_INT4 : HT_ATTENTION_INT8);
     ht_attention_table_keep(table, 0.75);
-    assert_true(ht_attention_choice_parse("paro", &choice));
+    assert_true(ht_attention_choice_parse(mode, &choice));
     assert_int_equal(ht_tensor_create(context, &desc, &x), HT_OK);
     assert_int_equal(ht_tensor_create(context, &desc, &y), HT_OK);
     assert_int_equal(ht_tensor_create(context, &one, &group), HT_OK);
@@ -205,12 +207,16 @@ static void run_groups(const char *text, uint32_t groups, float out[][GROUP_VALU
     assert_int_equal(ht_graph_create(context, &graph_desc, &graph), HT_OK);
     const ht_value in = ht_graph_tensor(graph, x);
     choice.table = table;
+    const uint32_t variants = ht_attention_variants(&choice, tier);
+    ht_graph_set_variants(graph, variants);
     choice.group = groups > 1 ? ht_graph_tensor(graph, group) : HT_NO_VALUE;
     ht_graph_output(graph, ht_self_attention(graph, &choice, "a.attn1", &grid, in, in, in, 2), y);
     assert_int_equal(ht_graph_finish(graph), HT_OK);
+    assert_int_equal(ht_graph_select(graph, variants), HT_ERR_INVALID);
     for (uint32_t i = 0; i < groups; i++) {
         const int32_t number = (int32_t)i;
         assert_int_equal(ht_tensor_write(group, &number, sizeof number), HT_OK);
+        assert_int_equal(ht_graph_select(graph, variants > 1 ? i : 0), HT_OK);
         assert_int_equal(ht_graph_run(graph), HT_OK);
         assert_int_equal(ht_tensor_read_f32(y, out[i], GROUP_VALUES), HT_OK);
     }
@@ -228,20 +234,48 @@ static void test_groups(void **state) {
     if (ht_test_context(HT_TIER_CPU) == NULL) {
         return;
     }
-    run_groups(grouped, 3, together);
-    run_groups(alone[0], 1, &apart[0]);
-    run_groups(alone[1], 1, &apart[1]);
+    run_groups(HT_TIER_CPU, "paro", grouped, 3, together);
+    run_groups(HT_TIER_CPU, "paro", alone[0], 1, &apart[0]);
+    run_groups(HT_TIER_CPU, "paro", alone[1], 1, &apart[1]);
     assert_memory_equal(together[0], apart[0], sizeof apart[0]);
     assert_memory_equal(together[1], apart[1], sizeof apart[1]);
     assert_memory_equal(together[2], apart[1], sizeof apart[1]);
     assert_true(memcmp(apart[0], apart[1], sizeof apart[0]) != 0);
 }
 
+// Everywhere alike but for the bits.
+static const char bits[] = "{\"version\": 3, \"groups\": %d, \"layers\": {\"a.attn1\": {\"grid\": "
+                           "[0, 1, 8, 16], \"bits\": %s, \"orders\": [0, 1], \"masses\": "
+                           "\"0001ff000001ff00\"}}}";
+
+// Each group of steps multiplies what its bits say: the bits of a table with those alone. CPU drivers
+// multiply floats in all, and then there is one variant.
+static void test_group_products(void **state) {
+    (void)state;
+    static const char *const numbers[] = {"8", "4", "0"};
+    static float together[3][GROUP_VALUES], apart[GROUP_VALUES];
+    char text[512];
+    if (ht_test_context(HT_TIER_PORTABLE) == NULL) {
+        return;
+    }
+    snprintf(text, sizeof text, bits, 3, "[8, 4, 0]");
+    run_groups(HT_TIER_PORTABLE, "auto", text, 3, together);
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, bits, 1, numbers[i]);
+        run_groups(HT_TIER_PORTABLE, "auto", text, 1, &apart);
+        assert_memory_equal(together[i], apart, sizeof apart);
+        assert_true(memcmp(together[i], together[(i + 1) % 3], sizeof apart) != 0);
+    }
+    snprintf(text, sizeof text, bits, 3, "[8, 4, 0]");
+    run_groups(HT_TIER_CPU, "auto", text, 3, together);
+    assert_memory_equal(together[0], together[1], sizeof apart);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices), cmocka_unit_test(test_table),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_self_attention),
-        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups),  cmocka_unit_test(test_group_products),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }

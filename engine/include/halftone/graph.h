@@ -46,6 +46,14 @@ HT_API ht_value ht_graph_weight_as(ht_graph *graph, ht_weights *weights, const c
 // A constant; the data (bytes as desc says) is copied.
 HT_API ht_value ht_graph_constant(ht_graph *graph, const ht_tensor_desc *desc, const void *data);
 
+// Record the graph `count` times (1 to HT_GRAPH_MAX_VARIANTS), for nodes that are computed in another
+// way in each (ht_attention_plan.by_variant); memory is planned for all. Before any node is added.
+enum { HT_GRAPH_MAX_VARIANTS = 16 };
+HT_API void ht_graph_set_variants(ht_graph *graph, uint32_t count);
+HT_API uint32_t ht_graph_variants(const ht_graph *graph);
+// The variant that runs from now on; the first until something else is said.
+HT_API ht_status ht_graph_select(ht_graph *graph, uint32_t variant);
+
 // Shape and format of a value (rank 0 and format NONE for a failed one).
 HT_API ht_tensor_desc ht_graph_value_desc(const ht_graph *graph, ht_value value);
 // Prefix of the labels of nodes added from now on, e.g. "block 3"; copied.

@@ -68,6 +68,8 @@ typedef struct ht_attention_plan {
     // HT_NO_VALUE. Blocks are of positions then. Results stay where their tokens are. Tq = Tk.
     ht_value orders, head_orders;
     ht_attention_products products; // no rel_bias with codes
+    // NULL, or instead of `products` one for each variant of the graph (ht_graph_set_variants).
+    const ht_attention_products *by_variant;
     ht_format values; // of the weights' and v's codes: HT_FORMAT_NONE or INT8, or E4M3
     // `blocks` has the lists of each picture of the batch, one after the other.
     bool by_picture;
