@@ -5,6 +5,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quantize.glsl"
 #include "ht_order.glsl"
+#include "ht_turn.glsl"
 #include "attention_pack.shared.h"
 
 layout(local_size_x_id = 0) in;
@@ -14,6 +15,7 @@ layout(constant_id = 3) const uint STEP = 3;
 layout(constant_id = 4) const uint BITS = 8;
 layout(constant_id = 5) const bool ORDERED = false;
 layout(constant_id = 6) const bool E4M3 = false; // codes of v
+layout(constant_id = 7) const bool TURNED = false; // x, on the way
 
 const uint TOP = BITS == 8u ? HT_CODES_TOP8 : HT_CODES_TOP4;
 float top_v() { return float(E4M3 ? HT_CODES_TOP_E4M3 : HT_CODES_TOP_V); }
@@ -23,6 +25,16 @@ uint width() { return push.heads * push.head_dim; }
 uint token_at(uint head, uint position) {
     return ORDERED ? ht_token(push.orders, push.head_orders, head, position, push.tokens)
                    : position;
+}
+
+// Quad `at` of x, which is quad `quad` of a head of `token`.
+vec4 quad_of_x(uint at, uint token, uint quad) {
+    vec4 v = ht_load4(push.x, FORMAT_X, at);
+    if (TURNED) {
+        uint turn = token * (push.head_dim / 4u) + quad;
+        v = ht_turn(v, ht_load4(push.turns, HT_FORMAT_F32, turn));
+    }
+    return ht_limited4(v);
 }
 
 // Row `row` of `rows` of values of each picture, from channel 4 * quad on.
@@ -43,7 +55,7 @@ void sum_slice(uint image, uint slice, uint quad) {
     vec4 most = vec4(-3.0e38);
     for (uint token = slice * length; token < end; token++) {
         uint at = (image * push.tokens + token) * (width() / 4u) + quad;
-        sum_k += ht_limited4(ht_load4(push.x, FORMAT_X, at));
+        sum_k += quad_of_x(at, token, quad % (push.head_dim / 4u));
         vec4 v = ht_limited4(ht_load4(push.v, FORMAT_V, at));
         sum_v += v;
         least = min(least, v);
@@ -80,7 +92,7 @@ void combine(uint image, uint quad) {
 
 vec4 value_of(uint image, uint head, uint token, uint quad) {
     uint row = (image * push.tokens + token) * push.heads + head;
-    return ht_limited4(ht_load4(push.x, FORMAT_X, row * (push.head_dim / 4u) + quad));
+    return quad_of_x(row * (push.head_dim / 4u) + quad, token, quad);
 }
 
 uint blocks() { return (push.tokens + HT_ATTENTION_BLOCK - 1u) / HT_ATTENTION_BLOCK; }

@@ -15,6 +15,7 @@ HT_PUSH(attention_pack) {
     HT_ADDRESS scales; // [batch, heads, tokens] f32
     HT_ADDRESS orders; // as in attention.shared.h
     HT_ADDRESS head_orders;
+    HT_ADDRESS turns; // [tokens, head_dim] f32, rotary positions of x; looked at with TURNED only
     HT_UINT batch, tokens;
     HT_UINT heads, head_dim;
     HT_UINT slices;

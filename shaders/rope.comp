@@ -3,6 +3,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quad.glsl"
+#include "ht_turn.glsl"
 #include "rope.shared.h"
 
 layout(local_size_x_id = 0) in;
@@ -30,8 +31,7 @@ void main() {
     uint channel = i % push.row % push.head;
     vec4 v = quad_of(push.x, FORMAT_X, i);
     vec4 turn = quad_of(push.table, HT_FORMAT_F32, token * push.head + channel);
-    vec4 y = vec4(v.x * turn.x - v.y * turn.y, v.x * turn.y + v.y * turn.x,
-                  v.z * turn.z - v.w * turn.w, v.z * turn.w + v.w * turn.z);
+    vec4 y = ht_turn(v, turn);
     if (WIDE) {
         ht_store_quad(push.result, FORMAT_RESULT, true, i, y);
     } else {

@@ -1,5 +1,6 @@
 // Fusion: where a node's result is only ever quantized, the node writes the packed format itself,
-// and neither the float nor the quantize node remains.
+// and neither the float nor the quantize node remains; what a node can do to an input by itself while
+// it packs it (rotary positions) leaves no float either.
 #include "graph_internal.h"
 
 #include <string.h>
@@ -73,6 +74,62 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
     memset(quantize, 0, sizeof *quantize);
 }
 
+// Does the node read `root` as another input too?
+static bool reads_twice(ht_graph *g, const ht_graph_node *node, uint32_t input, uint32_t root) {
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        if (i != input && node->inputs[i] != UINT32_MAX &&
+            g->values[node->inputs[i]].root == root) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The node whose result is input `i` of node `n` and serves nothing else, so that `n` can do what it
+// did, or NULL. A tensor might be written between the two.
+static ht_graph_node *sole_producer(ht_graph *g, uint32_t n, uint32_t i) {
+    ht_graph_node *node = &g->nodes[n];
+    if (node->inputs[i] == UINT32_MAX) {
+        return NULL;
+    }
+    const ht_graph_value *x = &g->values[node->inputs[i]];
+    const ht_graph_value *root = &g->values[x->root];
+    if (root->kind != HT_VALUE_NODE || root->tensor != NULL || !same_rows(x, root) ||
+        has_other_use(g, x->root, n) || reads_twice(g, node, i, x->root)) {
+        return NULL;
+    }
+    ht_graph_node *before = &g->nodes[root->first];
+    const bool plain = before->n_inputs == 2 && before->inputs[1] != UINT32_MAX &&
+                       ht_graph_root(g, before->inputs[0])->kind == HT_VALUE_NODE;
+    return plain ? before : NULL;
+}
+
+// Let node `n` do what the node behind its input `i` did, if it can.
+static void absorb(ht_graph *g, uint32_t n, uint32_t i) {
+    ht_graph_node *node = &g->nodes[n], *before = sole_producer(g, n, i);
+    ht_op_call call;
+    if (before == NULL) {
+        return;
+    }
+    const uint32_t gone = before->output, x = before->inputs[0], second = before->inputs[1];
+    ht_graph_call(g, node, &call);
+    const uint32_t slot = node->def->absorbs(&call, i, before->def, &g->values[second].desc);
+    if (slot == 0) {
+        return;
+    }
+    node->inputs[i] = x;
+    node->inputs[slot] = second;
+    g->values[gone].kind = HT_VALUE_ALIAS; // of what nobody asks for again
+    for (uint32_t v = 1; v < g->n_values; v++) {
+        if (g->values[v].root == gone) {
+            g->values[v].root = g->values[x].root;
+        }
+    }
+    ht_free(g->context, before->label);
+    memset(before, 0, sizeof *before);
+    g->stats.fused++;
+}
+
 // Close the gaps that removed nodes left.
 static void compact(ht_graph *g) {
     uint32_t kept = 0;
@@ -93,6 +150,11 @@ void ht_graph_fuse(ht_graph *g) {
                 take_over(g, producer, &g->nodes[n]);
                 g->stats.fused++;
             }
+        }
+        for (uint32_t i = 0; g->nodes[n].def != NULL && g->nodes[n].def->absorbs != NULL &&
+                             i < g->nodes[n].n_inputs;
+             i++) {
+            absorb(g, n, i);
         }
     }
     compact(g);

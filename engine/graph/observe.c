@@ -117,14 +117,32 @@ fail:
     return status;
 }
 
+// What is multiplied: where the attention turns its input itself, turned here.
+static ht_status read_turned(ht_graph *g, const ht_graph_node *node, uint32_t input, uint32_t turns,
+                             float **out) {
+    float *table = NULL;
+    ht_op_call call;
+    ht_status status = ht_graph_read_floats(g, node->inputs[input], out);
+    if (status == HT_OK && node->inputs[turns] != UINT32_MAX) {
+        ht_graph_call(g, node, &call);
+        status = ht_graph_read_floats(g, node->inputs[turns], &table);
+        if (status == HT_OK) { // pair by pair, in place
+            ht_ref_rope(*out, ht_op_rows(&call.in[input]), ht_op_width(&call.in[input]), table,
+                        call.in[turns].dims[0], call.in[turns].dims[1], *out);
+        }
+    }
+    ht_free(g->context, table);
+    return status;
+}
+
 static ht_status show_attention(ht_graph *g, const ht_graph_node *node, const char *layer,
                                 ht_attention_run_fn show, void *user) {
     ht_op_call call;
     float *q = NULL, *k = NULL, *v = NULL;
     ht_status status = HT_OK;
     ht_graph_call(g, node, &call);
-    HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_Q], &q));
-    HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_K], &k));
+    HT_TRY(read_turned(g, node, ATTN_Q, ATTN_Q_TURNS, &q));
+    HT_TRY(read_turned(g, node, ATTN_K, ATTN_K_TURNS, &k));
     HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_V], &v));
     const ht_attention_params *p = call.params;
     const ht_attention_run run = {.layer = layer,

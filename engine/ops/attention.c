@@ -11,8 +11,9 @@ enum { MAX_HEAD_DIM = 512 };
 ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                          const ht_attention_args *args) {
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
-    const ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
-                                          args->mask, plan.blocks, plan.orders, plan.head_orders};
+    const ht_value inputs[ATTN_INPUTS] = {q,           k,           v,           args->rel_bias,
+                                          args->mask,  plan.blocks, plan.orders, plan.head_orders,
+                                          HT_NO_VALUE, HT_NO_VALUE};
     ht_attention_params p = {args->heads, args->scale, plan.values, plan.by_picture};
     bool codes = false;
     for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {

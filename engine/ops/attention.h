@@ -15,6 +15,8 @@ enum {
     ATTN_BLOCKS,
     ATTN_ORDERS,
     ATTN_HEAD_ORDERS,
+    ATTN_Q_TURNS, // absent while the graph is built: tables of rotary positions that are taken over
+    ATTN_K_TURNS,
     ATTN_INPUTS
 };
 

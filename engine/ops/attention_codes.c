@@ -94,6 +94,11 @@ static uint64_t scratch(const ht_op_call *call) {
     return most;
 }
 
+// The table of rotary positions of an input, 0 where it has none.
+static uint64_t turns_of(const ht_op_call *call, uint32_t input) {
+    return input == ATTN_V ? 0 : ht_op_address(call, input == ATTN_Q ? ATTN_Q_TURNS : ATTN_K_TURNS);
+}
+
 // One step of attention_pack, of input `x` as the thing that is packed.
 static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, uint32_t x,
                       uint64_t count, ht_vk_commands *commands) {
@@ -113,6 +118,7 @@ static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, ui
         .scales = base + l->scales + (step == HT_CODES_PACK_K ? q_rows * sizeof(float) : 0),
         .orders = ht_op_address(call, ATTN_ORDERS),
         .head_orders = ht_op_address(call, ATTN_HEAD_ORDERS),
+        .turns = turns_of(call, x),
         .batch = call->in[x].dims[0],
         .tokens = call->in[x].dims[1],
         .heads = p->heads,
@@ -124,8 +130,8 @@ static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, ui
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_attention_pack,
         .constants = {0, call->in[x].format, call->in[ATTN_V].format, step, l->bits,
-                      push.orders != 0, is_e4m3(call)},
-        .n_constants = 7,
+                      push.orders != 0, is_e4m3(call), push.turns != 0},
+        .n_constants = 8,
         .push = &push,
         .push_bytes = sizeof push,
     };
@@ -185,6 +191,20 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
     return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
+// q and k are turned while they are packed, unless something reads them as floats: a variant of the
+// graph that multiplies these, or with four bits k for what the means of q add.
+static uint32_t absorbs(const ht_op_call *call, uint32_t input, const ht_op_def *before,
+                        const ht_tensor_desc *second) {
+    const ht_attention_params *p = call->params;
+    bool good = before == &ht_op_rope_def && (input == ATTN_Q || input == ATTN_K) &&
+                second->dims[1] == ht_op_head_dim(call);
+    for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
+        good = good && p->products[i] != HT_ATTENTION_FLOATS &&
+               (input == ATTN_Q || p->products[i] != HT_ATTENTION_INT4);
+    }
+    return !good ? 0 : input == ATTN_Q ? ATTN_Q_TURNS : ATTN_K_TURNS;
+}
+
 static uint32_t products_of(const ht_op_call *call) {
     const ht_attention_params *p = call->params;
     return p->products[call->variant];
@@ -202,24 +222,50 @@ fail:
     return status;
 }
 
+// An input as floats; where it is turned on the way a copy, which becomes *copy.
+static ht_status turned(const ht_op_call *call, const float *const *inputs, uint32_t input,
+                        uint32_t turns, float **copy, const float **out) {
+    const ht_tensor_desc *x = &call->in[input];
+    *out = inputs[input];
+    if (!ht_op_has(call, turns)) {
+        return HT_OK;
+    }
+    *copy = ht_alloc(call->context, ht_desc_count(x) * sizeof **copy);
+    if (*copy == NULL) {
+        return HT_ERR_NO_MEMORY;
+    }
+    ht_ref_rope(inputs[input], ht_op_rows(x), ht_op_width(x), inputs[turns],
+                call->in[turns].dims[0], call->in[turns].dims[1], *copy);
+    *out = *copy;
+    return HT_OK;
+}
+
 static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
     const ht_ref_attention_args args = ht_op_ref_attention(call, inputs);
+    const float *q, *k;
+    float *copies[2] = {NULL, NULL};
+    double *scratch = NULL;
+    ht_status status = HT_OK;
     if (products_of(call) == HT_ATTENTION_FLOATS) {
         return ht_op_attention_def.reference(call, inputs, out);
     }
-    double *scratch =
-        ht_alloc(call->context, ht_ref_attention_codes_scratch(&args) * sizeof *scratch);
-    if (scratch == NULL) {
-        return HT_ERR_NO_MEMORY;
-    }
-    ht_ref_attention_codes(inputs[ATTN_Q], inputs[ATTN_K], inputs[ATTN_V], &args,
-                           bits_of(products_of(call)), is_e4m3(call), scratch, out);
+    HT_TRY(turned(call, inputs, ATTN_Q, ATTN_Q_TURNS, &copies[0], &q));
+    HT_TRY(turned(call, inputs, ATTN_K, ATTN_K_TURNS, &copies[1], &k));
+    scratch = ht_alloc(call->context, ht_ref_attention_codes_scratch(&args) * sizeof *scratch);
+    status = scratch != NULL ? HT_OK : HT_ERR_NO_MEMORY;
+    HT_TRY(status);
+    ht_ref_attention_codes(q, k, inputs[ATTN_V], &args, bits_of(products_of(call)), is_e4m3(call),
+                           scratch, out);
+fail:
     ht_free(call->context, scratch);
-    return HT_OK;
+    ht_free(call->context, copies[0]);
+    ht_free(call->context, copies[1]);
+    return status;
 }
 
 const ht_op_def ht_op_attention_codes_def = {.name = "attention by codes",
                                              .infer = infer,
                                              .scratch = scratch,
                                              .record = record,
-                                             .reference = reference};
+                                             .reference = reference,
+                                             .absorbs = absorbs};

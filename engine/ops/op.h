@@ -23,7 +23,8 @@ typedef struct ht_op_call {
     uint64_t scale_address; // of the f32 by which a packed result is divided; 0: found by row
 } ht_op_call;
 
-typedef struct ht_op_def {
+typedef struct ht_op_def ht_op_def;
+struct ht_op_def {
     const char *name;
     // Check every rule of the public header, in its order, then set call->out (its format is preset
     // to the graph's activation format). Failures go through ht_op_fail.
@@ -39,9 +40,14 @@ typedef struct ht_op_def {
     // Can `record` write this packed format instead of the floats `infer` said? Asked while the
     // graph is finished; call->out is still the float. NULL: never.
     bool (*packs)(const ht_op_call *call, ht_format format);
+    // Can `record` do by itself what op `before`, with `second` as its input 1, does to `input`? Then
+    // that op's input 0 becomes `input`, its input 1 the input returned, which is absent now. 0: no.
+    // Asked while the graph is finished. NULL: never.
+    uint32_t (*absorbs)(const ht_op_call *call, uint32_t input, const ht_op_def *before,
+                        const ht_tensor_desc *second);
     // Of products with a weight, input 1: how rows are taken from input 0. NULL: no such product.
     void (*window)(const ht_op_call *call, ht_window *out);
-} ht_op_def;
+};
 
 // Add a node; used by the public builders. `params` may be NULL when params_bytes is 0.
 // A failed input (id 0) or an absent required one makes the result fail.
@@ -58,6 +64,8 @@ ht_value ht_op_add_view(ht_graph *g, ht_value x, uint64_t offset, uint32_t rank,
                         const uint32_t *dims);
 // Of quantize.c: the graph lets the producers of its inputs pack by themselves.
 extern const ht_op_def ht_op_quantize_def;
+// Of rope.c: whatever packs x can turn it on the way.
+extern const ht_op_def ht_op_rope_def;
 // Of a quantize node: bytes from the start of its scales, input 1, to the one it takes.
 uint64_t ht_op_static_offset(const ht_op_call *call);
 // ht_fail(HT_ERR_INVALID) with "<op> '<label>': " in front.

@@ -5,27 +5,25 @@
 
 enum { X, TABLE };
 
-static const ht_op_def ROPE;
-
 ht_value ht_op_rope(ht_graph *g, ht_value x, ht_value table) {
-    return ht_op_add_node(g, &ROPE, (ht_value[]){x, table}, 2, NULL, 0);
+    return ht_op_add_node(g, &ht_op_rope_def, (ht_value[]){x, table}, 2, NULL, 0);
 }
 
 static ht_status infer(ht_op_call *call) {
     const ht_tensor_desc *x = &call->in[X], *table = &call->in[TABLE];
     char text[128];
     ht_status status = HT_OK;
-    HT_TRY(ht_op_check_float(call, &ROPE, X, "x"));
+    HT_TRY(ht_op_check_float(call, &ht_op_rope_def, X, "x"));
     if (x->rank != 3) {
-        return ht_op_fail(call, &ROPE, "x must be [B, T, C], not %s",
+        return ht_op_fail(call, &ht_op_rope_def, "x must be [B, T, C], not %s",
                           ht_desc_text(x, text, sizeof text));
     }
     if (table->format != HT_FORMAT_F32 || table->rank != 2 || table->dims[0] != x->dims[1]) {
-        return ht_op_fail(call, &ROPE, "table must be f32 [%u, D], not %s", x->dims[1],
+        return ht_op_fail(call, &ht_op_rope_def, "table must be f32 [%u, D], not %s", x->dims[1],
                           ht_desc_text(table, text, sizeof text));
     }
     if (table->dims[1] == 0 || table->dims[1] % 4 != 0 || x->dims[2] % table->dims[1] != 0) {
-        return ht_op_fail(call, &ROPE,
+        return ht_op_fail(call, &ht_op_rope_def,
                           "a head of %u values must be a multiple of 4 and divide the %u of x",
                           table->dims[1], x->dims[2]);
     }
@@ -61,5 +59,5 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def ROPE = {
+const ht_op_def ht_op_rope_def = {
     .name = "rope", .infer = infer, .record = record, .reference = reference};

@@ -79,7 +79,7 @@ HT_API ht_status ht_graph_run(ht_graph *graph);
 
 typedef struct ht_graph_stats {
     uint32_t nodes;
-    uint32_t fused; // quantize nodes that went into the ops before them, no longer in `nodes`
+    uint32_t fused; // nodes that went into the ops before or behind them, no longer in `nodes`
     uint32_t dispatches;
     uint32_t barriers;
     uint64_t activation_bytes; // planned: all intermediate values together

@@ -276,6 +276,103 @@ static void test_diffuse(void **state) {
     ht_test_attention_close(&f);
 }
 
+// --- rotary positions on the way into codes -------------------------------------------------------
+
+enum { TURN_TOKENS = 130, TURN_HEADS = 2, TURN_DIM = 40, TURN_WIDTH = TURN_HEADS * TURN_DIM };
+enum { TURN_VALUES = TURN_TOKENS * TURN_WIDTH };
+
+typedef struct turned {
+    ht_graph_stats stats;
+    float y[TURN_VALUES], q[TURN_VALUES]; // result, and q as it is multiplied
+    double rel_l2;                        // of the attention against its reference
+} turned;
+
+static void keep_worst(void *user, const ht_node_check *node) {
+    turned *t = user;
+    if (strcmp(node->op, "attention by codes") == 0) {
+        t->rel_l2 = node->rel_l2;
+    }
+}
+
+static ht_status keep_q(void *user, const ht_attention_run *run) {
+    turned *t = user;
+    memcpy(t->q, run->q, sizeof t->q);
+    return HT_OK;
+}
+
+// norm -> rope -> attention. `apart`: what rope gives is an output too, and so cannot vanish.
+static void run_turned(ht_tier tier, ht_attention_products products, bool apart, turned *out) {
+    static const uint32_t dims[2][3] = {{1, TURN_TOKENS, TURN_WIDTH}, {TURN_TOKENS, TURN_DIM}};
+    static float values[TURN_VALUES];
+    ht_context *context = ht_test_context(tier);
+    const ht_graph_desc desc = {
+        .label = "turned", .activations = HT_FORMAT_F32, .keep_values = true};
+    const ht_attention_plan plan = {.blocks = HT_NO_VALUE,
+                                    .orders = HT_NO_VALUE,
+                                    .head_orders = HT_NO_VALUE,
+                                    .products = products};
+    const ht_attention_args args = {
+        .heads = TURN_HEADS, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
+    ht_graph *graph = NULL;
+    ht_tensor *tensors[7] = {NULL}; // q, k, v, table, y, turned q and k
+    ht_value in[4], parts[2];
+    assert_int_equal(ht_graph_create(context, &desc, &graph), HT_OK);
+    for (int i = 0; i < 7; i++) {
+        ht_tensor_desc d = {.format = HT_FORMAT_F32, .rank = i == 3 ? 2 : 3};
+        memcpy(d.dims, dims[i == 3], d.rank * sizeof d.dims[0]);
+        assert_int_equal(ht_tensor_create(context, &d, &tensors[i]), HT_OK);
+        ht_test_fill_normal(i + 1, values, ht_desc_count(&d));
+        assert_int_equal(ht_tensor_write_f32(tensors[i], values, ht_desc_count(&d)), HT_OK);
+    }
+    for (int i = 0; i < 4; i++) {
+        in[i] = ht_graph_tensor(graph, tensors[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        const ht_value n = ht_op_rms_norm(graph, in[i], HT_NO_VALUE, 1e-6f);
+        parts[i] = ht_op_rope(graph, n, in[3]);
+        if (apart) {
+            ht_graph_output(graph, parts[i], tensors[5 + i]);
+        }
+    }
+    ht_graph_output(graph, ht_op_attention(graph, parts[0], parts[1], in[2], &args), tensors[4]);
+    assert_int_equal(ht_graph_finish(graph), HT_OK);
+    ht_graph_get_stats(graph, &out->stats);
+    assert_int_equal(ht_graph_check(graph, keep_worst, out), HT_OK);
+    assert_int_equal(ht_tensor_read_f32(tensors[4], out->y, TURN_VALUES), HT_OK);
+    assert_int_equal(ht_graph_observe_attentions(graph, keep_q, out), HT_OK);
+    ht_graph_destroy(&graph);
+    for (int i = 0; i < 7; i++) {
+        ht_tensor_destroy(&tensors[i]);
+    }
+}
+
+// Packing turns q and k by itself: the same bits, and of their floats behind the norms none in memory,
+// but for k with four bits, which the means of q are multiplied with.
+static void test_turned(void **state) {
+    (void)state;
+    static const ht_tier tiers[] = {HT_TIER_CPU, HT_TIER_PORTABLE};
+    static turned fused, apart;
+    const uint64_t floats = (TURN_VALUES * sizeof(float) + 255) / 256 * 256;
+    for (int i = 0; i < 3; i++) {
+        const ht_attention_products products = i == 2 ? HT_ATTENTION_INT4 : HT_ATTENTION_INT8;
+        const ht_tier tier = tiers[i % 2];
+        if (ht_test_context(tier) == NULL) {
+            continue;
+        }
+        run_turned(tier, products, false, &fused);
+        run_turned(tier, products, true, &apart);
+        assert_int_equal(fused.stats.fused, i == 2 ? 1 : 2);
+        assert_int_equal(apart.stats.fused, 0);
+        assert_int_equal(fused.stats.nodes + fused.stats.fused, apart.stats.nodes);
+        assert_int_equal(fused.stats.unshared_bytes,
+                         apart.stats.unshared_bytes + (i == 2 ? floats : 0));
+        assert_memory_equal(fused.y, apart.y, sizeof fused.y);
+        assert_true(fused.rel_l2 <= BOUND);
+        // Of the reference of rope, which sums in double.
+        ht_test_assert_close("q", fused.q, apart.q, TURN_VALUES, 1e-6);
+    }
+}
+
 static void test_rules(void **state) {
     (void)state;
     ht_test_attention f;
@@ -302,7 +399,7 @@ int main(void) {
         cmocka_unit_test(test_shapes),         cmocka_unit_test(test_dot),
         cmocka_unit_test(test_plan),           cmocka_unit_test(test_diffuse),
         cmocka_unit_test(test_offsets),        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_turned),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
