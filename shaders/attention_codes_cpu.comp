@@ -25,6 +25,7 @@ layout(constant_id = 11) const uint TAIL = 0;
 #include "ht_lane_channels.glsl"
 #include "ht_lane_codes.glsl"
 #include "ht_bytes.glsl"
+#include "ht_weight_codes.glsl"
 
 const uint STEPS = LANES < 16u ? 16u / LANES : 1u; // of a block
 
@@ -92,12 +93,6 @@ bool counts(uint key, uint block, uint end) {
     return key < end && (LANES <= 16u || key < (block + 1u) * HT_ATTENTION_BLOCK);
 }
 
-// Four weights, the largest of the block being 1, rounded: numbers of 0 to 127, or of E4M3.
-vec4 rounded(vec4 w) {
-    return E4M3 ? ht_e4m3_bytes(ht_e4m3_encode4(w * float(HT_CODES_TOP_E4M3)))
-                : roundEven(w * float(HT_CODES_TOP_WEIGHT));
-}
-
 // From scores to codes, with the largest of the block as the top; the results so far are shrunk to
 // the new highest score. Returns the scale of the block's codes.
 float weigh_block(uint i, uint block, uint end) {
@@ -128,7 +123,7 @@ float weigh_block(uint i, uint block, uint end) {
     }
     float high = max(highest[i], top);
     float shrink = exp2(highest[i] - high);
-    float factor = exp2(top - high);
+    float factor = block_factor(top, high);
     highest[i] = high;
     total[i] = total[i] * shrink + factor * ((sum.x + sum.y) + (sum.z + sum.w));
     shrink_results(i, shrink);
@@ -207,15 +202,17 @@ void add_block(uint image, uint head, uint query0, uint block, const uint64_t q_
                    begin + 4u * (step * LANES + gl_SubgroupInvocationID), q_at);
     }
     float factors[TILE_M];
+    float most = 0.0;
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         factors[i] = weigh_block(i, block, end);
+        most = max(most, factors[i]);
         [[unroll]] for (uint w = 0u; w < WIDTH; w++) {
             products[i * WIDTH + w] = 0;
         }
     }
     uint fours = (push.keys + 3u) / 4u;
     uint row = (image * push.heads + head) * fours + begin / 4u;
-    uint count = (end - begin + 3u) / 4u;
+    uint count = most > 0.0 ? (end - begin + 3u) / 4u : 0u; // else no product is needed
     [[unroll]] for (uint step = 0u; step < STEPS; step++) {
         uint first = step * LANES;
         uint end_of_step = min(first + LANES, count);

@@ -18,6 +18,7 @@ layout(constant_id = 2) const uint BITS = 8;
 layout(constant_id = 6) const bool E4M3 = false; // weights and v
 layout(constant_id = 7) const uint ROWS = 4;     // 4, or 1 for wide heads
 layout(constant_id = 8) const uint CHUNKS = 2;   // of 32 channels
+#include "ht_weight_codes.glsl"
 
 const uint KEYS = HT_ATTENTION_BLOCK;
 const uint WIDTH = HT_ATTENTION_CHUNK / 4u; // words of a chunk; invocations that own the same rows
@@ -29,6 +30,7 @@ shared int q_tile[QUERIES][Q_PITCH];          // [query][channel / 4]
 shared ivec4 kv_tile[HT_ATTENTION_INVOCATIONS]; // k as [channel / 4][key / 4], v as [key / 4][channel / 4]
 shared uint weights[QUERIES][FOURS + 1u];     // [query][key / 4]
 shared float partial[QUERIES][WIDTH];
+shared uint needed; // of a block: that some query's weights are not negligible
 shared float k_scales[KEYS];
 shared float extras[KEYS]; // what is added to every query's score: the mask, the mean of q times k
 
@@ -144,21 +146,6 @@ void score_block(uint row0, uint column) {
     }
 }
 
-// Four weights relative to the largest of the block as codes; adds them to `sum`.
-uint codes_of(vec4 w, inout float sum) {
-    uint word = 0u;
-    if (E4M3) {
-        word = ht_e4m3_encode4(w * float(HT_CODES_TOP_E4M3));
-        sum += dot(ht_e4m3_bytes(word), vec4(1.0));
-    } else {
-        vec4 r = roundEven(w * float(HT_CODES_TOP_WEIGHT));
-        uvec4 codes = uvec4(r);
-        word = codes.x | codes.y << 8 | codes.z << 16 | codes.w << 24;
-        sum += (r.x + r.y) + (r.z + r.w);
-    }
-    return word;
-}
-
 // From scores to weights; what was summed up so far is shrunk to the new highest score. Returns
 // the scale of the block's codes of row i.
 float weigh_block(uint i, uint row, uint column) {
@@ -167,11 +154,11 @@ float weigh_block(uint i, uint row, uint column) {
         top = max(top, partial[row][n]);
     }
     float sum = 0.0;
-    weights[row][column] = codes_of(exp2(scores[2u * i] - top), sum);
-    weights[row][WIDTH + column] = codes_of(exp2(scores[2u * i + 1u] - top), sum);
+    weights[row][column] = weight_codes(exp2(scores[2u * i] - top), sum);
+    weights[row][WIDTH + column] = weight_codes(exp2(scores[2u * i + 1u] - top), sum);
     float high = max(highest[i], top);
     float shrink = exp2(highest[i] - high);
-    float factor = exp2(top - high);
+    float factor = block_factor(top, high);
     highest[i] = high;
     total[i] = total[i] * shrink + factor * sum;
     [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
@@ -221,10 +208,22 @@ void add_block(uint image, uint head, uint query0, uvec2 range, uint row0, uint 
         multiply_chunk(row0, column, c);
     }
     score_block(row0, column);
+    if (NEGLIGIBLE > 0u && gl_LocalInvocationID.x == 0u) {
+        needed = 0u;
+    }
     barrier();
     float factors[ROWS];
     [[unroll]] for (uint i = 0u; i < ROWS; i++) {
         factors[i] = weigh_block(i, row0 + i, column);
+        if (NEGLIGIBLE > 0u && factors[i] > 0.0) {
+            needed = 1u;
+        }
+    }
+    if (NEGLIGIBLE > 0u) {
+        barrier();
+        if (needed == 0u) {
+            return;
+        }
     }
     [[unroll]] for (uint c = 0u; c < CHUNKS; c++) {
         barrier();

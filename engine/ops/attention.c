@@ -14,7 +14,8 @@ ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
     const ht_value inputs[ATTN_INPUTS] = {q,           k,           v,           args->rel_bias,
                                           args->mask,  plan.blocks, plan.orders, plan.head_orders,
                                           HT_NO_VALUE, HT_NO_VALUE};
-    ht_attention_params p = {args->heads, args->scale, plan.values, plan.by_picture};
+    ht_attention_params p = {args->heads, args->scale, plan.values, plan.by_picture,
+                             plan.negligible};
     bool codes = false;
     for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
         const bool own = plan.by_variant != NULL && i < ht_graph_variants(g);
@@ -257,6 +258,7 @@ ht_ref_attention_args ht_op_ref_attention(const ht_op_call *call, const float *c
         .orders = inputs[ATTN_ORDERS],
         .head_orders = inputs[ATTN_HEAD_ORDERS],
         .by_picture = p->by_picture,
+        .negligible = p->negligible,
     };
 }
 

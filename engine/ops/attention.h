@@ -25,6 +25,7 @@ typedef struct ht_attention_params {
     float scale;
     ht_format values;
     bool by_picture;
+    uint32_t negligible;
     uint8_t products[HT_GRAPH_MAX_VARIANTS]; // ht_attention_products; all of them set
 } ht_attention_params;
 

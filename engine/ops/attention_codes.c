@@ -161,6 +161,7 @@ fail:
 }
 
 static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_commands *commands) {
+    const ht_attention_params *p = call->params;
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
     const uint32_t head_dim = ht_op_head_dim(call);
     const bool cpu = ht_op_use_cpu_kernel(call);
@@ -188,6 +189,7 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
         .subgroup_size = cpu ? lanes : 0,
     };
     ht_op_attention_constants(call, &d, true, &dispatch);
+    dispatch.constants[dispatch.n_constants++] = p->negligible;
     return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
@@ -197,6 +199,7 @@ static uint32_t absorbs(const ht_op_call *call, uint32_t input, const ht_op_def 
                         const ht_tensor_desc *second) {
     const ht_attention_params *p = call->params;
     bool good = before == &ht_op_rope_def && (input == ATTN_Q || input == ATTN_K) &&
+                second->dims[0] == call->in[input].dims[1] && // not of a part of the tokens
                 second->dims[1] == ht_op_head_dim(call);
     for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
         good = good && p->products[i] != HT_ATTENTION_FLOATS &&

@@ -126,18 +126,25 @@ static double score(const head *h, const float *k, double q_scale, uint32_t key)
     return sum * log2e;
 }
 
+// Is a block negligible whose highest score is `top`, beside the highest so far?
+static bool is_negligible(const head *h, double top, double so_far) {
+    return h->a->negligible != 0 && top < so_far - h->a->negligible;
+}
+
 // Scores to weights: codes of a block, the largest of the block 127, times what the block counts
 // beside the highest score of the query. Returns their sum.
 static double weigh(const head *h, double highest) {
-    double total = 0.0;
+    double total = 0.0, so_far = -INFINITY;
     for (uint32_t begin = 0; begin < h->a->keys; begin += BLOCK) {
         const uint32_t end = begin + BLOCK < h->a->keys ? begin + BLOCK : h->a->keys;
         double top = -INFINITY;
         for (uint32_t n = begin; n < end; n++) {
             top = fmax(top, h->weights[n]);
         }
+        const bool counts = top > -INFINITY && !is_negligible(h, top, so_far);
+        so_far = fmax(so_far, top);
         for (uint32_t n = begin; n < end; n++) {
-            const double share = top > -INFINITY ? exp2(h->weights[n] - top) : 0.0;
+            const double share = counts ? exp2(h->weights[n] - top) : 0.0;
             const float weight = (float)(share * (h->e4m3 != NULL ? 448.0 : TOP_WEIGHT));
             h->weights[n] = rounded(h, weight, TOP_WEIGHT) * exp2(top - highest);
             total += h->weights[n];

@@ -53,6 +53,7 @@ typedef struct ht_ref_attention_args {
     // As in ht_attention_plan, or NULL. No rel_bias with orders.
     const float *blocks, *orders, *head_orders;
     bool by_picture;
+    uint32_t negligible; // as in ht_attention_plan; looked at by codes only
 } ht_ref_attention_args;
 // scratch: `keys` values.
 void ht_ref_attention(const float *q, const float *k, const float *v,

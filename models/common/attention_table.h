@@ -60,6 +60,8 @@ typedef struct ht_attention_choice {
 #define HT_ATTENTION_DENSITY 0.5f
 #define HT_ATTENTION_SHARE 0.95f
 #define HT_ATTENTION_SIMILARITY 0.1f
+// Of SPARGE, ht_attention_plan.negligible: 64 such keys are at most 1.6 % of the largest weight.
+#define HT_ATTENTION_NEGLIGIBLE 12
 
 // One of these, with numbers above 0 and up to 1; "sage" is sage8. False for anything else.
 #define HT_ATTENTION_CHOICES                                                                       \

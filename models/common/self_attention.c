@@ -146,6 +146,7 @@ static void add_prediction(ht_graph *graph, float share, const ht_attention_grid
                                             .head_orders = plan->head_orders};
     plan->blocks = ht_op_attention_predict(graph, q, k, &args);
     plan->by_picture = true;
+    plan->negligible = share < 1.0f ? HT_ATTENTION_NEGLIGIBLE : 0;
 }
 
 static bool same(const ht_attention_grid *a, const ht_attention_grid *b) {

@@ -71,6 +71,9 @@ typedef struct ht_attention_plan {
     // NULL, or instead of `products` one for each variant of the graph (ht_graph_set_variants).
     const ht_attention_products *by_variant;
     ht_format values; // of the weights' and v's codes: HT_FORMAT_NONE or INT8, or E4M3
+    // With codes: a query gives nothing to the keys of a block whose weights are all below 2^-negligible
+    // of its largest so far, block after block of its list. 0: it always does.
+    uint32_t negligible;
     // `blocks` has the lists of each picture of the batch, one after the other.
     bool by_picture;
 } ht_attention_plan;

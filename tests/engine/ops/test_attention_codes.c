@@ -373,6 +373,40 @@ static void test_turned(void **state) {
     }
 }
 
+// One key counts; those of the other block have 2^-13 of its weight each for some queries, which is
+// negligible and 0.8 % together, and 2^-6.5 for others of the same tile. The second block of queries
+// needs no product with it. Scores, codes and v, 0 or 1 by the block, are exact.
+static void test_negligible(void **state) {
+    (void)state;
+    enum { TOKENS = 2 * BLOCK, DIM = 8 };
+    static const ht_tier tiers[] = {HT_TIER_PORTABLE, HT_TIER_CPU};
+    static float q[TOKENS * DIM], k[TOKENS * DIM], v[TOKENS * DIM], want[TOKENS * DIM];
+    const double share = BLOCK * exp2(-6.5);
+    ht_test_attention f;
+    for (int n = 0; n < TOKENS; n++) {
+        const bool far = n % 2 == 0 || n >= BLOCK;
+        q[n * DIM] = far ? 1.0f : 0.5f;
+        k[n * DIM] = n == 0 ? 0.0f : n < BLOCK ? -40.0f : -13.0f;
+        v[n * DIM + 1] = n < BLOCK ? 0.0f : 1.0f;
+        want[n * DIM + 1] = far ? 0.0f : (float)(share / (1.0 + share));
+    }
+    ht_test_attention_open(&f, "negligible", 1, TOKENS, TOKENS, 1, DIM);
+    f.args.scale = 0.693147181f; // a score of 1 is a factor of 2
+    f.plan.products = HT_ATTENTION_INT8;
+    f.plan.negligible = 12;
+    f.op.inputs[HT_TEST_ATTN_Q].values = q;
+    f.op.inputs[HT_TEST_ATTN_K].values = k;
+    f.op.inputs[HT_TEST_ATTN_V].values = v;
+    for (size_t t = 0; t < HT_COUNT(tiers) && ht_test_context(tiers[t]) != NULL; t++) {
+        ht_test_output out;
+        ht_test_op_run(&f.op, tiers[t], HT_FORMAT_F32, &out);
+        ht_test_assert_close("result", out.values, want, TOKENS * DIM, 1e-4);
+        assert_true(out.rel_l2 <= BOUND); // against the reference
+        free(out.values);
+    }
+    ht_test_attention_close(&f);
+}
+
 static void test_rules(void **state) {
     (void)state;
     ht_test_attention f;
@@ -400,6 +434,7 @@ int main(void) {
         cmocka_unit_test(test_plan),           cmocka_unit_test(test_diffuse),
         cmocka_unit_test(test_offsets),        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_memory),         cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_negligible),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
