@@ -92,6 +92,8 @@ const bench_case bench_cases[] = {
     CASE("tokens/4k", BENCH_ATTENTION, false, 4096, 4096, 1, 64),
     CASE("tokens/8k", BENCH_ATTENTION, false, 8192, 8192, 1, 64),
     CASE("tokens/16k", BENCH_ATTENTION, false, 16384, 16384, 1, 64),
+    CASE("tokens/32k", BENCH_ATTENTION, false, 32768, 32768, 1, 64),
+    CASE("tokens/64k", BENCH_ATTENTION, false, 65536, 65536, 1, 64),
     CASE("tokens/16k 25 %", BENCH_ATTENTION, false, 16384, 16384, 1, 64, 25),
     CASE("tokens/32k 25 %", BENCH_ATTENTION, false, 32768, 32768, 1, 64, 25),
     CASE("tokens/64k 12.5 %", BENCH_ATTENTION, false, 65536, 65536, 1, 64, 12),
@@ -130,6 +132,7 @@ const bench_case bench_cases[] = {
     CASE("sdxl/to_q", BENCH_LINEAR, false, 1024, 1280, 1280),
     CASE("sdxl/geglu", BENCH_LINEAR, false, 1024, 10240, 1280),
     CASE("sdxl/self attention", BENCH_ATTENTION, false, 4096, 4096, 10, 64),
+    CASE("sdxl/self attention 32", BENCH_ATTENTION, false, 1024, 1024, 10, 64),
     CASE("sdxl/cross attention", BENCH_ATTENTION, false, 4096, 77, 10, 64),
 
     // PixArt-Sigma, 1024 x 1024: 4096 tokens, prompts of up to 300.
