@@ -406,13 +406,65 @@ static void test_vae_weights(void **state) {
     ht_weight_map_clear(&map);
 }
 
+// Device memory of the graph of a piece of `latents` latent frames and what it remembers, beside its weights,
+// in MiB. Planned, not run.
+static double planned(const char *folder, ht_format activations, uint32_t latents, uint32_t height,
+                      uint32_t width) {
+    ht_context *context = ht_test_context(HT_TIER_AUTO);
+    ht_clip_memory memory = {0};
+    ht_vae_config config;
+    ht_weights *weights;
+    ht_graph *graph;
+    ht_memory_use use;
+    uint64_t own, imported;
+    ht_test_must(context, ht_vae_config_read(context, folder, &config));
+    ht_test_must(context, ht_weights_open(context, &(ht_weights_desc){.path = folder}, &weights));
+    ht_context_memory_restart(context);
+    ht_tensor *in = make_tensor(
+        context,
+        (ht_tensor_desc){.rank = 4, .dims = {latents, height, width, config.latent_channels}});
+    ht_test_must(context,
+                 ht_graph_create(context, &(ht_graph_desc){.activations = activations}, &graph));
+    ht_value x = ht_cogvideox_vae_decode(graph, &config, weights, ht_graph_tensor(graph, in),
+                                         &memory, latents % 2 == 1);
+    ht_test_must(context, ht_graph_status(graph));
+    ht_tensor *out = make_tensor(context, ht_graph_value_desc(graph, x));
+    ht_graph_output(graph, x, out);
+    ht_test_must(context, ht_graph_finish(graph));
+    ht_context_memory(context, &use);
+    ht_weights_device_bytes(weights, &own, &imported);
+    ht_graph_destroy(&graph);
+    ht_tensor_destroy(&in);
+    ht_tensor_destroy(&out);
+    ht_clip_memory_release(&memory);
+    ht_weights_destroy(&weights);
+    return (double)(use.allocated_peak - own) / (1 << 20);
+}
+
+// The published VAE, on demand (HT_TEST_FULLSIZE, see tools/golden/make_fullsize_cogvideox.py): what clips of
+// 720 x 480 pixels ask for, whole and by tiles.
+static void test_memory(void **state) {
+    (void)state;
+    char folder[512], golden[512];
+    static const uint32_t sizes[][2] = {{30, 30}, {60, 60}, {60, 90}};
+    static const ht_format formats[] = {HT_FORMAT_F16, HT_FORMAT_F32};
+    ht_test_fullsize("cogvideox_vae", "golden_cogvideox", folder, golden);
+    for (size_t i = 0; i < 2 * HT_COUNT(sizes); ++i) {
+        const uint32_t h = sizes[i / 2][0], w = sizes[i / 2][1];
+        const double first = planned(folder, formats[i % 2], 3, h, w);
+        print_message("%u x %u pixels, %s: %.0f MiB for the first piece, ", w * 8, h * 8,
+                      i % 2 ? "f32" : "f16", first);
+        print_message("%.0f MiB for others\n", planned(folder, formats[i % 2], 2, h, w));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),        cmocka_unit_test(test_every_node),
         cmocka_unit_test(test_positions),      cmocka_unit_test(test_weights),
         cmocka_unit_test(test_usual_grid),     cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_configurations), cmocka_unit_test(test_vae),
-        cmocka_unit_test(test_vae_weights),
+        cmocka_unit_test(test_vae_weights),    cmocka_unit_test(test_memory),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
