@@ -105,6 +105,8 @@ void add_step(uint image, uint head, uint query0, uvec2 range, const uint64_t q_
     }
 }
 
+float largest_size(float size) { return uintBitsToFloat(largest_of_lanes(floatBitsToUint(size))); }
+
 // Largest size in the group that a lane's quad of chunk `c` is in: part of a chunk, or several.
 float group_size(const float sizes[CHUNKS], uint c) {
     uint quads = ht_pack_group_quads(FORMAT_RESULT); // 4, 8 or 16; as many lanes
@@ -113,14 +115,14 @@ float group_size(const float sizes[CHUNKS], uint c) {
         uint parts = quads / LANES;
         [[unroll]] for (uint p = 0u; p < 4u; p++) {
             uint at = min(c / parts * parts + p, CHUNKS - 1u);
-            size = p < parts ? max(size, sizes[at]) : size;
+            size = p < parts ? ht_larger(size, sizes[at]) : size;
         }
-        return subgroupMax(size);
+        return largest_size(size);
     }
     uint mine = gl_SubgroupInvocationID / quads;
     [[unroll]] for (uint j = 0u; j < 4u; j++) {
         if (j * quads < LANES) {
-            float top = subgroupMax(mine == j ? sizes[c] : 0.0);
+            float top = largest_size(mine == j ? sizes[c] : 0.0);
             size = mine == j ? top : size;
         }
     }

@@ -19,7 +19,7 @@ HT_PUSH(gemm) {
     HT_ADDRESS result;   // [rows, columns]
     HT_ADDRESS bias;     // [columns] f32; 0: none
     HT_ADDRESS gate;     // [rows / rows_per_gate, columns]; 0: none
-    HT_ADDRESS residual; // [rows, columns]; 0: none
+    HT_ADDRESS residual; // [rows, columns]; 0: none. Of a packed result: its scales
     HT_UINT rows;        // batch * out_h * out_w
     HT_UINT columns;
     HT_UINT depth; // channels of x

@@ -1,7 +1,7 @@
 // linear and conv2d with packed weights, and floats or packed x, for drivers that run a subgroup as
 // one CPU vector. As gemm_cpu.comp: a lane owns TILE_N neighbouring columns and gets x by
 // broadcast. The codes of a group are multiplied as they are, and their sum then by both scales;
-// where groups are short and codes integers, that of each step.
+// where groups are short and codes integers, that of each step. Results are floats or INT8_G32.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
@@ -31,6 +31,7 @@ uint ht_short_steps() {
 vec4 totals[TILE_M];
 
 #include "ht_integer_steps.glsl"
+#include "ht_pack_tile.glsl"
 
 struct Place { // of what a lane reads at a tap
     uint64_t x[MAX_PARTS];
@@ -188,6 +189,10 @@ void main() {
     }
 
     vec4 bias = ht_load_bias(column0, TILE_N);
+    if (FORMAT_RESULT == HT_FORMAT_INT8_G32) {
+        pack_tile(row0, column0, bias);
+        return;
+    }
     uint gate_row = row0 / push.rows_per_gate;
     uint in_gate = row0 - gate_row * push.rows_per_gate;
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {

@@ -1,6 +1,6 @@
 // From floats, through what makes them (an activation, gated activation, the last step of group
 // normalisation), to a packed format. BY_ROW: a workgroup per row, with one
-// scale; x is read twice. Else an invocation per group.
+// scale; x is read twice, or once where the row is kept. Else an invocation per group.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quantize.glsl"
@@ -15,6 +15,7 @@ layout(constant_id = 4) const bool BY_ROW = true;
 layout(constant_id = 5) const uint ACT = 0;
 layout(constant_id = 6) const bool FIXED = false; // the scale is there before; x is read once
 layout(constant_id = 7) const uint KIND = 0;      // HT_QUANTIZE_VALUES, ..
+layout(constant_id = 8) const uint KEPT = 0;
 
 #include "ht_pack_rows.glsl"
 
@@ -43,7 +44,7 @@ vec4 factor(uint which, uint item, uint quad) {
     return quad_of(push.factors, HT_FORMAT_F32, row * push.width, quad);
 }
 
-vec4 row_quad(uint row, uint quad) {
+vec4 row_quad(uint row, uint quad, uint i) {
     if (KIND == HT_QUANTIZE_GATED) {
         uint first = 2u * row * push.width;
         vec4 v = quad_of(push.x, FORMAT_X, first, quad);

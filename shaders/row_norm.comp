@@ -1,6 +1,6 @@
 // Layer normalisation (CENTRE) or root-mean-square normalisation of rows, then weight, bias and
 // modulation: y = n * weight + bias; y = y * (1 + scale) + shift. One workgroup per row; x is read
-// twice and written once. weight and bias are f32, scale and shift have a format of their own.
+// twice, or once where the row is kept, and written once. weight and bias are f32, scale and shift have a format of their own.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quantize.glsl"
@@ -16,6 +16,7 @@ layout(constant_id = 6) const bool HAS_BIAS = false;
 layout(constant_id = 7) const uint FORMAT_SCALE = 0; // 0: absent
 layout(constant_id = 8) const uint FORMAT_SHIFT = 0;
 layout(constant_id = 9) const bool FIXED = false; // the scale is there before
+layout(constant_id = 10) const uint KEPT = 0;     // with WIDE only
 
 #include "ht_pack_rows.glsl"
 
@@ -56,12 +57,45 @@ float plain_squares(uint first, uint quads) {
     return ht_group_sum(lane_squares);
 }
 
+// ---- rows that are kept
+
+vec4 kept[KEPT_QUADS]; // 0 past the end
+
+void keep_row(uint first, uint quads) {
+    [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
+        uint q = kept_quad(i);
+        kept[i] = ht_load4(push.x, FORMAT_X, first + min(q, quads - 1u));
+        kept[i] = q < quads ? kept[i] : vec4(0.0);
+    }
+}
+
+// The sum of squared deviations from the mean, which is 0 where it is not to be taken off.
+float kept_squares(uint quads, out float mean) {
+    float sum = 0.0;
+    [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
+        sum += quad_sum(kept[i]);
+    }
+    mean = CENTRE ? ht_group_sum(sum) / float(push.width) : 0.0;
+    float squares = 0.0;
+    [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
+        vec4 d = kept_quad(i) < quads ? kept[i] - mean : vec4(0.0);
+        squares += dot(d, d);
+    }
+    return ht_group_sum(squares);
+}
+
 // Of the workgroup's row.
 uint first, scale_at, shift_at; // quads before it
 float mean, inverse;
 
-vec4 finished(uint q) {
-    vec4 y = (ht_load_quad(push.x, FORMAT_X, WIDE, first + q) - mean) * inverse;
+vec4 finished(uint q, uint i) {
+    vec4 x;
+    if (KEPT != 0u && i != NOT_KEPT) {
+        x = kept[i];
+    } else {
+        x = ht_load_quad(push.x, FORMAT_X, WIDE, first + q);
+    }
+    vec4 y = (x - mean) * inverse;
     if (HAS_WEIGHT) {
         y *= ht_load_quad(push.weight, HT_FORMAT_F32, WIDE, q);
     }
@@ -77,14 +111,14 @@ vec4 finished(uint q) {
     return y;
 }
 
-vec4 row_quad(uint row, uint q) { // of this workgroup's row
+vec4 row_quad(uint row, uint q, uint slot) { // of this workgroup's row
     vec4 y = vec4(0.0);
     if (WIDE && 4u * q < push.width) {
-        y = finished(q);
+        y = finished(q, slot);
     }
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
         if (!WIDE && 4u * q + i < push.width) {
-            y[i] = finished(4u * q + i).x;
+            y[i] = finished(4u * q + i, NOT_KEPT).x;
         }
     }
     return ht_limited4(y);
@@ -101,15 +135,25 @@ void main() {
     shift_at = row / push.rows_per_shift * quads;
     mean = 0.0;
     float squares;
-    if (CENTRE) {
+    if (KEPT != 0u) {
+        keep_row(first, quads);
+        squares = kept_squares(quads, mean);
+    } else if (CENTRE) {
         moments(first, quads, mean, squares);
     } else {
         squares = plain_squares(first, quads);
     }
     inverse = 1.0 / sqrt(squares / float(push.width) + push.eps);
-    if (!ht_is_packed(FORMAT_RESULT)) {
+    if (!ht_is_packed(FORMAT_RESULT) && KEPT != 0u) {
+        [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
+            if (kept_quad(i) < quads) {
+                ht_store4(push.result, FORMAT_RESULT, first + kept_quad(i),
+                          finished(kept_quad(i), i));
+            }
+        }
+    } else if (!ht_is_packed(FORMAT_RESULT)) {
         for (uint q = gl_LocalInvocationID.x; q < quads; q += gl_WorkGroupSize.x) {
-            ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, finished(q));
+            ht_store_quad(push.result, FORMAT_RESULT, WIDE, first + q, finished(q, NOT_KEPT));
         }
     } else if (ht_pack_group_quads(FORMAT_RESULT) == 0u) {
         pack_row(push.result, push.scales, push.given, FORMAT_RESULT, row, push.packed_quads);

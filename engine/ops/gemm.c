@@ -2,6 +2,7 @@
 #include "gemm.h"
 
 #include "gemm_matrix.h"
+#include "quantize.h"
 
 #include "formats.h"
 
@@ -328,6 +329,14 @@ void ht_op_gemm_addresses(const ht_op_call *call, ht_push_gemm *push) {
     push->rows_per_gate = (uint32_t)rows_per_gate(call);
 }
 
+bool ht_op_gemm_packs(const ht_op_call *call, ht_format format) {
+    enum { COLUMNS = 32 }; // of a tile, and of a group
+    return format == HT_FORMAT_INT8_G32 && ht_op_use_cpu_kernel(call) &&
+           ht_vk_get_limits(call->context)->subgroup_size * 4 == COLUMNS &&
+           ht_op_width(&call->out) % COLUMNS == 0 && ht_format_is_packed(call->in[GEMM_W].format) &&
+           !are_planes(call) && !ht_op_has(call, GEMM_GATE) && !ht_op_has(call, GEMM_RESIDUAL);
+}
+
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
                             ht_vk_commands *commands) {
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
@@ -335,6 +344,9 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     const bool packed = ht_format_is_packed(call->in[GEMM_W].format);
     ht_op_gemm_addresses(call, push);
     const bool long_sums = place_scales(call, push) && !cpu; // whose kernel sums integers as int
+    if (ht_format_is_packed(call->out.format)) {
+        push->residual = ht_op_packed_result(call).scales;
+    }
 
     const bool packed_k = push->depth % 4 == 0 && (push->x | push->w) % 8 == 0;
     const uint64_t others = push->result | push->bias | push->gate | push->residual;

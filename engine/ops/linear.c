@@ -60,5 +60,9 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
-static const ht_op_def LINEAR = {
-    .name = "linear", .infer = infer, .record = record, .reference = reference, .window = window};
+static const ht_op_def LINEAR = {.name = "linear",
+                                 .infer = infer,
+                                 .record = record,
+                                 .reference = reference,
+                                 .packs = ht_op_gemm_packs,
+                                 .window = window};

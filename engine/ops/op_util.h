@@ -23,6 +23,9 @@ static inline uint32_t ht_op_min(uint64_t a, uint64_t b) {
 
 // Workgroup size of kernels that reduce rows: one subgroup where that saves shared memory.
 uint32_t ht_op_row_local(const ht_op_call *call);
+// Pairs of quads of a row of `width` values that each of its invocations is to keep in registers, which
+// pays where loads are the cost and few invocations share a row; 0: none, the row is read again.
+uint32_t ht_op_row_kept(const ht_op_call *call, uint32_t width);
 
 // Record a dispatch of `count` invocations, one thing each. constants[0] is set here.
 ht_status ht_op_dispatch_flat(const ht_op_call *call, ht_vk_commands *commands,

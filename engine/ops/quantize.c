@@ -105,12 +105,14 @@ ht_status ht_op_record_quantize(const ht_op_call *call, const ht_op_quantize_sou
         .groups = packed.layout.groups,
         .item = source->item,
     };
+    const bool twice = by_row && push.given == 0; // are values needed
+    const bool keep = twice && !ht_fmt_in_planes(ht_fmt_find(call->out.format));
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_quantize,
         .constants = {ht_op_row_local(call), call->in[0].format, call->out.format,
                       ht_op_wide(call, push.width), by_row, source->act, call->scale_address != 0,
-                      source->kind},
-        .n_constants = 8,
+                      source->kind, keep ? ht_op_row_kept(call, push.width) : 0},
+        .n_constants = 9,
         .push = &push,
         .push_bytes = sizeof push,
         .label = call->label,

@@ -29,7 +29,8 @@ void store_head_packed(uint row, uint head, uint quad, vec4 y, float size) {
     uint quads = ht_pack_group_quads(FORMAT_RESULT);
     float inverse;
     uint scale = ht_pack_scale(size, FORMAT_RESULT, inverse);
-    ht_store_codes(push.result, FORMAT_RESULT, at, ht_encode4(y, inverse, FORMAT_RESULT));
+    ht_store_codes(push.result, FORMAT_RESULT, at,
+                   ht_encode4_within(y, inverse, ht_format_row(FORMAT_RESULT)));
     if (at % quads == 0u) {
         ht_store_scale(push.scales, FORMAT_RESULT, at / quads, scale);
     }

@@ -10,6 +10,16 @@
 const uint MAX_PARTS = 8u;
 const uint PARTS = (TILE_M + LANES - 1u) / LANES; // rows of x that each lane loads
 
+// The largest of all lanes, in each. By broadcasts, which are one instruction each on the CPU; a
+// reduction goes from lane to lane.
+uint largest_of_lanes(uint value) {
+    uint top = value;
+    [[unroll]] for (uint lane = 0u; lane < LANES; lane++) {
+        top = max(top, subgroupBroadcast(value, lane));
+    }
+    return top;
+}
+
 vec4 sums[TILE_M];
 
 void clear_sums() {

@@ -80,13 +80,29 @@ uint ht_encode(float value, HtFormatRow row) {
 }
 
 // Codes of four values, the first in the lowest bits: 32 or 16 bits.
-uint ht_encode4(vec4 v, float inverse, uint format) {
-    HtFormatRow row = ht_format_row(format);
+uint ht_encode4_of(vec4 v, float inverse, HtFormatRow row) {
     uint codes = 0u;
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
         codes |= ht_encode(v[i] * inverse, row) << (i * row.bits);
     }
     return codes;
+}
+
+// The same of values that gave the scale: integers need no limit then, as the largest is `top` and
+// a rounding or two.
+uint ht_encode4_within(vec4 v, float inverse, HtFormatRow row) {
+    if (row.kind != HT_KIND_SYMMETRIC || row.scale != HT_SCALE_F32) {
+        return ht_encode4_of(v, inverse, row);
+    }
+    uint codes = 0u;
+    [[unroll]] for (uint i = 0u; i < 4u; i++) {
+        codes |= (ht_nearest(v[i] * inverse) & ((1u << row.bits) - 1u)) << (i * row.bits);
+    }
+    return codes;
+}
+
+uint ht_encode4(vec4 v, float inverse, uint format) {
+    return ht_encode4_of(v, inverse, ht_format_row(format));
 }
 
 // An f16 above 0, subnormals too.
@@ -96,8 +112,7 @@ float ht_f16_value(uint bits) {
 
 // Bits of the scale of a group whose largest value has this size, and 1 / scale: no scale is below
 // 2^-126, so that is finite.
-uint ht_pack_scale(float size, uint format, out float inverse) {
-    HtFormatRow row = ht_format_row(format);
+uint ht_pack_scale_of(float size, HtFormatRow row, out float inverse) {
     float largest = ht_pack_largest(row);
     float wanted = size == 0.0 ? 1.0 : size / largest;
     uint bits = max(floatBitsToUint(wanted), HT_LEAST_NORMAL);
@@ -117,6 +132,10 @@ uint ht_pack_scale(float size, uint format, out float inverse) {
     }
     inverse = 1.0 / scale;
     return bits;
+}
+
+uint ht_pack_scale(float size, uint format, out float inverse) {
+    return ht_pack_scale_of(size, ht_format_row(format), inverse);
 }
 
 void ht_store_scale(uvec2 scales, uint format, uint index, uint bits) {
@@ -163,7 +182,7 @@ void ht_pack_group(uvec2 codes, uvec2 scales, uint format, uint group,
         if (q < quads) {
             uvec4 c;
             [[unroll]] for (uint i = 0u; i < 4u; i++) {
-                c[i] = ht_encode4(v[q + i], inverse, format);
+                c[i] = ht_encode4_within(v[q + i], inverse, ht_format_row(format));
             }
             uint word = (group * quads + q) / per_word;
             if (per_word == 2u) {
