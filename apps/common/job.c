@@ -1,6 +1,7 @@
 // Jobs: the table of fields, defaults, and what contradicts itself.
 #include "job.h"
 
+#include "job_output.h"
 #include "progress.h"
 
 #include <common/attention_table.h>
@@ -125,6 +126,7 @@ static bool check_attention(const ht_job *job, char *why, size_t why_bytes) {
 bool ht_job_finish(ht_job *job, bool need_prompt, char *why, size_t why_bytes) {
     ht_upscaler upscaler;
     const bool sized = job->hires_width > 0 || job->hires_height > 0;
+    ht_job_choose_model(job, NULL);
     if (need_prompt && !job->prompt) {
         return refuse(why, why_bytes, "there is no --prompt; see --help");
     }

@@ -13,6 +13,12 @@ bool ht_job_is_clip(const ht_job *job, const char *output) {
     return job->frames > 1 || (output && ht_video_is(output));
 }
 
+void ht_job_choose_model(ht_job *job, const char *output) {
+    if (job->model == ht_job_defaults.model && ht_job_is_clip(job, output)) {
+        job->model = "scenes-video";
+    }
+}
+
 // A sequence: the number of each frame in the place of %d.
 static bool is_sequence(const char *path) {
     char first[PATH_MAX];

@@ -39,6 +39,8 @@ bool ht_job_write(const ht_job *job, const ht_job_picture *picture, const ht_ima
 
 // job_clip.c: is a job with this output (or NULL) one of clips? By its frames, or by the name.
 bool ht_job_is_clip(const ht_job *job, const char *output);
+// Clips are made by the model for clips where nobody said which. The rest of a job is not looked at.
+void ht_job_choose_model(ht_job *job, const char *output);
 // Could clips be written under this name: a container that can be made here, or the pattern of a
 // sequence of pictures (%04d.png)? False with the sentence in `why`.
 bool ht_job_check_clip(const ht_job *job, const char *path, bool overwrite, char *why,

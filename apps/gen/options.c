@@ -89,6 +89,7 @@ bool gen_options_parse(int argc, char **argv, gen_options *options) {
     if (asks) {
         return true;
     }
+    ht_job_choose_model(&options->job, options->output);
     return check(options) &&
            (ht_job_finish(&options->job, !options->prompt_file, why, sizeof(why)) || refuse(why));
 }

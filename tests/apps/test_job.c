@@ -1,7 +1,7 @@
 // Jobs: from and to JSON by the table of fields, what excludes what, copies, which share a model.
 #include "support.h"
 
-#include "common/job.h"
+#include "common/job_output.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -38,6 +38,28 @@ static void test_values(void **state) {
     assert_true(job.steps == ht_job_defaults.steps && job.loras.count == 0);
     json_decref(back);
     json_decref(object);
+}
+
+static void test_model_of_clips(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *output, *model;
+    } rows[] = {
+        {"{\"prompt\": \"a\"}", NULL, "scenes-dit"},
+        {"{\"prompt\": \"a\", \"frames\": 1}", "a.png", "scenes-dit"},
+        {"{\"prompt\": \"a\"}", "a.mp4", "scenes-video"},
+        {"{\"prompt\": \"a\", \"frames\": 17}", NULL, "scenes-video"},
+        {"{\"prompt\": \"a\", \"frames\": 17, \"model\": \"scenes-dit\"}", NULL, "scenes-dit"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); ++i) {
+        ht_job job = ht_job_defaults;
+        char why[256];
+        json_t *object = read(rows[i].text, &job);
+        ht_job_choose_model(&job, rows[i].output);
+        assert_true(ht_job_finish(&job, true, why, sizeof(why)));
+        assert_string_equal(job.model, rows[i].model);
+        json_decref(object);
+    }
 }
 
 static void test_refusals(void **state) {
@@ -147,8 +169,8 @@ static void test_every_field(void **state) {
                              any != field);
         }
         assert_true(ht_job_finish(&job, false, why, sizeof(why)) || *why);
-        assert_int_equal(ht_job_same_model(&job, &ht_job_defaults),
-                         ht_job_field_scope(i) == HT_JOB_SCOPE_PICTURE);
+        assert_int_equal(ht_job_same_model(&job, &ht_job_defaults), // clips have a model of their own
+                         ht_job_field_scope(i) == HT_JOB_SCOPE_PICTURE && strcmp(key, "frames") != 0);
         ht_job_clear(&copy);
         json_decref(object);
         json_decref(value);
@@ -158,6 +180,7 @@ static void test_every_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_model_of_clips),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_alternatives),
         cmocka_unit_test(test_every_field),
