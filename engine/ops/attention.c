@@ -14,8 +14,11 @@ ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
     const ht_value inputs[ATTN_INPUTS] = {q,           k,           v,           args->rel_bias,
                                           args->mask,  plan.blocks, plan.orders, plan.head_orders,
                                           HT_NO_VALUE, HT_NO_VALUE};
-    ht_attention_params p = {args->heads, args->scale, plan.values, plan.by_picture,
-                             plan.negligible};
+    ht_attention_params p = {.heads = args->heads,
+                             .scale = args->scale,
+                             .values = plan.values,
+                             .by_picture = plan.by_picture,
+                             .negligible = plan.negligible};
     bool codes = false;
     for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
         const bool own = plan.by_variant != NULL && i < ht_graph_variants(g);
