@@ -118,6 +118,21 @@ static void test_containers(void **state) {
     clear();
 }
 
+// The model that is taken where none is named, in low bits.
+static void test_own_model(void **state) {
+    (void)state;
+    char command[1024], output[4096];
+    snprintf(command, sizeof(command),
+             "cd '%s' && '%s' -p 'a red ball rolls left past a blue cube' --w4a8 --frames 5 -W 32 -H 16 "
+             "--steps 1 -s 7 -o own.mp4 </dev/null 2>&1",
+             folder.path, HT_GEN_PATH);
+    if (ht_test_run(command, output, sizeof(output)) != 0) {
+        fail_msg("%s: %s", command, output);
+    }
+    expect_clip("own.mp4", 5, 8, "Model: scenes-video, Frames: 5, FPS: 8");
+    clear();
+}
+
 static void test_sequences(void **state) {
     (void)state;
     must("--frames 5 -o s-%03d.png");
@@ -163,6 +178,7 @@ int main(void) {
     av_log_set_level(AV_LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_own_model),
         cmocka_unit_test(test_sequences),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing_partial),
