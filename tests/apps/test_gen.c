@@ -102,7 +102,7 @@ static void test_flags(void **state) {
         {NULL, "--prompt x --recipe", 2, "--recipe needs a value"},
         {NULL, "--list-recipes", 0, "w8a8-fp"},
         {NULL, "--list-formats", 0, "nvfp4        4.5    16"},
-        {NULL, "--prompt x --frames 17", 1, "makes pictures, not clips"},
+        {NULL, "--prompt x -m scenes-dit --frames 17", 1, "makes pictures, not clips"},
         {NULL, "--prompt '<lora:a:1>'", 1, "--lora-dir says in which folder it is"},
         {NULL, "--prompt '<lora:../a:1>' --lora-dir /", 1, "there is no '../a.safetensors'"},
         {NULL, "--prompt '<lora:a:b>' --lora-dir /", 1, "expected <lora:NAME:SCALE>"},
