@@ -75,13 +75,23 @@ static ht_status build_time(ht_pipeline *p) {
     return ht_graph_finish(g);
 }
 
+uint32_t ht_denoise_layer_width(const ht_pipeline *p, uint32_t layer) {
+    const ht_denoiser *denoiser = p->family->denoiser;
+    return denoiser->layer_width ? denoiser->layer_width(p, layer) : p->shape.table[1];
+}
+
+static size_t extras(const ht_run *run, uint32_t index, uint32_t rows, float *values) {
+    const ht_denoiser *denoiser = run->pipeline->family->denoiser;
+    return denoiser->extras ? denoiser->extras(run, index, rows, values) : 0;
+}
+
 static ht_status write_times(ht_run *run, const float *timesteps) {
     ht_pipeline *p = run->pipeline;
     ht_denoise_stage *s = &p->denoise;
     uint32_t rows = table_rows(p), items = rows / s->rows;
     size_t most = rows;
     for (uint32_t i = 0; i < HT_TIME_EXTRAS; ++i) {
-        size_t count = p->family->denoiser->extras(run, i, rows, NULL);
+        size_t count = extras(run, i, rows, NULL);
         most = count > most ? count : most;
     }
     float *numbers = ht_alloc(p->context, most * sizeof(*numbers));
@@ -93,7 +103,7 @@ static ht_status write_times(ht_run *run, const float *timesteps) {
     }
     ht_status status = ht_tensor_write_f32(s->timesteps, numbers, rows);
     for (uint32_t i = 0; i < HT_TIME_EXTRAS && status == HT_OK; ++i) {
-        size_t count = p->family->denoiser->extras(run, i, rows, numbers);
+        size_t count = extras(run, i, rows, numbers);
         status = count > 0 ? ht_tensor_write_f32(s->extras[i], numbers, count) : HT_OK;
     }
     ht_free(p->context, numbers);
@@ -225,7 +235,7 @@ static ht_status make_text_tensors(ht_pipeline *p) {
     for (uint32_t i = 0; i < all && status == HT_OK; ++i) {
         const uint32_t layer = i < texts ? i : i - texts;
         uint32_t wide[6] = {s->batch, i < texts ? s->length : ht_clip_vision_tokens(&p->vision),
-                            p->family->denoiser->layer_width(p, layer)};
+                            ht_denoise_layer_width(p, layer)};
         status = ht_stage_tensor(p, p->activations, wide, "keys", &s->keys[i]);
         if (status == HT_OK && !p->shape.joint_text) {
             status = ht_stage_tensor(p, p->activations, wide, "values", &s->values[i]);
@@ -240,7 +250,7 @@ static ht_status make_extras(const ht_run *run) {
     ht_pipeline *p = run->pipeline;
     ht_status status = HT_OK;
     for (uint32_t i = 0; i < HT_TIME_EXTRAS && status == HT_OK; ++i) {
-        uint32_t dims[6] = {(uint32_t)p->family->denoiser->extras(run, i, table_rows(p), NULL)};
+        uint32_t dims[6] = {(uint32_t)extras(run, i, table_rows(p), NULL)};
         if (dims[0] > 0) {
             status = ht_stage_tensor(p, HT_FORMAT_F32, dims, "condition", &p->denoise.extras[i]);
         }

@@ -3,10 +3,6 @@
 
 static ht_status read(ht_pipeline *p, const char *folder, const ht_weights *weights) {
     (void)weights;
-    if (!folder) {
-        return ht_fail(p->context, HT_ERR_UNSUPPORTED,
-                       "video models in one file are not supported; give the diffusers folder");
-    }
     ht_status status = ht_cogvideox_config_read(p->context, folder, &p->cogvideox);
     p->cogvideox.recipe = p->recipe;
     p->cogvideox.attention = &p->attention;
@@ -41,19 +37,6 @@ static ht_status map(const ht_pipeline *p, ht_weight_map *out) {
     return ht_cogvideox_weight_map(p->context, &p->cogvideox, out);
 }
 
-static uint32_t layer_width(const ht_pipeline *p, uint32_t layer) {
-    (void)layer;
-    return width_of(p);
-}
-
-static size_t extras(const ht_run *run, uint32_t index, uint32_t rows, float *values) {
-    (void)run;
-    (void)index;
-    (void)rows;
-    (void)values;
-    return 0;
-}
-
 static ht_value time_table(ht_pipeline *p, ht_graph *g, const ht_time_values *in) {
     return ht_cogvideox_time(g, &p->cogvideox, p->parts[PART_DENOISER].weights, in->timesteps);
 }
@@ -81,10 +64,9 @@ static uint64_t bytes(const ht_pipeline *p, uint64_t height, uint64_t width) {
 }
 
 const ht_denoiser ht_denoiser_cogvideox = {.read = read,
+                                           .folder_only = true,
                                            .shape = shape,
                                            .map = map,
-                                           .layer_width = layer_width,
-                                           .extras = extras,
                                            .time = time_table,
                                            .context = context,
                                            .step = step,

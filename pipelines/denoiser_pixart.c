@@ -27,11 +27,6 @@ static ht_status map(const ht_pipeline *p, ht_weight_map *out) {
     return ht_pixart_weight_map(p->context, &p->dit, out);
 }
 
-static uint32_t layer_width(const ht_pipeline *p, uint32_t layer) {
-    (void)layer;
-    return p->dit.heads * p->dit.head_dim;
-}
-
 // Extra 0 is the resolution, 1 the aspect ratio; the same for all timesteps.
 static size_t extras(const ht_run *run, uint32_t index, uint32_t rows, float *values) {
     if (!run->pipeline->dit.additional_conditions) {
@@ -77,7 +72,6 @@ static uint64_t bytes(const ht_pipeline *p, uint64_t height, uint64_t width) {
 const ht_denoiser ht_denoiser_pixart = {.read = read,
                                         .shape = shape,
                                         .map = map,
-                                        .layer_width = layer_width,
                                         .extras = extras,
                                         .time = time_table,
                                         .context = context,

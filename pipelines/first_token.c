@@ -105,7 +105,7 @@ ht_status ht_first_token_put(ht_pipeline *p) {
         status = find_rows(&c, token);
     }
     for (uint32_t i = 0; status == HT_OK && c.count > 0 && i < p->shape.text_layers; ++i) {
-        const uint32_t width = p->family->denoiser->layer_width(p, i);
+        const uint32_t width = ht_denoise_layer_width(p, i);
         p->family->denoiser->text_layer(p, i, "to_k", layer);
         status = put_rows(&c, layer, width, p->denoise.keys[i]);
         if (status == HT_OK) {

@@ -133,11 +133,13 @@ struct ht_run;
 typedef struct ht_denoiser {
     // The configuration, from `folder` or, when that is NULL, already there.
     ht_status (*read)(struct ht_pipeline *p, const char *folder, const ht_weights *weights);
+    bool folder_only; // models in one file are not read: `folder` is never NULL
     void (*shape)(const struct ht_pipeline *p, ht_denoiser_shape *shape);
     ht_status (*map)(const struct ht_pipeline *p, ht_weight_map *map);
+    // Of a layer's keys and values. NULL: all are as wide as the rows of the table (table[1]).
     uint32_t (*layer_width)(const struct ht_pipeline *p, uint32_t layer);
     // Values that time depends on besides the timesteps: *count of `values`, [count] of extra
-    // `index` for R rows; `values` may be NULL. 0: no such extra.
+    // `index` for R rows; `values` may be NULL. 0: no such extra. NULL: there are none.
     size_t (*extras)(const struct ht_run *run, uint32_t index, uint32_t rows, float *values);
     ht_value (*time)(struct ht_pipeline *p, ht_graph *g, const ht_time_values *in);
     void (*context)(struct ht_pipeline *p, ht_graph *g, ht_value text, ht_value *keys,
@@ -419,6 +421,8 @@ void ht_control_release(ht_pipeline *p);
 
 // denoise_stage.c: where channel `channel` of frame `frame` is in a latent of the run.
 size_t ht_latent_plane(const ht_run *run, uint32_t channel, uint32_t frame);
+// Width of the keys and values of a layer.
+uint32_t ht_denoise_layer_width(const ht_pipeline *p, uint32_t layer);
 // Values of the tensors of `layers` of the text, and back into a graph as inputs.
 void ht_denoise_inputs(ht_graph *g, ht_tensor *const *tensors, uint32_t count, ht_value *values);
 

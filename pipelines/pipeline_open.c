@@ -193,6 +193,16 @@ static ht_status read_attentions(ht_pipeline *p, const ht_weights *weights) {
     return status;
 }
 
+static ht_status read_denoiser(ht_pipeline *p, bool known) {
+    const ht_part *part = &p->parts[PART_DENOISER];
+    const ht_denoiser *denoiser = p->family->denoiser;
+    if (known && denoiser->folder_only) {
+        return ht_fail(p->context, HT_ERR_UNSUPPORTED,
+                       "video models in one file are not supported; give the diffusers folder");
+    }
+    return denoiser->read(p, known ? NULL : part->path, part->weights);
+}
+
 // Configurations, unless they are known, and the tables of all weights against the files.
 static ht_status read_parts(ht_pipeline *p, const char *folder) {
     bool known = folder == NULL;
@@ -221,7 +231,7 @@ static ht_status read_parts(ht_pipeline *p, const char *folder) {
             status = read_attentions(p, dit->weights);
         }
         if (status == HT_OK) {
-            status = p->family->denoiser->read(p, known ? NULL : dit->path, dit->weights);
+            status = read_denoiser(p, known);
         }
         ht_part_close(p, PART_DENOISER);
     }
