@@ -14,17 +14,20 @@ static double half_log_ratio(double level) {
     return log(sqrt(level / (1 - level)));
 }
 
-// Level behind the step.
-static float level_after(const ht_sampler *s, uint32_t step) {
-    const int64_t stride = s->config.train_steps / s->steps;
-    return ht_table_level_at(s, (int64_t)s->timesteps[step] - stride);
+// The timestep behind the step; below 0 behind the last.
+static int64_t timestep_after(const ht_sampler *s, uint32_t step) {
+    return (int64_t)s->timesteps[step] - s->config.train_steps / s->steps;
+}
+
+// Neither the first step, nor the last.
+static bool is_second_order(const ht_sampler *s, uint32_t step) {
+    return s->n_kept > 0 && timestep_after(s, step) >= 0;
 }
 
 // How much of the change between the last two predictions is added to the newer: 1 / (2 r), r the ratio of
-// the two steps. None at the first step, nor at the last, which goes to timesteps below 0.
+// the two steps.
 static double extrapolation(const ht_sampler *s, uint32_t step, double here, double h) {
-    const int64_t stride = s->config.train_steps / s->steps;
-    if (s->n_kept == 0 || (int64_t)s->timesteps[step] - stride < 0) {
+    if (!is_second_order(s, step)) {
         return 0;
     }
     const double last = here - half_log_ratio(ht_table_level(s, step - 1));
@@ -32,17 +35,16 @@ static double extrapolation(const ht_sampler *s, uint32_t step, double here, dou
 }
 
 static void advance(ht_sampler *s, uint32_t step, const float *prediction, float *x) {
-    const double level = ht_table_level(s, step), after = level_after(s, step);
+    const double level = ht_table_level(s, step);
+    const double after = ht_table_level_at(s, timestep_after(s, step));
     const double here = half_log_ratio(level), h = half_log_ratio(after) - here;
     const double more = extrapolation(s, step, here, h);
     const float keep = (float)(sqrt((1 - after) / (1 - level)) * exp(-h));
     const float clean = (float)(-expm1(-2 * h) * sqrt(after));
     const float fresh = (float)(sqrt(1 - after) * sqrt(-expm1(-2 * h)));
-    const bool second =
-        s->n_kept > 0 && (int64_t)s->timesteps[step] >= (int64_t)(s->config.train_steps / s->steps);
+    const int draws = is_second_order(s, step) ? 2 : 1; // as the reference, which keeps the last
     ht_table_denoised(s, step, x, prediction, s->clean);
-    for (int draw = 0; draw < (second ? 2 : 1);
-         ++draw) { // the reference draws anew for the second order
+    for (int draw = 0; draw < draws; ++draw) {
         ht_random_normal(s->random, s->noise, s->count);
     }
     for (size_t i = 0; i < s->count; ++i) {
