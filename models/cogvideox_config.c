@@ -152,10 +152,7 @@ ht_status ht_cogvideox_weight_map(ht_context *context, const ht_cogvideox_config
         [BIAS] = config->attention_bias,
     };
     ht_weight_map_add(out, "", once_rows, sizeof(once_rows) / sizeof(*once_rows), sizes);
-    for (uint32_t i = 0; i < config->layers; ++i) {
-        char prefix[HT_NAME_BYTES];
-        ht_weight_map_add(out, ht_nn_name(prefix, "transformer_blocks.%u.", i), block_rows,
-                          sizeof(block_rows) / sizeof(*block_rows), sizes);
-    }
+    ht_weight_map_add_layers(out, "transformer_blocks", config->layers, block_rows,
+                             sizeof(block_rows) / sizeof(*block_rows), sizes);
     return out->status;
 }

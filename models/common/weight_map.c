@@ -43,6 +43,15 @@ void ht_weight_map_add(ht_weight_map *map, const char *prefix, const ht_weight_r
     ht_weight_map_add_renamed(map, prefix, NULL, rows, n_rows, sizes);
 }
 
+void ht_weight_map_add_layers(ht_weight_map *map, const char *list, uint32_t layers,
+                              const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes) {
+    for (uint32_t i = 0; i < layers; ++i) {
+        char prefix[64];
+        snprintf(prefix, sizeof(prefix), "%s.%u.", list, i);
+        ht_weight_map_add(map, prefix, rows, n_rows, sizes);
+    }
+}
+
 void ht_weight_map_add_renamed(ht_weight_map *map, const char *prefix, const char *old_prefix,
                                const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes) {
     for (uint32_t i = 0; i < n_rows && map->status == HT_OK; ++i) {

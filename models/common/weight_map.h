@@ -31,7 +31,10 @@ typedef struct ht_weight_map {
 
 void ht_weight_map_add(ht_weight_map *map, const char *prefix, const ht_weight_row *rows,
                        uint32_t n_rows, const uint32_t *sizes);
-// The same, each name being accepted behind `old_prefix` too.
+// The same for layers 0 to `layers` - 1, each behind "<list>.<number>.".
+void ht_weight_map_add_layers(ht_weight_map *map, const char *list, uint32_t layers,
+                              const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes);
+// As ht_weight_map_add, each name being accepted behind `old_prefix` too.
 void ht_weight_map_add_renamed(ht_weight_map *map, const char *prefix, const char *old_prefix,
                                const ht_weight_row *rows, uint32_t n_rows, const uint32_t *sizes);
 void ht_weight_map_clear(ht_weight_map *map);
