@@ -1,19 +1,11 @@
 // Pictures by other autoencoders than the model's: tiny ones, and files of them.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MODEL "tests/data/models/tiny-sd-taesd"
 #define TAESD "tests/data/models/tiny-taesd/"
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_status try_open(const char *vae, const char *preview, ht_pipeline **out) {
     const ht_pipeline_options options = {.weights = HT_FORMAT_F32,

@@ -1,8 +1,7 @@
 // Generations with a ControlNet against diffusers: SD, SDXL, part of the steps, from a picture.
-#include "support.h"
+#include "pipeline_test.h"
 
 #include "files.h"
-#include "pipeline_internal.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -15,12 +14,6 @@ enum { EDGE = 16 };
 
 // As in test_pipeline_sd.c, over four steps.
 static const double BOUND = 1e-4;
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_model(const char *folder, const char *control, const char *recipe) {
     ht_pipeline *pipeline;

@@ -1,7 +1,5 @@
 // Textual inversion: encoded prompts against diffusers, words, chunks, refusals.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +12,6 @@ static const ht_embedding_file sd_files[] = {{FILES "toy.safetensors", NULL},
                                              {FILES "foggy.safetensors", NULL}};
 static const ht_embedding_file xl_files[] = {{FILES "toy_xl.safetensors", "<cat-toy>"},
                                              {FILES "foggy_xl.safetensors", "foggy"}};
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_status try_open(const char *model, const ht_embedding_file *files, size_t count,
                           ht_pipeline **out) {

@@ -1,8 +1,6 @@
 // Keys and values of the text's first token, kept beside packed layers: they are the float weights'
 // where the text has that token, and nowhere else.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include "own_folder.h"
 
@@ -12,13 +10,6 @@
 #include <string.h>
 
 #define SD "tests/data/models/tiny-sd"
-
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 // Keys and values of the first layer, and the text, [2, T, K].
 typedef struct seen {

@@ -1,7 +1,5 @@
 // A second pass, and several pictures at once: against diffusers, and against single pictures.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,12 +11,6 @@
 
 // A network in f32 is within 1e-5; guidance of 4.5 takes 8 times its error, over 3 + 2 steps.
 static const double BOUND = 5 * 8 * 1e-5;
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_model(const char *folder, const char *vae, bool keep) {
     const ht_pipeline_options options = {.weights = HT_FORMAT_F32,

@@ -1,7 +1,5 @@
 // Repainting under a mask against diffusers, with every kind of denoiser.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +10,6 @@ enum { EDGE = 16 };
 static const double BOUND = 1e-4;
 
 static const ht_pipeline_options exact = {.weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32};
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_model(const char *folder) {
     ht_pipeline *pipeline;

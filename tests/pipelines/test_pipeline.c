@@ -1,9 +1,8 @@
 // A whole generation against diffusers, and what a pipeline promises: cancelling, repeating,
 // starting from a picture, no memory taken inside the loop.
-#include "support.h"
+#include "pipeline_test.h"
 
 #include "files.h"
-#include "pipeline_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,12 +18,6 @@
 // f32 is within 1e-5, and guidance of 4.5 takes 4.5 + 3.5 times its error over three steps.
 static const double BOUND = 3 * 8 * 1e-5;
 static const double NETWORK_BOUND = 1e-5;
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 // A folder that links to the parts of the tiny model, with settings and a scheduler of its own.
 typedef struct model {

@@ -1,8 +1,6 @@
 // Clips of CogVideoXPipeline against diffusers: text, guidance, both schedulers, decoding, low bits, and
 // what is refused.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +8,6 @@
 
 #define FOLDER "tests/data/models/tiny-cogvideox"
 #define PROMPT "A red shiny sphere  rolls left past a Blue cube."
-#define NEGATIVE "blurry, low quality"
 
 enum { FRAMES = 17, FEW = 9 };
 
@@ -22,30 +19,8 @@ static const double BOUND = 4 * 11 * 1e-5;
 static const ht_pipeline_options exact = {
     .weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32, .keep_loaded = true};
 
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
-
-static ht_pipeline *open_in(const char *folder, const ht_pipeline_options *options) {
-    ht_pipeline *pipeline;
-    ht_context *context = ht_test_context(HT_TIER_AUTO);
-    must(context, ht_pipeline_open(context, folder, options, &pipeline));
-    return pipeline;
-}
-
 static ht_generate_params params_of(float cfg_scale, uint32_t frames) {
-    ht_generate_params params = HT_GENERATE_DEFAULTS;
-    params.prompt = PROMPT;
-    params.negative_prompt = NEGATIVE;
-    params.cfg_scale = cfg_scale;
-    params.seed = 42;
-    params.steps = 4;
-    params.width = 32;
-    params.height = 16;
-    params.frames = frames;
-    return params;
+    return clip_params(PROMPT, cfg_scale, frames);
 }
 
 // The latents of a run, [frames, C, h, w]; returns their error.

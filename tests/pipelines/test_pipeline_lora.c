@@ -1,8 +1,7 @@
 // Generations with LoRAs against diffusers; LoRAs taken in and out between pictures; packed weights.
-#include "support.h"
+#include "pipeline_test.h"
 
 #include "files.h"
-#include "pipeline_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,12 +13,6 @@
 
 // As in test_pipeline_sd.c.
 static const double BOUND = 3 * 8 * 1e-5;
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_controlled(const char *folder, const char *recipe, const char *control) {
     ht_pipeline *pipeline;

@@ -1,7 +1,5 @@
 // Whole generations of the Stable Diffusion family against diffusers: text, guidance, sampling.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +13,6 @@ static const double NETWORK_BOUND = 1e-5;
 static const double BOUND = 3 * 8 * 1e-5;
 
 static const ht_pipeline_options exact = {.weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32};
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_model(const char *folder, const ht_pipeline_options *options) {
     ht_pipeline *pipeline;

@@ -1,20 +1,12 @@
 // The VAE by tiles against the same in one run: on the tiny network beside diffusers' way of tiling,
 // on the VAE that is shipped, and on clips.
-#include "support.h"
-
-#include "pipeline_internal.h"
+#include "pipeline_test.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const ht_pipeline_options exact = {.weights = HT_FORMAT_F32, .activations = HT_FORMAT_F32};
-
-static void must(ht_context *context, ht_status status) {
-    if (status != HT_OK) {
-        fail_msg("%s: %s", ht_status_name(status), ht_context_message(context));
-    }
-}
 
 static ht_pipeline *open_model(const char *folder, uint32_t tile) {
     ht_context *context = ht_test_context(HT_TIER_AUTO);
