@@ -447,6 +447,7 @@ fail:
 
 ht_status ht_vk_device_open(ht_context *context, const ht_context_desc *desc) {
     ht_vk_device *device = ht_alloc(context, sizeof *device);
+    ht_vk_cpu_driver driver;
     ht_status status = HT_OK;
     if (device == NULL) {
         return HT_ERR_NO_MEMORY;
@@ -467,7 +468,14 @@ ht_status ht_vk_device_open(ht_context *context, const ht_context_desc *desc) {
     import = import && device->unified;
     read_limits(device, import);
     ht_vk_matrix_find(device);
-    HT_TRY(logical_device_create(context, import));
+    if (device->info.type == HT_DEVICE_CPU) {
+        ht_vk_cpu_driver_begin(&driver);
+    }
+    status = logical_device_create(context, import);
+    if (device->info.type == HT_DEVICE_CPU) {
+        ht_vk_cpu_driver_end(&driver);
+    }
+    HT_TRY(status);
     load_functions(device);
     HT_TRY(shared_objects_create(context));
     ht_log(context, HT_LOG_INFO, "device: %s (%s)", device->info.name, device->info.driver);

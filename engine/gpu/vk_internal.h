@@ -92,6 +92,14 @@ typedef struct ht_vk_matrix_features {
 void ht_vk_matrix_find(ht_vk_device *device);
 void ht_vk_matrix_enable(const ht_vk_device *device, ht_vk_matrix_features *use);
 
+// One core for each thread that the driver starts between the two calls, where it runs on the CPU and
+// would fill all cores (cpu_driver.c). Linux only; elsewhere, and where it can't be done, nothing.
+typedef struct ht_vk_cpu_driver {
+    char name[16]; // the calling thread's own
+} ht_vk_cpu_driver;
+void ht_vk_cpu_driver_begin(ht_vk_cpu_driver *driver);
+void ht_vk_cpu_driver_end(const ht_vk_cpu_driver *driver);
+
 // Report what the validation layer found since the device was opened, once (device.c).
 ht_status ht_vk_check_validation(ht_context *context);
 
