@@ -1,7 +1,7 @@
 // linear and conv2d with packed weights, and floats or packed x, for drivers that run a subgroup as
 // one CPU vector. As gemm_cpu.comp: a lane owns TILE_N neighbouring columns and gets x by
 // broadcast. The codes of a group are multiplied as they are, and their sum then by both scales;
-// where groups are short and codes integers, that of each step. Results are floats or INT8_G32.
+// where groups are short and codes integers, that of each step. Results are floats, INT8_G32 or both.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require
@@ -17,6 +17,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 9) const uint TILE_M = 16; // a multiple of LANES
 layout(constant_id = 10) const uint TILE_N = 4; // 4, or 1 for few columns
+layout(constant_id = 12) const uint FORMAT_COPY = 0; // INT8_G32 behind the floats; 0: none
 
 const uint QUADS = 1u;
 #include "ht_lane_rows.glsl"
@@ -197,6 +198,9 @@ void main() {
     uint in_gate = row0 - gate_row * push.rows_per_gate;
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
         ht_finish(row0 + i, column0, TILE_N, gate_row, totals[i], bias);
+        if (FORMAT_COPY != 0u) {
+            pack_copy(row0 + i, column0);
+        }
         in_gate++;
         if (in_gate == push.rows_per_gate) {
             in_gate = 0u;

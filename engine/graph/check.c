@@ -123,6 +123,33 @@ fail:
     return status;
 }
 
+// The packed copy of a result against the result as the device holds it, packed here.
+static ht_status check_copy(ht_graph *g, const ht_graph_node *node, ht_node_check *check) {
+    const ht_graph_value *result = &g->values[node->output];
+    const uint64_t count = ht_desc_count(&result->desc);
+    ht_tensor_desc desc = result->desc;
+    float *expected = NULL;
+    ht_status status = HT_OK;
+    desc.format = result->copy;
+    uint8_t *packed = ht_alloc(g->context, ht_desc_bytes(&desc));
+    float *device = ht_alloc(g->context, count * sizeof *device);
+    HT_TRY(packed != NULL && device != NULL ? HT_OK : HT_ERR_NO_MEMORY);
+    HT_TRY(ht_vk_read(g->context, &g->activations,
+                      result->offset + ht_op_copy_offset(&result->desc), packed,
+                      ht_desc_bytes(&desc)));
+    ht_desc_unpack(&desc, packed, device);
+    HT_TRY(ht_graph_read_floats(g, node->output, &expected));
+    ht_fmt_pack_rows(&desc, HT_SCALE_MAX, 1, expected, packed);
+    ht_desc_unpack(&desc, packed, expected);
+    *check = (ht_node_check){.label = node->label, .op = "packed copy"};
+    compare(device, expected, count, check);
+fail:
+    ht_free(g->context, expected);
+    ht_free(g->context, device);
+    ht_free(g->context, packed);
+    return status;
+}
+
 // Does the node read a tensor that the graph has written over by now?
 static bool input_is_gone(ht_graph *g, const ht_graph_node *node) {
     for (uint32_t i = 0; i < node->n_inputs; i++) {
@@ -156,6 +183,10 @@ ht_status ht_graph_check(ht_graph *g, ht_node_check_fn report, void *user) {
         }
         HT_TRY(check_node(g, &g->nodes[n], &check));
         report(user, &check);
+        if (g->values[g->nodes[n].output].copy != HT_FORMAT_NONE) {
+            HT_TRY(check_copy(g, &g->nodes[n], &check));
+            report(user, &check);
+        }
     }
 fail:
     return status;

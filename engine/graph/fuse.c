@@ -1,16 +1,24 @@
 // Fusion: where a node's result is only ever quantized, the node writes the packed format itself,
-// and neither the float nor the quantize node remains; what a node can do to an input by itself while
+// and neither the float nor the quantize node remains; where others read it too, some nodes write
+// both; what a node can do to an input by itself while
 // it packs it (rotary positions) leaves no float either.
 #include "graph_internal.h"
 
 #include <string.h>
 
-// Do other nodes, or outputs, read the memory of `root` besides node `reader`, once?
-static bool has_other_use(ht_graph *g, uint32_t root, uint32_t reader) {
+static bool is_output(const ht_graph *g, uint32_t root) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         if (g->values[g->outputs[i].value].root == root) {
             return true;
         }
+    }
+    return false;
+}
+
+// Do other nodes, or outputs, read the memory of `root` besides node `reader`, once?
+static bool has_other_use(ht_graph *g, uint32_t root, uint32_t reader) {
+    if (is_output(g, root)) {
+        return true;
     }
     for (uint32_t n = 0; n < g->n_nodes; n++) {
         const ht_graph_node *node = &g->nodes[n];
@@ -69,6 +77,43 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
     if (producer->def->scratch != NULL) {
         ht_graph_call(g, producer, &call);
         producer->scratch_bytes = producer->def->scratch(&call);
+    }
+    ht_free(g->context, quantize->label);
+    memset(quantize, 0, sizeof *quantize);
+}
+
+// The node that can pack a copy beside its result, as quantize node `n` does, or NULL. A result in the
+// caller's memory has no room for it.
+static ht_graph_node *copying_producer(ht_graph *g, uint32_t n) {
+    const ht_graph_node *quantize = &g->nodes[n];
+    const ht_graph_value *x = &g->values[quantize->inputs[0]];
+    const ht_graph_value *root = &g->values[x->root];
+    ht_op_call call;
+    if (root->kind != HT_VALUE_NODE || root->tensor != NULL || root->copy != HT_FORMAT_NONE ||
+        !same_rows(x, root) || is_output(g, x->root) || quantize->inputs[1] != UINT32_MAX ||
+        is_output(g, quantize->output)) {
+        return NULL;
+    }
+    ht_graph_node *producer = &g->nodes[root->first];
+    if (producer->def->packs_copy == NULL || ht_format_is_packed(root->desc.format)) {
+        return NULL;
+    }
+    ht_graph_call(g, producer, &call);
+    return producer->def->packs_copy(&call, g->values[quantize->output].desc.format) ? producer
+                                                                                    : NULL;
+}
+
+// The quantize node's result becomes a part of the producer's.
+static void take_copy(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
+    ht_graph_value *result = &g->values[producer->output];
+    const uint64_t offset = ht_op_copy_offset(&result->desc);
+    result->copy = g->values[quantize->output].desc.format;
+    g->values[quantize->output].kind = HT_VALUE_ALIAS;
+    for (uint32_t i = 1; i < g->n_values; i++) {
+        if (g->values[i].root == quantize->output) {
+            g->values[i].root = producer->output;
+            g->values[i].view_offset += offset;
+        }
     }
     ht_free(g->context, quantize->label);
     memset(quantize, 0, sizeof *quantize);
@@ -145,11 +190,13 @@ static void compact(ht_graph *g) {
 void ht_graph_fuse(ht_graph *g) {
     for (uint32_t n = 0; n < g->n_nodes; n++) {
         if (g->nodes[n].def == &ht_op_quantize_def) {
-            ht_graph_node *producer = willing_producer(g, n);
+            ht_graph_node *producer = willing_producer(g, n), *copying = NULL;
             if (producer != NULL) {
                 take_over(g, producer, &g->nodes[n]);
-                g->stats.fused++;
+            } else if ((copying = copying_producer(g, n)) != NULL) {
+                take_copy(g, copying, &g->nodes[n]);
             }
+            g->stats.fused += producer != NULL || copying != NULL;
         }
         for (uint32_t i = 0; g->nodes[n].def != NULL && g->nodes[n].def->absorbs != NULL &&
                              i < g->nodes[n].n_inputs;

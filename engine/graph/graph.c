@@ -278,6 +278,7 @@ void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *cal
     if (node->output != 0) {
         call->out = g->values[node->output].desc;
         call->out_address = g->values[node->output].address;
+        call->copy = g->values[node->output].copy;
     }
     if (node->scales != 0) {
         call->scale_address = g->values[node->scales].address + node->scale_offset;

@@ -21,6 +21,7 @@ typedef struct ht_graph_value {
     uint64_t address;
     uint64_t offset;      // in the planned memory, for NODE values that are not bound
     uint64_t view_offset; // ALIAS: bytes from the start of the root's memory
+    ht_format copy;       // NODE: packed format in which it lies behind itself once more; 0: none
     ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output or ht_graph_update
     bool updates;         // bound by the latter
     ht_vk_range range;    // CONSTANT
@@ -87,6 +88,13 @@ static inline ht_graph_value *ht_graph_root(ht_graph *g, uint32_t id) {
 
 // Fill a call with shapes (and addresses, once planned) of a node.
 void ht_graph_call(const ht_graph *g, const ht_graph_node *node, ht_op_call *call);
+
+// Bytes of a value's memory: with its packed copy.
+static inline uint64_t ht_graph_value_bytes(const ht_graph_value *value) {
+    return value->copy == HT_FORMAT_NONE
+               ? ht_desc_bytes(&value->desc)
+               : ht_op_copy_offset(&value->desc) + ht_op_copy_bytes(&value->desc, value->copy);
+}
 
 // Let nodes pack their results where nothing else reads them (fuse.c).
 void ht_graph_fuse(ht_graph *g);

@@ -89,7 +89,7 @@ static uint32_t collect(ht_graph *g, piece *pieces) {
     for (uint32_t i = 1; i < g->n_values; i++) {
         const ht_graph_value *value = &g->values[i];
         if (value->kind == HT_VALUE_NODE && value->tensor == NULL) {
-            pieces[count++] = (piece){.bytes = rounded(ht_desc_bytes(&value->desc)),
+            pieces[count++] = (piece){.bytes = rounded(ht_graph_value_bytes(value)),
                                       .first = value->first,
                                       .last = value->last,
                                       .value = i};

@@ -45,7 +45,7 @@ static uint32_t node_accesses(ht_graph *g, const ht_graph_node *node,
         out[count++] = (access){scale, scale + sizeof(float), false};
     }
     const ht_graph_value *output = &g->values[node->output];
-    out[count++] = (access){output->address, output->address + ht_desc_bytes(&output->desc), true};
+    out[count++] = (access){output->address, output->address + ht_graph_value_bytes(output), true};
     if (node->scratch_bytes != 0) {
         uint64_t begin = g->activations.address + node->scratch_offset;
         out[count++] = (access){begin, begin + node->scratch_bytes, true};

@@ -240,7 +240,8 @@ static ht_vk_dispatch_desc describe(const ht_op_call *call, const ht_push_gemm *
                       act,
                       packed_k,
                       packed_n,
-                      [11] = long_sums},
+                      [11] = long_sums,
+                      call->copy},
         .push = push,
         .push_bytes = sizeof *push,
         .label = call->label,
@@ -337,6 +338,12 @@ bool ht_op_gemm_packs(const ht_op_call *call, ht_format format) {
            !are_planes(call) && !ht_op_has(call, GEMM_GATE) && !ht_op_has(call, GEMM_RESIDUAL);
 }
 
+bool ht_op_gemm_packs_copy(const ht_op_call *call, ht_format format) {
+    ht_op_call plain = *call; // a copy is of what the whole epilogue gives
+    plain.in[GEMM_GATE].format = plain.in[GEMM_RESIDUAL].format = HT_FORMAT_NONE;
+    return ht_op_gemm_packs(&plain, format);
+}
+
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
                             ht_vk_commands *commands) {
     const uint32_t lanes = ht_vk_get_limits(call->context)->subgroup_size;
@@ -380,7 +387,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     dispatch.constants[0] = cpu ? lanes : HT_GEMM_TILE_INVOCATIONS;
     dispatch.constants[9] = tile_m;
     dispatch.constants[10] = tile_n;
-    dispatch.n_constants = packed ? 12 : (cpu ? 11 : 9);
+    dispatch.n_constants = packed ? 13 : (cpu ? 11 : 9);
     ht_vk_split_groups(call->context, (uint64_t)push->tiles_m * push->tiles_n, dispatch.groups);
     return ht_vk_dispatch(commands, &dispatch);
 }

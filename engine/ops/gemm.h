@@ -20,8 +20,9 @@ ht_status ht_op_check_gemm_sizes(const ht_op_call *call, const ht_op_def *def);
 ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activation act,
                             ht_vk_commands *commands);
 
-// For `packs`: gemm_packed_cpu can write groups that are as wide as its tile.
+// For `packs` and `packs_copy`: gemm_packed_cpu can write groups that are as wide as its tile.
 bool ht_op_gemm_packs(const ht_op_call *call, ht_format format);
+bool ht_op_gemm_packs_copy(const ht_op_call *call, ht_format format);
 
 // A picture one row high under a 1x1 kernel.
 ht_push_gemm ht_op_linear_push(uint32_t rows, uint32_t columns, uint32_t depth);

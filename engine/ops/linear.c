@@ -65,4 +65,5 @@ static const ht_op_def LINEAR = {.name = "linear",
                                  .record = record,
                                  .reference = reference,
                                  .packs = ht_op_gemm_packs,
+                                 .packs_copy = ht_op_gemm_packs_copy,
                                  .window = window};

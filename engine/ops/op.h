@@ -3,6 +3,7 @@
 #define HT_OP_H
 
 #include "gpu.h"
+#include "ht_copy_layout.h"
 
 #include <halftone/ops.h>
 
@@ -20,6 +21,7 @@ typedef struct ht_op_call {
     uint64_t out_address;
     uint64_t scratch_address;
     uint32_t variant;       // of the graph, while recording
+    ht_format copy;         // packed format of a second result, ht_op_copy_offset(&out) behind it
     uint64_t scale_address; // of the f32 by which a packed result is divided; 0: found by row
 } ht_op_call;
 
@@ -40,6 +42,9 @@ struct ht_op_def {
     // Can `record` write this packed format instead of the floats `infer` said? Asked while the
     // graph is finished; call->out is still the float. NULL: never.
     bool (*packs)(const ht_op_call *call, ht_format format);
+    // Can `record` write this packed format of its result besides the floats, at ht_op_copy_offset?
+    // The codes are those of the floats as they are stored. NULL: never.
+    bool (*packs_copy)(const ht_op_call *call, ht_format format);
     // Can `record` do by itself what op `before`, with `second` as its input 1, does to `input`? Then
     // that op's input 0 becomes `input`, its input 1 the input returned, which is absent now. 0: no.
     // Asked while the graph is finished. NULL: never.
@@ -84,6 +89,17 @@ static inline bool ht_op_is_float(const ht_tensor_desc *desc) {
 // Number of rows of a tensor seen as [rows, last dimension].
 static inline uint64_t ht_op_rows(const ht_tensor_desc *desc) {
     return desc->rank == 0 ? 1 : ht_desc_count(desc) / desc->dims[desc->rank - 1];
+}
+
+// Where the packed copy of a result begins, in bytes from the start of the floats.
+static inline uint64_t ht_op_copy_offset(const ht_tensor_desc *out) {
+    return (ht_desc_bytes(out) + HT_COPY_ALIGNMENT - 1) / HT_COPY_ALIGNMENT * HT_COPY_ALIGNMENT;
+}
+
+static inline uint64_t ht_op_copy_bytes(const ht_tensor_desc *out, ht_format format) {
+    ht_tensor_desc copy = *out;
+    copy.format = format;
+    return ht_desc_bytes(&copy);
 }
 
 static inline uint32_t ht_op_width(const ht_tensor_desc *desc) {

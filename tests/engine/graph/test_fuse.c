@@ -411,12 +411,118 @@ static void test_outputs_and_two_formats(void **state) {
     }
 }
 
+// --- a packed copy beside the floats --------------------------------------------------------------
+
+typedef struct copied {
+    ht_graph_stats stats;
+    uint8_t *codes;
+    float *sum; // of what reads the floats
+} copied;
+
+// product + gate + residual -> quantize, and another reader of the floats; `as_output` keeps the two
+// apart.
+static copied run_copied(ht_tier tier, ht_format activations, uint32_t width, bool as_output,
+                         worst *w) {
+    const uint32_t dims[] = {2, 19, width};
+    const producer p = {.name = "copy", .dims = {2, 19, width}};
+    fixture f = {.context = ht_test_context(tier)};
+    const ht_graph_desc desc = {
+        .label = "copy", .activations = activations, .keep_values = w != NULL};
+    ht_value in[INPUTS];
+    copied out;
+    must(f.context, ht_graph_create(f.context, &desc, &f.graph));
+    make_inputs(&f, &p, in);
+    ht_epilogue epilogue = HT_EPILOGUE_NONE;
+    epilogue.bias = in[BIAS];
+    epilogue.gate = in[SCALE];
+    epilogue.residual = in[X];
+    const ht_value y = ht_op_linear(f.graph, in[X], in[MATRIX], &epilogue);
+    const ht_value rows = ht_op_reshape(f.graph, y, 2, (uint32_t[]){38, width});
+    const ht_value packed = ht_op_quantize(f.graph, rows, HT_FORMAT_INT8_G32);
+    // The check needs a reader that has a reference.
+    const ht_epilogue none = HT_EPILOGUE_NONE;
+    const ht_value reader = w != NULL ? ht_op_linear(f.graph, packed, in[MATRIX], &none)
+                                      : bytes_of(f.graph, packed);
+    const ht_value values[2] = {reader, ht_op_add(f.graph, y, in[X])};
+    for (int i = 0; i < 2; i++) {
+        const ht_tensor_desc shape = ht_graph_value_desc(f.graph, values[i]);
+        f.users[i] = tensor(f.context, HT_FORMAT_F32, shape.rank, shape.dims, 6);
+        ht_graph_output(f.graph, values[i], f.users[i]);
+    }
+    if (as_output) {
+        f.floats = tensor(f.context, activations, 3, dims, 7);
+        ht_graph_output(f.graph, y, f.floats);
+    }
+    must(f.context, ht_graph_finish(f.graph));
+    must(f.context, w != NULL ? ht_graph_check(f.graph, on_check, w) : ht_graph_run(f.graph));
+    ht_graph_get_stats(f.graph, &out.stats);
+    const size_t bytes = ht_desc_bytes(ht_tensor_get_desc(f.users[0]));
+    out.codes = malloc(bytes);
+    out.sum = malloc(38 * width * sizeof(float));
+    assert_non_null(out.codes);
+    assert_non_null(out.sum);
+    must(f.context, ht_tensor_read(f.users[0], out.codes, bytes));
+    must(f.context, ht_tensor_read_f32(f.users[1], out.sum, 38 * width));
+    ht_graph_destroy(&f.graph);
+    for (int i = 0; i < INPUTS; i++) {
+        ht_tensor_destroy(&f.in[i]);
+    }
+    ht_tensor_destroy(&f.users[0]);
+    ht_tensor_destroy(&f.users[1]);
+    ht_tensor_destroy(&f.floats);
+    return out;
+}
+
+static void test_copies(void **state) {
+    (void)state;
+    static const ht_format floats[] = {HT_FORMAT_F32, HT_FORMAT_F16};
+    for (size_t i = 0; i < HT_COUNT(TIERS) * HT_COUNT(floats) * 2; i++) {
+        const ht_tier tier = TIERS[i / 4];
+        const uint32_t width = i % 2 == 0 ? 96 : 100; // groups of the tile, and not
+        if (!ht_test_context(tier)) {
+            continue;
+        }
+        const bool copies = tier == HT_TIER_CPU && width == 96 &&
+                            ht_vk_get_limits(ht_test_context(tier))->subgroup_size == 8;
+        copied beside = run_copied(tier, floats[i / 2 % 2], width, false, NULL);
+        copied apart = run_copied(tier, floats[i / 2 % 2], width, true, NULL);
+        assert_int_equal(beside.stats.fused, copies);
+        assert_int_equal(apart.stats.fused, 0);
+        // The codes are of the floats as stored: nothing may differ, not even with halves.
+        const ht_tensor_desc packed = {
+            .format = HT_FORMAT_INT8_G32, .rank = 2, .dims = {38, width}};
+        ht_packed_layout at;
+        ht_packed_layout_of(&packed, &at);
+        assert_memory_equal(beside.codes, apart.codes, at.rows * at.row_bytes);
+        assert_memory_equal(beside.codes + at.scales_offset, apart.codes + at.scales_offset,
+                            at.rows * at.groups * at.scale_bytes);
+        assert_memory_equal(beside.sum, apart.sum, 38 * width * sizeof(float));
+        free(beside.codes);
+        free(beside.sum);
+        free(apart.codes);
+        free(apart.sum);
+    }
+}
+
+static void test_copies_are_checked(void **state) {
+    (void)state;
+    // Packed again here from the same floats, a copy is the same; products err by 2^-20 or so.
+    worst w = {0};
+    copied out = run_copied(HT_TIER_AUTO, HT_FORMAT_F32, 96, false, &w);
+    assert_true(w.rel_l2 <= 1e-5);
+    assert_int_equal(w.nodes, out.stats.nodes + out.stats.fused);
+    free(out.codes);
+    free(out.sum);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_codes),
         cmocka_unit_test(test_half_precision),
         cmocka_unit_test(test_against_references),
         cmocka_unit_test(test_outputs_and_two_formats),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_copies_are_checked),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
