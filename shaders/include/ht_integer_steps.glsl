@@ -32,17 +32,24 @@ bool in_nibble_order() {
            (ht_format_row(FORMAT_W).bits == 4u && !ht_in_planes(FORMAT_W));
 }
 
-// Four bytes plus 128 in a word: the codes of `quad` in that order; of E2M1 twice their values, which
-// are 0 1 2 3 4 6 8 12: the code itself, from 4 on with its lower two bits added, and 2 more at 7.
+// Twice the sizes of eight E2M1 codes, which are 0 1 2 3 4 6 8 12 and fit where the codes were: the code
+// itself, from 4 on with its lower two bits added, and 2 more at 7.
+uint twice_e2m1_sizes(uint codes) {
+    uint high = (codes >> 2) & 0x11111111u;
+    return (codes & 0x77777777u) + (codes & (high | high << 1)) +
+           ((high & codes & (codes >> 1)) << 1);
+}
+
+// Four bytes plus 128 in a word: the codes of `quad` in that order; of E2M1 twice their values.
 uint shifted_nibbles(uvec4 codes, uint quad, uint format) {
-    uint nibbles = (codes[quad / 2u] >> (quad % 2u * 4u)) & 0x0f0f0f0fu;
-    if (ht_is_e2m1(ht_format_row(format))) {
-        uint high = (nibbles >> 2) & 0x01010101u;
-        uint sign = (nibbles >> 3) & 0x01010101u;
-        uint size = (nibbles & 0x07070707u) + (nibbles & (high | high << 1)) +
-                    ((high & nibbles & (nibbles >> 1)) << 1);
+    uint word = codes[quad / 2u];
+    uint shift = quad % 2u * 4u;
+    if (ht_is_e2m1(ht_format_row(format))) { // both quads of a word share the sizes
+        uint size = (twice_e2m1_sizes(word) >> shift) & 0x0f0f0f0fu;
+        uint sign = (word >> (shift + 3u)) & 0x01010101u;
         return (size ^ (0x80808080u - sign)) + sign;
     }
+    uint nibbles = (word >> shift) & 0x0f0f0f0fu;
     return (nibbles ^ 0x08080808u) + 0x78787878u;
 }
 
