@@ -58,17 +58,25 @@ static ht_graph_node *willing_producer(ht_graph *g, uint32_t n) {
     return producer->def->packs(&call, g->values[quantize->output].desc.format) ? producer : NULL;
 }
 
+// The quantize node goes; its result is in the producer's memory now, `offset` bytes from the start.
+static void remove_quantize(ht_graph *g, ht_graph_node *quantize, const ht_graph_node *producer,
+                            uint64_t offset) {
+    g->values[quantize->output].kind = HT_VALUE_ALIAS;
+    for (uint32_t i = 1; i < g->n_values; i++) {
+        if (g->values[i].root == quantize->output) {
+            g->values[i].root = producer->output;
+            g->values[i].view_offset += offset;
+        }
+    }
+    ht_free(g->context, quantize->label);
+    memset(quantize, 0, sizeof *quantize);
+}
+
 // The producer's result becomes packed, and the quantize node's another name for it.
 static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
     ht_graph_value *result = &g->values[producer->output];
     ht_op_call call;
     result->desc.format = g->values[quantize->output].desc.format;
-    g->values[quantize->output].kind = HT_VALUE_ALIAS;
-    for (uint32_t i = 1; i < g->n_values; i++) {
-        if (g->values[i].root == quantize->output) {
-            g->values[i].root = producer->output;
-        }
-    }
     if (quantize->inputs[1] != UINT32_MAX) {
         ht_graph_call(g, quantize, &call);
         producer->scales = quantize->inputs[1];
@@ -78,8 +86,7 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
         ht_graph_call(g, producer, &call);
         producer->scratch_bytes = producer->def->scratch(&call);
     }
-    ht_free(g->context, quantize->label);
-    memset(quantize, 0, sizeof *quantize);
+    remove_quantize(g, quantize, producer, 0);
 }
 
 // The node that can pack a copy beside its result, as quantize node `n` does, or NULL. A result in the
@@ -106,17 +113,8 @@ static ht_graph_node *copying_producer(ht_graph *g, uint32_t n) {
 // The quantize node's result becomes a part of the producer's.
 static void take_copy(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
     ht_graph_value *result = &g->values[producer->output];
-    const uint64_t offset = ht_op_copy_offset(&result->desc);
     result->copy = g->values[quantize->output].desc.format;
-    g->values[quantize->output].kind = HT_VALUE_ALIAS;
-    for (uint32_t i = 1; i < g->n_values; i++) {
-        if (g->values[i].root == quantize->output) {
-            g->values[i].root = producer->output;
-            g->values[i].view_offset += offset;
-        }
-    }
-    ht_free(g->context, quantize->label);
-    memset(quantize, 0, sizeof *quantize);
+    remove_quantize(g, quantize, producer, ht_op_copy_offset(&result->desc));
 }
 
 // Does the node read `root` as another input too?

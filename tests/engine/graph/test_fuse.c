@@ -102,6 +102,16 @@ static void make_inputs(fixture *f, const producer *p, ht_value *values) {
     }
 }
 
+static void close_fixture(fixture *f) {
+    ht_graph_destroy(&f->graph);
+    for (int i = 0; i < INPUTS; i++) {
+        ht_tensor_destroy(&f->in[i]);
+    }
+    ht_tensor_destroy(&f->users[0]);
+    ht_tensor_destroy(&f->users[1]);
+    ht_tensor_destroy(&f->floats);
+}
+
 static void read_back(fixture *f, outcome *out) {
     const size_t bytes = ht_desc_bytes(ht_tensor_get_desc(f->users[0]));
     uint8_t *second = malloc(bytes);
@@ -151,13 +161,7 @@ static outcome run(const producer *p, ht_tier tier, ht_format format, ht_format 
     must(f.context, ht_graph_run(f.graph));
     ht_graph_get_stats(f.graph, &out.stats);
     read_back(&f, &out);
-    ht_graph_destroy(&f.graph);
-    for (int i = 0; i < INPUTS; i++) {
-        ht_tensor_destroy(&f.in[i]);
-    }
-    ht_tensor_destroy(&f.users[0]);
-    ht_tensor_destroy(&f.users[1]);
-    ht_tensor_destroy(&f.floats);
+    close_fixture(&f);
     return out;
 }
 
@@ -374,10 +378,7 @@ static void test_against_references(void **state) {
         if (!(w.rel_l2 <= bound)) {
             fail_msg("%s: rel L2 %g above %g", p->name, w.rel_l2, bound);
         }
-        ht_graph_destroy(&f.graph);
-        for (int k = 0; k < INPUTS; k++) {
-            ht_tensor_destroy(&f.in[k]);
-        }
+        close_fixture(&f);
     }
 }
 
@@ -403,11 +404,8 @@ static void test_outputs_and_two_formats(void **state) {
         assert_int_equal(stats.fused, formats == 1);
         assert_int_equal(stats.nodes, formats == 1 ? 1 : 3);
         assert_int_equal(stats.activation_bytes == 0, formats == 1);
-        ht_graph_destroy(&f.graph);
+        close_fixture(&f);
         ht_tensor_destroy(&out);
-        for (int k = 0; k < INPUTS; k++) {
-            ht_tensor_destroy(&f.in[k]);
-        }
     }
 }
 
@@ -463,13 +461,7 @@ static copied run_copied(ht_tier tier, ht_format activations, uint32_t width, bo
     assert_non_null(out.sum);
     must(f.context, ht_tensor_read(f.users[0], out.codes, bytes));
     must(f.context, ht_tensor_read_f32(f.users[1], out.sum, 38 * width));
-    ht_graph_destroy(&f.graph);
-    for (int i = 0; i < INPUTS; i++) {
-        ht_tensor_destroy(&f.in[i]);
-    }
-    ht_tensor_destroy(&f.users[0]);
-    ht_tensor_destroy(&f.users[1]);
-    ht_tensor_destroy(&f.floats);
+    close_fixture(&f);
     return out;
 }
 
