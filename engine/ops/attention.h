@@ -48,7 +48,8 @@ typedef struct ht_attention_division {
     uint32_t tail;   // channels in the part behind them (ht_lane_channels.glsl)
     uint32_t tile;
 } ht_attention_division;
-ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, bool packed_result);
+ht_attention_division ht_op_divide_lanes(uint32_t head_dim, uint32_t lanes, uint32_t most,
+                                         bool packed_result);
 ht_attention_division ht_op_divide_tiles(uint32_t head_dim);
 
 // What all attention kernels get, for workgroups of `tile` queries.

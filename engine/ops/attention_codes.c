@@ -166,7 +166,7 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
     const uint32_t head_dim = ht_op_head_dim(call);
     const bool cpu = ht_op_use_cpu_kernel(call);
     const ht_attention_division d =
-        cpu ? ht_op_divide_lanes(head_dim, lanes, false) : ht_op_divide_tiles(head_dim);
+        cpu ? ht_op_divide_lanes(head_dim, lanes, 16, false) : ht_op_divide_tiles(head_dim);
     const uint64_t base = call->scratch_address;
     const ht_push_attention_codes push = {
         .q = base + l->q,

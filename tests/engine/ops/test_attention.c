@@ -90,10 +90,11 @@ static void check_shape(const shape *s) {
 
 static void test_lengths(void **state) {
     (void)state;
-    // Around the tiles: 16 or 64 queries, 32 keys.
+    // Around the tiles: 16, 32 (from 512 queries on) or 64 queries, 32 keys.
     static const shape shapes[] = {
         {1, 1, 1, 1, 32},  {2, 15, 31, 2, 32}, {1, 16, 32, 3, 32},  {2, 17, 33, 1, 32},
         {1, 63, 7, 1, 32}, {1, 65, 65, 2, 32}, {3, 130, 77, 2, 32}, {1, 5, 300, 1, 32},
+        {2, 513, 33, 1, 40}, {1, 545, 40, 2, 64},
     };
     for (size_t i = 0; i < HT_COUNT(shapes); i++) {
         check_shape(&shapes[i]);
