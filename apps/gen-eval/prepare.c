@@ -51,24 +51,50 @@ static bool make_folders(const eval *e) {
     return true;
 }
 
-static bool check_recipes(const eval *e) {
-    char path[PATH_MAX], why[PATH_MAX * 2];
-    for (uint32_t i = 0; i < e->options->count; ++i) {
-        ht_pipeline_options unused = {0};
-        if (!eval_recipe_apply(e->options->names[i], e->options->files[i], path, &unused, why,
-                               sizeof(why))) {
-            ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
-            return false;
-        }
+// Options of a recipe's pipeline; `path` is memory for one of them.
+static bool apply_recipe(const eval *e, uint32_t index, char path[PATH_MAX],
+                         ht_pipeline_options *options) {
+    char why[PATH_MAX * 2];
+    if (!eval_recipe_apply(e->options->names[index], e->options->files[index], path, options, why,
+                           sizeof(why))) {
+        ht_app_say(e->log, HT_LOG_ERROR, "%s", why);
+        return false;
     }
     return true;
 }
 
-// Whether the model makes clips decides which prompts and which judge serve it.
+// How many frames the pictures have.
+static ht_status decide_frames(eval *e, const ht_pipeline *pipeline) {
+    e->frames = e->options->frames ? e->options->frames : 1;
+    if (e->options->frames == 0) {
+        const uint32_t usual = ht_pipeline_get_info(pipeline)->frames;
+        e->frames = usual > 0 ? usual : 1;
+    }
+    return ht_pipeline_frames(pipeline, &e->frames);
+}
+
+// The model of every recipe, as it is opened later: what is broken or fits no model says so before an hour
+// of pictures. Whether it makes clips decides which prompts and which judge serve it.
+static ht_status look_at_recipes(eval *e, ht_context *context, const char *const *tokenizers) {
+    ht_status status = HT_OK;
+    for (uint32_t i = 0; i < e->options->count && status == HT_OK; ++i) {
+        char path[PATH_MAX];
+        ht_pipeline *pipeline = NULL;
+        ht_pipeline_options options = {.tokenizers = tokenizers};
+        status = apply_recipe(e, i, path, &options)
+                     ? ht_pipeline_open(context, e->model_path, &options, &pipeline)
+                     : HT_ERR_IO;
+        if (status == HT_OK) {
+            status = decide_frames(e, pipeline);
+        }
+        ht_pipeline_destroy(&pipeline);
+    }
+    return status;
+}
+
 static bool look_at_model(eval *e) {
     char why[PATH_MAX * 2];
     ht_context *context = NULL;
-    ht_pipeline *pipeline = NULL;
     ht_context_desc desc = {
         .host_only = true,
         .log = {.write = ht_app_log_write, .user = e->log, .level = HT_LOG_ERROR},
@@ -80,26 +106,16 @@ static bool look_at_model(eval *e) {
     ht_status status = ht_context_create(&desc, &context);
     if (status == HT_OK) {
         char **tokenizers = ht_tokenizer_folders(e->model_path);
-        const ht_pipeline_options options = {.tokenizers = (const char *const *)tokenizers};
-        status = ht_pipeline_open(context, e->model_path, &options, &pipeline);
+        status = look_at_recipes(e, context, (const char *const *)tokenizers);
         ht_tokenizer_folders_free(tokenizers);
     }
-    e->frames = e->options->frames ? e->options->frames : 1;
-    if (status == HT_OK && e->options->frames == 0) {
-        const uint32_t usual = ht_pipeline_get_info(pipeline)->frames;
-        e->frames = usual > 0 ? usual : 1;
-    }
-    if (status == HT_OK) {
-        status = ht_pipeline_frames(pipeline, &e->frames);
-    }
-    ht_pipeline_destroy(&pipeline);
     ht_context_destroy(&context);
     return status == HT_OK;
 }
 
 bool eval_prepare(eval *e) {
     const eval_options *o = e->options;
-    if (!check_recipes(e) || !look_at_model(e)) {
+    if (!look_at_model(e)) {
         return false;
     }
     if (o->prompts) {

@@ -62,11 +62,16 @@ static void test_refused(void **state) {
         {"-o d --recipes fp16 --judge none.safetensors", 1, "none.json"},
         {"-o d --recipes fp16 --judge none.bin", 1, "expected a .safetensors file"},
         {"-o d --recipes fp16 --model nowhere", 1, "there is no model 'nowhere'"},
+        {"-o d --recipes fp16,c=none.safetensors", 1, "there is no file 'none.safetensors'"},
+        {"-o d --recipes fp16,c=broken.safetensors", 1, "broken.safetensors': "},
+        {"-o d --recipes fp16,c=other.safetensors", 1, "other.safetensors"},
         {"-o no/such --recipes fp16", 1, "cannot make the folder 'no/such'"},
         {"-o empty.txt --recipes fp16", 1, "cannot make the folder 'empty.txt'"},
     };
     write_text("empty.txt", "# nothing\n\n");
     write_text("broken.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"\n");
+    write_text("broken.safetensors", "no tensors");
+    ht_test_write(&folder, "other.safetensors", "\2\0\0\0\0\0\0\0{}", 10); // of no tensors
     write_text("number.jsonl", "{\"prompt\": 7}\n");
     write_text("beige.jsonl",
                "\n{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"want\": {\"layout\": \"single\", "
@@ -80,6 +85,8 @@ static void test_refused(void **state) {
                      rows[i].arguments, code, rows[i].code, rows[i].part, output);
         }
     }
+    // Of a recipe that is broken the recipes before it have made no picture.
+    assert_int_not_equal(access(ht_test_folder_file(&folder, "d/fp16/0000.png"), R_OK), 0);
 }
 
 static json_t *load(const char *name) {
