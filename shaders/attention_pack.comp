@@ -16,6 +16,9 @@ layout(constant_id = 4) const uint BITS = 8;
 layout(constant_id = 5) const bool ORDERED = false;
 layout(constant_id = 6) const bool E4M3 = false; // codes of v
 layout(constant_id = 7) const bool TURNED = false; // x, on the way
+layout(constant_id = 8) const uint NORM = HT_CODES_NORM_NONE; // of x, on the way, before it turns
+layout(constant_id = 9) const bool HAS_WEIGHT = false;
+layout(constant_id = 10) const bool HAS_BIAS = false;
 
 const uint TOP = BITS == 8u ? HT_CODES_TOP8 : HT_CODES_TOP4;
 float top_v() { return float(E4M3 ? HT_CODES_TOP_E4M3 : HT_CODES_TOP_V); }
@@ -27,12 +30,32 @@ uint token_at(uint head, uint position) {
                    : position;
 }
 
-// Quad `at` of x, which is quad `quad` of a head of `token`.
-vec4 quad_of_x(uint at, uint token, uint quad) {
-    vec4 v = ht_load4(push.x, FORMAT_X, at);
+// What the norm takes off a head of a token and multiplies it with.
+vec2 moments_of(uint image, uint head, uint token) {
+    uint row = image * push.tokens + token;
+    if (NORM == HT_CODES_NORM_NONE) {
+        return vec2(0.0, 1.0);
+    }
+    return HtF32x2(push.moments).v[NORM == HT_CODES_NORM_HEADS ? row * push.heads + head : row];
+}
+
+// A quad of x, with the moments of its head.
+vec4 value_of(uint image, uint head, uint token, uint quad, vec2 moments) {
+    uint quads = push.head_dim / 4u;
+    uint row = (image * push.tokens + token) * push.heads + head;
+    vec4 v = ht_load4(push.x, FORMAT_X, row * quads + quad);
+    if (NORM != HT_CODES_NORM_NONE) { // as row_norm.comp
+        uint channel = NORM == HT_CODES_NORM_HEADS ? quad : head * quads + quad;
+        v = (v - moments.x) * moments.y;
+        if (HAS_WEIGHT) {
+            v *= ht_load4(push.weight, HT_FORMAT_F32, channel);
+        }
+        if (HAS_BIAS) {
+            v += ht_load4(push.bias, HT_FORMAT_F32, channel);
+        }
+    }
     if (TURNED) {
-        uint turn = token * (push.head_dim / 4u) + quad;
-        v = ht_turn(v, ht_load4(push.turns, HT_FORMAT_F32, turn));
+        v = ht_turn(v, ht_load4(push.turns, HT_FORMAT_F32, token * quads + quad));
     }
     return ht_limited4(v);
 }
@@ -53,9 +76,11 @@ void sum_slice(uint image, uint slice, uint quad) {
     vec4 sum_v = vec4(0.0);
     vec4 least = vec4(3.0e38);
     vec4 most = vec4(-3.0e38);
+    uint head = quad / (push.head_dim / 4u);
+    uint of_head = quad % (push.head_dim / 4u);
     for (uint token = slice * length; token < end; token++) {
         uint at = (image * push.tokens + token) * (width() / 4u) + quad;
-        sum_k += quad_of_x(at, token, quad % (push.head_dim / 4u));
+        sum_k += value_of(image, head, token, of_head, moments_of(image, head, token));
         vec4 v = ht_limited4(ht_load4(push.v, FORMAT_V, at));
         sum_v += v;
         least = min(least, v);
@@ -84,15 +109,10 @@ void combine(uint image, uint quad) {
     vec4 mean_v = sum_v / float(push.tokens);
     vec4 scale = max(most - mean_v, mean_v - least) / top_v();
     const uint all = HT_CODES_CHANNEL_ROWS;
-    store_row(push.channels, all, image, HT_CODES_MEAN_K, quad, sum_k / float(push.tokens));
-    store_row(push.channels, all, image, HT_CODES_MEAN_V, quad, mean_v);
-    store_row(push.channels, all, image, HT_CODES_SCALE_V, quad,
+    store_row(push.means, all, image, HT_CODES_MEAN_K, quad, sum_k / float(push.tokens));
+    store_row(push.means, all, image, HT_CODES_MEAN_V, quad, mean_v);
+    store_row(push.means, all, image, HT_CODES_SCALE_V, quad,
               max(scale, vec4(uintBitsToFloat(HT_LEAST_NORMAL))));
-}
-
-vec4 value_of(uint image, uint head, uint token, uint quad) {
-    uint row = (image * push.tokens + token) * push.heads + head;
-    return quad_of_x(row * (push.head_dim / 4u) + quad, token, quad);
 }
 
 uint blocks() { return (push.tokens + HT_ATTENTION_BLOCK - 1u) / HT_ATTENTION_BLOCK; }
@@ -107,20 +127,21 @@ void mean_of_block(uint image, uint head, uint block, uint quad) {
     uint end = min(begin + HT_ATTENTION_BLOCK, push.tokens);
     vec4 sum = vec4(0.0);
     for (uint position = begin; position < end; position++) {
-        sum += value_of(image, head, token_at(head, position), quad);
+        uint token = token_at(head, position);
+        sum += value_of(image, head, token, quad, moments_of(image, head, token));
     }
-    ht_store4(push.q_means, HT_FORMAT_F32, mean_at(image * push.heads + head, block) + quad,
+    ht_store4(push.means, HT_FORMAT_F32, mean_at(image * push.heads + head, block) + quad,
               sum / float(end - begin));
 }
 
-vec4 centred(uint image, uint head, uint position, uint token, uint quad) {
-    vec4 v = value_of(image, head, token, quad);
+vec4 centred(uint image, uint head, uint position, uint token, uint quad, vec2 moments) {
+    vec4 v = value_of(image, head, token, quad, moments);
     if (STEP == HT_CODES_PACK_K) {
-        v -= row_of(push.channels, HT_CODES_CHANNEL_ROWS, image, HT_CODES_MEAN_K,
+        v -= row_of(push.means, HT_CODES_CHANNEL_ROWS, image, HT_CODES_MEAN_K,
                     head * (push.head_dim / 4u) + quad);
     } else if (BITS == 4u) {
         uint at = mean_at(image * push.heads + head, position / HT_ATTENTION_BLOCK);
-        v -= ht_load4(push.q_means, HT_FORMAT_F32, at + quad);
+        v -= ht_load4(push.means, HT_FORMAT_F32, at + quad);
     }
     return v;
 }
@@ -139,9 +160,10 @@ void pack_row(uint image, uint head, uint position) {
     uint token = token_at(head, position);
     uint quads = push.head_dim / 4u;
     uint row = (image * push.heads + head) * push.tokens + position;
+    vec2 moments = moments_of(image, head, token);
     float size = 0.0;
     for (uint quad = 0u; quad < quads; quad++) {
-        size = max(size, ht_size4(centred(image, head, position, token, quad)));
+        size = max(size, ht_size4(centred(image, head, position, token, quad, moments)));
     }
     float scale = max(size / float(TOP), uintBitsToFloat(HT_LEAST_NORMAL));
     float inverse = 1.0 / scale;
@@ -152,8 +174,8 @@ void pack_row(uint image, uint head, uint position) {
         [[unroll]] for (uint i = 0u; i < per_word; i++) {
             uint quad = word * per_word + i;
             if (quad < quads) {
-                bits |= codes_of(centred(image, head, position, token, quad), inverse)
-                        << (i * 16u);
+                vec4 v = centred(image, head, position, token, quad, moments);
+                bits |= codes_of(v, inverse) << (i * 16u);
             }
         }
         HtU32(push.codes).v[row * push.row_words + word] = bits;
@@ -166,14 +188,16 @@ uint code_of_v(float value) {
 
 void pack_values(uint image, uint head, uint four, uint quad) {
     uint channel = head * (push.head_dim / 4u) + quad;
-    vec4 mean = row_of(push.channels, HT_CODES_CHANNEL_ROWS, image, HT_CODES_MEAN_V, channel);
-    vec4 scale = row_of(push.channels, HT_CODES_CHANNEL_ROWS, image, HT_CODES_SCALE_V, channel);
+    vec4 mean = row_of(push.means, HT_CODES_CHANNEL_ROWS, image, HT_CODES_MEAN_V, channel);
+    vec4 scale = row_of(push.means, HT_CODES_CHANNEL_ROWS, image, HT_CODES_SCALE_V, channel);
     vec4 inverse = 1.0 / scale;
     uvec4 words = uvec4(0u);
     [[unroll]] for (uint j = 0u; j < 4u; j++) {
         uint position = 4u * four + j;
         if (position < push.tokens) {
-            vec4 v = (value_of(image, head, token_at(head, position), quad) - mean) * inverse;
+            uint token = token_at(head, position);
+            vec4 v = value_of(image, head, token, quad, vec2(0.0, 1.0));
+            v = (v - mean) * inverse;
             [[unroll]] for (uint e = 0u; e < 4u; e++) {
                 words[e] |= code_of_v(v[e]) << (8u * j);
             }

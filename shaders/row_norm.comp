@@ -17,6 +17,7 @@ layout(constant_id = 7) const uint FORMAT_SCALE = 0; // 0: absent
 layout(constant_id = 8) const uint FORMAT_SHIFT = 0;
 layout(constant_id = 9) const bool FIXED = false; // the scale is there before
 layout(constant_id = 10) const uint KEPT = 0;     // with WIDE only
+layout(constant_id = 11) const bool MOMENTS = false; // the result is the mean and what multiplies
 
 #include "ht_pack_rows.glsl"
 
@@ -144,6 +145,12 @@ void main() {
         squares = plain_squares(first, quads);
     }
     inverse = 1.0 / sqrt(squares / float(push.width) + push.eps);
+    if (MOMENTS) {
+        if (gl_LocalInvocationID.x == 0u) {
+            HtF32x2(push.result).v[row] = vec2(mean, inverse);
+        }
+        return;
+    }
     if (!ht_is_packed(FORMAT_RESULT) && KEPT != 0u) {
         [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
             if (kept_quad(i) < quads) {

@@ -10,7 +10,7 @@ HT_PUSH(row_norm) {
     HT_ADDRESS bias;
     HT_ADDRESS scale;
     HT_ADDRESS shift;
-    HT_ADDRESS result; // floats, or the block of a packed format
+    HT_ADDRESS result; // floats, the block of a packed format, or with MOMENTS f32 [rows, 2]
     HT_ADDRESS scales; // in the block
     HT_ADDRESS tensor; // in the block; 0: the format has no scale of the tensor
     HT_ADDRESS given; // the scale of all rows; 0: found for each

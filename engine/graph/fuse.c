@@ -1,7 +1,7 @@
 // Fusion: where a node's result is only ever quantized, the node writes the packed format itself,
 // and neither the float nor the quantize node remains; where others read it too, some nodes write
 // both; what a node can do to an input by itself while
-// it packs it (rotary positions) leaves no float either.
+// it packs it (norms, rotary positions) leaves no float either.
 #include "graph_internal.h"
 
 #include <string.h>
@@ -31,10 +31,14 @@ static bool has_other_use(ht_graph *g, uint32_t root, uint32_t reader) {
     return false;
 }
 
+// Is the value all of its root?
+static bool is_whole(const ht_graph_value *value, const ht_graph_value *root) {
+    return value->view_offset == 0 && ht_desc_count(&value->desc) == ht_desc_count(&root->desc);
+}
+
 // Does the value cover its root, row by row, so that packing one packs the other?
 static bool same_rows(const ht_graph_value *value, const ht_graph_value *root) {
-    return value->view_offset == 0 && ht_op_width(&value->desc) == ht_op_width(&root->desc) &&
-           ht_desc_count(&value->desc) == ht_desc_count(&root->desc);
+    return is_whole(value, root) && ht_op_width(&value->desc) == ht_op_width(&root->desc);
 }
 
 // The node that can take over what quantize node `n` does, or NULL.
@@ -72,6 +76,15 @@ static void remove_quantize(ht_graph *g, ht_graph_node *quantize, const ht_graph
     memset(quantize, 0, sizeof *quantize);
 }
 
+// After a change of the node.
+static void size_scratch(ht_graph *g, ht_graph_node *node) {
+    ht_op_call call;
+    if (node->def->scratch != NULL) {
+        ht_graph_call(g, node, &call);
+        node->scratch_bytes = node->def->scratch(&call);
+    }
+}
+
 // The producer's result becomes packed, and the quantize node's another name for it.
 static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
     ht_graph_value *result = &g->values[producer->output];
@@ -82,10 +95,7 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
         producer->scales = quantize->inputs[1];
         producer->scale_offset = ht_op_static_offset(&call);
     }
-    if (producer->def->scratch != NULL) {
-        ht_graph_call(g, producer, &call);
-        producer->scratch_bytes = producer->def->scratch(&call);
-    }
+    size_scratch(g, producer);
     remove_quantize(g, quantize, producer, 0);
 }
 
@@ -137,40 +147,62 @@ static ht_graph_node *sole_producer(ht_graph *g, uint32_t n, uint32_t i) {
     }
     const ht_graph_value *x = &g->values[node->inputs[i]];
     const ht_graph_value *root = &g->values[x->root];
-    if (root->kind != HT_VALUE_NODE || root->tensor != NULL || !same_rows(x, root) ||
+    if (root->kind != HT_VALUE_NODE || root->tensor != NULL || !is_whole(x, root) ||
         has_other_use(g, x->root, n) || reads_twice(g, node, i, x->root)) {
         return NULL;
     }
     ht_graph_node *before = &g->nodes[root->first];
-    const bool plain = before->n_inputs == 2 && before->inputs[1] != UINT32_MAX &&
-                       ht_graph_root(g, before->inputs[0])->kind == HT_VALUE_NODE;
-    return plain ? before : NULL;
+    const bool node_before = before->n_inputs > 0 && before->inputs[0] != UINT32_MAX &&
+                             ht_graph_root(g, before->inputs[0])->kind == HT_VALUE_NODE;
+    return node_before ? before : NULL;
 }
 
-// Let node `n` do what the node behind its input `i` did, if it can.
-static void absorb(ht_graph *g, uint32_t n, uint32_t i) {
-    ht_graph_node *node = &g->nodes[n], *before = sole_producer(g, n, i);
-    ht_op_call call;
-    if (before == NULL) {
-        return;
-    }
-    const uint32_t gone = before->output, x = before->inputs[0], second = before->inputs[1];
-    ht_graph_call(g, node, &call);
-    const uint32_t slot = node->def->absorbs(&call, i, before->def, &g->values[second].desc);
-    if (slot == 0) {
-        return;
-    }
-    node->inputs[i] = x;
-    node->inputs[slot] = second;
-    g->values[gone].kind = HT_VALUE_ALIAS; // of what nobody asks for again
+// Value `gone` and its views become names for the memory of x, which has as many values.
+static void stand_for(ht_graph *g, uint32_t gone, uint32_t x) {
+    const ht_graph_value to = g->values[x];
+    g->values[gone].kind = HT_VALUE_ALIAS;
     for (uint32_t v = 1; v < g->n_values; v++) {
         if (g->values[v].root == gone) {
-            g->values[v].root = g->values[x].root;
+            g->values[v].root = to.root;
+            g->values[v].view_offset += to.view_offset;
+            g->values[v].desc.format = to.desc.format;
         }
     }
+}
+
+// Let node `n` do what the node behind its input `i` did. False: it cannot.
+static bool absorb(ht_graph *g, uint32_t n, uint32_t i) {
+    ht_graph_node *node = &g->nodes[n], *before = sole_producer(g, n, i);
+    ht_op_call call, call_before;
+    if (before == NULL) {
+        return false;
+    }
+    ht_graph_call(g, node, &call);
+    ht_graph_call(g, before, &call_before);
+    ht_op_absorption wanted = {
+        .input = i, .op = before->def, .before = &call_before, .params = node->params};
+    if (!node->def->absorbs(&call, &wanted)) {
+        return false;
+    }
+    for (uint32_t k = 1; k < before->n_inputs; k++) {
+        if (before->inputs[k] != UINT32_MAX) {
+            node->inputs[wanted.slots[k]] = before->inputs[k];
+        }
+    }
+    stand_for(g, before->output, before->inputs[0]);
+    size_scratch(g, node);
     ht_free(g->context, before->label);
     memset(before, 0, sizeof *before);
     g->stats.fused++;
+    return true;
+}
+
+static void absorb_all(ht_graph *g, uint32_t n) {
+    const ht_graph_node *node = &g->nodes[n];
+    for (uint32_t i = 0; node->def->absorbs != NULL && i < node->n_inputs; i++) {
+        while (absorb(g, n, i)) {
+        }
+    }
 }
 
 // Close the gaps that removed nodes left.
@@ -196,10 +228,8 @@ void ht_graph_fuse(ht_graph *g) {
             }
             g->stats.fused += producer != NULL || copying != NULL;
         }
-        for (uint32_t i = 0; g->nodes[n].def != NULL && g->nodes[n].def->absorbs != NULL &&
-                             i < g->nodes[n].n_inputs;
-             i++) {
-            absorb(g, n, i);
+        if (g->nodes[n].def != NULL) {
+            absorb_all(g, n);
         }
     }
     compact(g);

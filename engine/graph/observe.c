@@ -117,21 +117,23 @@ fail:
     return status;
 }
 
-// What is multiplied: where the attention turns its input itself, turned here.
-static ht_status read_turned(ht_graph *g, const ht_graph_node *node, uint32_t input, uint32_t turns,
-                             float **out) {
-    float *table = NULL;
+// What is multiplied: where the attention does something to its input itself, that is done here.
+static ht_status read_changed(ht_graph *g, const ht_graph_node *node, uint32_t input, float **out) {
+    float *inputs[HT_MAX_INPUTS] = {NULL};
     ht_op_call call;
-    ht_status status = ht_graph_read_floats(g, node->inputs[input], out);
-    if (status == HT_OK && node->inputs[turns] != UINT32_MAX) {
-        ht_graph_call(g, node, &call);
-        status = ht_graph_read_floats(g, node->inputs[turns], &table);
-        if (status == HT_OK) { // pair by pair, in place
-            ht_ref_rope(*out, ht_op_rows(&call.in[input]), ht_op_width(&call.in[input]), table,
-                        call.in[turns].dims[0], call.in[turns].dims[1], *out);
+    ht_status status = HT_OK;
+    HT_TRY(ht_graph_read_floats(g, node->inputs[input], out));
+    for (uint32_t i = ATTN_Q_TURNS; i < ATTN_INPUTS; i++) {
+        if (node->inputs[i] != UINT32_MAX) {
+            HT_TRY(ht_graph_read_floats(g, node->inputs[i], &inputs[i]));
         }
     }
-    ht_free(g->context, table);
+    ht_graph_call(g, node, &call);
+    ht_op_attention_change(&call, (const float *const *)inputs, input, *out);
+fail:
+    for (uint32_t i = ATTN_Q_TURNS; i < ATTN_INPUTS; i++) {
+        ht_free(g->context, inputs[i]);
+    }
     return status;
 }
 
@@ -141,8 +143,8 @@ static ht_status show_attention(ht_graph *g, const ht_graph_node *node, const ch
     float *q = NULL, *k = NULL, *v = NULL;
     ht_status status = HT_OK;
     ht_graph_call(g, node, &call);
-    HT_TRY(read_turned(g, node, ATTN_Q, ATTN_Q_TURNS, &q));
-    HT_TRY(read_turned(g, node, ATTN_K, ATTN_K_TURNS, &k));
+    HT_TRY(read_changed(g, node, ATTN_Q, &q));
+    HT_TRY(read_changed(g, node, ATTN_K, &k));
     HT_TRY(ht_graph_read_floats(g, node->inputs[ATTN_V], &v));
     const ht_attention_params *p = call.params;
     const ht_attention_run run = {.layer = layer,

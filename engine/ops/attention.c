@@ -11,15 +11,17 @@ enum { MAX_HEAD_DIM = 512, MANY_QUERIES = 512 };
 ht_value ht_op_attention(ht_graph *g, ht_value q, ht_value k, ht_value v,
                          const ht_attention_args *args) {
     const ht_attention_plan plan = args->plan != NULL ? *args->plan : HT_ATTENTION_PLAN_NONE;
-    const ht_value inputs[ATTN_INPUTS] = {q,           k,           v,           args->rel_bias,
-                                          args->mask,  plan.blocks, plan.orders, plan.head_orders,
-                                          HT_NO_VALUE, HT_NO_VALUE};
+    ht_value inputs[ATTN_INPUTS] = {q,          k,           v,           args->rel_bias,
+                                    args->mask, plan.blocks, plan.orders, plan.head_orders};
     ht_attention_params p = {.heads = args->heads,
                              .scale = args->scale,
                              .values = plan.values,
                              .by_picture = plan.by_picture,
                              .negligible = plan.negligible};
     bool codes = false;
+    for (uint32_t i = ATTN_Q_TURNS; i < ATTN_INPUTS; i++) {
+        inputs[i] = HT_NO_VALUE;
+    }
     for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
         const bool own = plan.by_variant != NULL && i < ht_graph_variants(g);
         p.products[i] = (uint8_t)(own ? plan.by_variant[i] : plan.products);

@@ -15,6 +15,7 @@ typedef struct layout {
     uint32_t row_words; // of a row of codes of q and k
     uint32_t slices;    // of the tokens, summed up apart
     uint64_t q, k, v, scales, channels, q_means, partials, bytes;
+    uint64_t moments[2]; // of q and k
 } layout;
 
 static uint32_t divide_up(uint32_t a, uint32_t b) {
@@ -58,6 +59,9 @@ static layout lay_out(const ht_op_call *call, uint32_t bits) {
         l.q_means =
             take(&l, batch * divide_up(queries, HT_ATTENTION_BLOCK) * width * sizeof(float));
     }
+    for (uint32_t i = ATTN_Q; i <= ATTN_K; i++) {
+        l.moments[i] = take(&l, ht_op_attention_moments_bytes(call, i));
+    }
     return l;
 }
 
@@ -94,15 +98,12 @@ static uint64_t scratch(const ht_op_call *call) {
     return most;
 }
 
-// The table of rotary positions of an input, 0 where it has none.
-static uint64_t turns_of(const ht_op_call *call, uint32_t input) {
-    return input == ATTN_V ? 0 : ht_op_address(call, input == ATTN_Q ? ATTN_Q_TURNS : ATTN_K_TURNS);
-}
-
 // One step of attention_pack, of input `x` as the thing that is packed.
 static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, uint32_t x,
                       uint64_t count, ht_vk_commands *commands) {
     const ht_attention_params *p = call->params;
+    const ht_attention_input input = ht_op_attention_input(call, x);
+    const bool of_q = step == HT_CODES_MEANS_Q || step == HT_CODES_PACK_Q;
     const uint64_t base = call->scratch_address;
     const uint64_t q_rows =
         (uint64_t)call->in[ATTN_Q].dims[0] * p->heads * call->in[ATTN_Q].dims[1];
@@ -110,15 +111,17 @@ static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, ui
         .x = call->in_address[x],
         .v = call->in_address[ATTN_V],
         .partials = base + l->partials,
-        .channels = base + l->channels,
-        .q_means = base + l->q_means,
+        .means = base + (of_q ? l->q_means : l->channels),
         .codes = base + (step == HT_CODES_PACK_Q   ? l->q
                          : step == HT_CODES_PACK_K ? l->k
                                                    : l->v),
         .scales = base + l->scales + (step == HT_CODES_PACK_K ? q_rows * sizeof(float) : 0),
         .orders = ht_op_address(call, ATTN_ORDERS),
         .head_orders = ht_op_address(call, ATTN_HEAD_ORDERS),
-        .turns = turns_of(call, x),
+        .moments = x != ATTN_V ? base + l->moments[x] : 0,
+        .weight = input.weight,
+        .bias = input.bias,
+        .turns = input.turns,
         .batch = call->in[x].dims[0],
         .tokens = call->in[x].dims[1],
         .heads = p->heads,
@@ -130,12 +133,31 @@ static ht_status pack(const ht_op_call *call, const layout *l, uint32_t step, ui
     ht_vk_dispatch_desc dispatch = {
         .kernel = HT_KERNEL_attention_pack,
         .constants = {0, call->in[x].format, call->in[ATTN_V].format, step, l->bits,
-                      push.orders != 0, is_e4m3(call), push.turns != 0},
-        .n_constants = 8,
+                      push.orders != 0, is_e4m3(call), push.turns != 0, input.norm.of,
+                      push.weight != 0, push.bias != 0},
+        .n_constants = 11,
         .push = &push,
         .push_bytes = sizeof push,
     };
     return ht_op_dispatch_flat(call, commands, &dispatch, count);
+}
+
+static ht_status find_moments(const ht_op_call *call, const layout *l, ht_vk_commands *commands) {
+    const ht_attention_params *p = call->params;
+    bool any = false;
+    ht_status status = HT_OK;
+    for (uint32_t i = ATTN_Q; i <= ATTN_K; i++) {
+        if (p->norms[i].of != HT_CODES_NORM_NONE) {
+            HT_TRY(
+                ht_op_attention_moments(call, i, call->scratch_address + l->moments[i], commands));
+            any = true;
+        }
+    }
+    if (any) {
+        ht_vk_barrier(commands);
+    }
+fail:
+    return status;
 }
 
 static ht_status pack_all(const ht_op_call *call, const layout *l, ht_vk_commands *commands) {
@@ -144,6 +166,7 @@ static ht_status pack_all(const ht_op_call *call, const layout *l, ht_vk_command
     const uint64_t quads = call->in[ATTN_Q].dims[2] / 4;
     const uint32_t queries = call->in[ATTN_Q].dims[1], keys = call->in[ATTN_K].dims[1];
     ht_status status = HT_OK;
+    HT_TRY(find_moments(call, l, commands));
     HT_TRY(pack(call, l, HT_CODES_SLICES, ATTN_K, batch * l->slices * quads, commands));
     if (l->bits == 4) {
         const uint64_t blocks = divide_up(queries, HT_ATTENTION_BLOCK);
@@ -193,21 +216,6 @@ static ht_status multiply(const ht_op_call *call, const layout *l, ht_vk_command
     return ht_op_dispatch_attention(call, &push.fields, &dispatch, commands);
 }
 
-// q and k are turned while they are packed, unless something reads them as floats: a variant of the
-// graph that multiplies these, or with four bits k for what the means of q add.
-static uint32_t absorbs(const ht_op_call *call, uint32_t input, const ht_op_def *before,
-                        const ht_tensor_desc *second) {
-    const ht_attention_params *p = call->params;
-    bool good = before == &ht_op_rope_def && (input == ATTN_Q || input == ATTN_K) &&
-                second->dims[0] == call->in[input].dims[1] && // not of a part of the tokens
-                second->dims[1] == ht_op_head_dim(call);
-    for (uint32_t i = 0; i < HT_GRAPH_MAX_VARIANTS; i++) {
-        good = good && p->products[i] != HT_ATTENTION_FLOATS &&
-               (input == ATTN_Q || p->products[i] != HT_ATTENTION_INT4);
-    }
-    return !good ? 0 : input == ATTN_Q ? ATTN_Q_TURNS : ATTN_K_TURNS;
-}
-
 static uint32_t products_of(const ht_op_call *call) {
     const ht_attention_params *p = call->params;
     return p->products[call->variant];
@@ -225,20 +233,20 @@ fail:
     return status;
 }
 
-// An input as floats; where it is turned on the way a copy, which becomes *copy.
-static ht_status turned(const ht_op_call *call, const float *const *inputs, uint32_t input,
-                        uint32_t turns, float **copy, const float **out) {
-    const ht_tensor_desc *x = &call->in[input];
+// q or k as floats; where something is done to it on the way a copy, which becomes *copy.
+static ht_status changed(const ht_op_call *call, const float *const *inputs, uint32_t input,
+                         float **copy, const float **out) {
+    const uint64_t count = ht_desc_count(&call->in[input]);
     *out = inputs[input];
-    if (!ht_op_has(call, turns)) {
+    if (!ht_op_attention_changes(call, input)) {
         return HT_OK;
     }
-    *copy = ht_alloc(call->context, ht_desc_count(x) * sizeof **copy);
+    *copy = ht_alloc(call->context, count * sizeof **copy);
     if (*copy == NULL) {
         return HT_ERR_NO_MEMORY;
     }
-    ht_ref_rope(inputs[input], ht_op_rows(x), ht_op_width(x), inputs[turns],
-                call->in[turns].dims[0], call->in[turns].dims[1], *copy);
+    memcpy(*copy, inputs[input], count * sizeof **copy);
+    ht_op_attention_change(call, inputs, input, *copy);
     *out = *copy;
     return HT_OK;
 }
@@ -252,8 +260,8 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     if (products_of(call) == HT_ATTENTION_FLOATS) {
         return ht_op_attention_def.reference(call, inputs, out);
     }
-    HT_TRY(turned(call, inputs, ATTN_Q, ATTN_Q_TURNS, &copies[0], &q));
-    HT_TRY(turned(call, inputs, ATTN_K, ATTN_K_TURNS, &copies[1], &k));
+    HT_TRY(changed(call, inputs, ATTN_Q, &copies[0], &q));
+    HT_TRY(changed(call, inputs, ATTN_K, &copies[1], &k));
     scratch = ht_alloc(call->context, ht_ref_attention_codes_scratch(&args) * sizeof *scratch);
     status = scratch != NULL ? HT_OK : HT_ERR_NO_MEMORY;
     HT_TRY(status);
@@ -271,4 +279,4 @@ const ht_op_def ht_op_attention_codes_def = {.name = "attention by codes",
                                              .scratch = scratch,
                                              .record = record,
                                              .reference = reference,
-                                             .absorbs = absorbs};
+                                             .absorbs = ht_op_attention_absorbs};

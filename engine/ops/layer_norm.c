@@ -56,7 +56,7 @@ fail:
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
-    return ht_op_record_row_norm(call, true, p->eps, commands);
+    return ht_op_record_row_norm(call, &(ht_op_norm){p->eps, true}, commands);
 }
 
 static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
@@ -75,8 +75,15 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
+static bool norm(const ht_op_call *call, ht_op_norm *out) {
+    const params *p = call->params;
+    *out = (ht_op_norm){.eps = p->eps, .centre = true};
+    return !ht_op_has(call, ROW_NORM_SCALE) && !ht_op_has(call, ROW_NORM_SHIFT);
+}
+
 static const ht_op_def LAYER_NORM = {.name = "layer_norm",
                                      .infer = infer,
                                      .record = record,
                                      .reference = reference,
-                                     .packs = ht_op_packs_any};
+                                     .packs = ht_op_packs_any,
+                                     .norm = norm};

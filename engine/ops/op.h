@@ -7,7 +7,7 @@
 
 #include <halftone/ops.h>
 
-enum { HT_MAX_INPUTS = 10, HT_MAX_PARAM_BYTES = 64 };
+enum { HT_MAX_INPUTS = 14, HT_MAX_PARAM_BYTES = 80 };
 
 // One node as its op sees it: shapes while building, addresses too while recording.
 typedef struct ht_op_call {
@@ -26,6 +26,23 @@ typedef struct ht_op_call {
 } ht_op_call;
 
 typedef struct ht_op_def ht_op_def;
+
+// A norm of the rows of input 0: (x - mean) / sqrt(mean of the squares of that + eps), with the mean of
+// the row, or 0; times input 1 and plus input 2, f32 each, where there are any.
+typedef struct ht_op_norm {
+    float eps;
+    bool centre;
+} ht_op_norm;
+
+// What a node is asked to do by itself of what another did to its input.
+typedef struct ht_op_absorption {
+    uint32_t input;                // of the asked node
+    const ht_op_def *op;           // of the other
+    const ht_op_call *before;      // the other
+    void *params;                  // of the asked node: set where it needs to know more
+    uint32_t slots[HT_MAX_INPUTS]; // set: which input the other's input i becomes, absent till now
+} ht_op_absorption;
+
 struct ht_op_def {
     const char *name;
     // Check every rule of the public header, in its order, then set call->out (its format is preset
@@ -45,11 +62,12 @@ struct ht_op_def {
     // Can `record` write this packed format of its result besides the floats, at ht_op_copy_offset?
     // The codes are those of the floats as they are stored. NULL: never.
     bool (*packs_copy)(const ht_op_call *call, ht_format format);
-    // Can `record` do by itself what op `before`, with `second` as its input 1, does to `input`? Then
-    // that op's input 0 becomes `input`, its input 1 the input returned, which is absent now. 0: no.
-    // Asked while the graph is finished. NULL: never.
-    uint32_t (*absorbs)(const ht_op_call *call, uint32_t input, const ht_op_def *before,
-                        const ht_tensor_desc *second);
+    // Can `record` do by itself what another node did to an input? Then it is given what that node's
+    // input 0 was, of the same count, under the shape that the input had. Asked while the graph is
+    // finished, and again of what was before that. NULL: never.
+    bool (*absorbs)(const ht_op_call *call, ht_op_absorption *wanted);
+    // Is it a norm of rows and nothing else? Sets *out. NULL: no.
+    bool (*norm)(const ht_op_call *call, ht_op_norm *out);
     // Of products with a weight, input 1: how rows are taken from input 0. NULL: no such product.
     void (*window)(const ht_op_call *call, ht_window *out);
 };

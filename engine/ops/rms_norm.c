@@ -32,7 +32,7 @@ fail:
 
 static ht_status record(const ht_op_call *call, ht_vk_commands *commands) {
     const params *p = call->params;
-    return ht_op_record_row_norm(call, false, p->eps, commands);
+    return ht_op_record_row_norm(call, &(ht_op_norm){p->eps, false}, commands);
 }
 
 static ht_status reference(const ht_op_call *call, const float *const *inputs, float *out) {
@@ -42,8 +42,15 @@ static ht_status reference(const ht_op_call *call, const float *const *inputs, f
     return HT_OK;
 }
 
+static bool norm(const ht_op_call *call, ht_op_norm *out) {
+    const params *p = call->params;
+    *out = (ht_op_norm){.eps = p->eps, .centre = false};
+    return true;
+}
+
 static const ht_op_def RMS_NORM = {.name = "rms_norm",
                                    .infer = infer,
                                    .record = record,
                                    .reference = reference,
-                                   .packs = ht_op_packs_any};
+                                   .packs = ht_op_packs_any,
+                                   .norm = norm};

@@ -8,6 +8,7 @@
 //   scales   [2][batch, heads, position] f32: of q, with the factor of the scores in it, and of k
 //   channels [batch, HT_CODES_CHANNEL_ROWS, C] f32
 //   q_means  [batch, heads, block, head_dim] f32: of the positions of a block; four bits only
+//   moments  [batch, tokens, 1 or heads, 2] f32: of q and of k, where a norm is in front of them
 #ifndef HT_ATTENTION_LAYOUT_H
 #define HT_ATTENTION_LAYOUT_H
 
@@ -47,5 +48,10 @@
 #define HT_CODES_PACK_Q 3
 #define HT_CODES_PACK_K 4
 #define HT_CODES_PACK_V 5
+
+// The norm in front of q or k: of all heads of a token together, or of each.
+#define HT_CODES_NORM_NONE 0
+#define HT_CODES_NORM_TOKENS 1
+#define HT_CODES_NORM_HEADS 2
 
 #endif

@@ -1,5 +1,5 @@
 // attention by integer codes: the device against the reference, sums that must be exact, what
-// smoothing is worth, the rules.
+// smoothing is worth, what it takes over of the nodes in front of it, the rules.
 #include "attention.h"
 
 #include "ref_gemm.h"
@@ -276,100 +276,201 @@ static void test_diffuse(void **state) {
     ht_test_attention_close(&f);
 }
 
-// --- rotary positions on the way into codes -------------------------------------------------------
+// --- norms and rotary positions in front of it, which it takes over ------------------------------
 
-enum { TURN_TOKENS = 130, TURN_HEADS = 2, TURN_DIM = 40, TURN_WIDTH = TURN_HEADS * TURN_DIM };
-enum { TURN_VALUES = TURN_TOKENS * TURN_WIDTH };
+enum { CHAIN_BATCH = 2, CHAIN_TOKENS = 67, CHAIN_HEADS = 2, CHAIN_DIM = 40 };
+enum { CHAIN_WIDTH = CHAIN_HEADS * CHAIN_DIM };
+enum { CHAIN_VALUES = CHAIN_BATCH * CHAIN_TOKENS * CHAIN_WIDTH };
 
-typedef struct turned {
+typedef struct chain {
+    const char *name;
+    enum { TURN, NORM, NORM_TURN, TURN_NORM } stages;
+    // Width of the norm. CHAIN_WIDTH: rms_norm with a weight, else layer_norm with weight and bias.
+    uint32_t norm;
+    bool modulated; // with a scale besides
+    bool of_tensor; // q and k are the caller's
+    ht_attention_products products;
+    uint32_t fused;       // nodes that vanish
+    uint32_t fused_first; // where the results of the first stage are seen elsewhere
+} chain;
+
+static const chain CHAINS[] = {
+    {"rms_norm, rope", NORM_TURN, CHAIN_WIDTH, false, false, HT_ATTENTION_INT8, 4, 2},
+    {"layer_norm, rope", NORM_TURN, CHAIN_DIM, false, false, HT_ATTENTION_INT8, 4, 2},
+    {"layer_norm", NORM, CHAIN_DIM, false, false, HT_ATTENTION_INT8, 2, 0},
+    {"rope", TURN, CHAIN_DIM, false, false, HT_ATTENTION_INT8, 2, 0},
+    // k with four bits is multiplied with the means of q, as floats.
+    {"rms_norm, rope, four bits", NORM_TURN, CHAIN_WIDTH, false, false, HT_ATTENTION_INT4, 2, 1},
+    // What is turned is not normalised any more.
+    {"rope, layer_norm", TURN_NORM, CHAIN_DIM, false, false, HT_ATTENTION_INT8, 2, 2},
+    {"layer_norm with a scale, rope", NORM_TURN, CHAIN_DIM, true, false, HT_ATTENTION_INT8, 2, 2},
+    {"layer_norm of half heads, rope", NORM_TURN, CHAIN_DIM / 2, false, false, HT_ATTENTION_INT8, 2,
+     2},
+    // A tensor might be written between the nodes.
+    {"rms_norm of a tensor, rope", NORM_TURN, CHAIN_WIDTH, false, true, HT_ATTENTION_INT8, 2, 2},
+};
+
+typedef enum watched { NOTHING, FIRST_STAGE, ALL_STAGES } watched;
+
+typedef struct outcome {
     ht_graph_stats stats;
-    float y[TURN_VALUES], q[TURN_VALUES]; // result, and q as it is multiplied
-    double rel_l2;                        // of the attention against its reference
-} turned;
+    float y[CHAIN_VALUES], q[CHAIN_VALUES]; // result, and q as it is multiplied
+    double rel_l2;                          // of the attention against its reference
+} outcome;
 
-static void keep_worst(void *user, const ht_node_check *node) {
-    turned *t = user;
+enum { Q, K, V, TABLE, WEIGHT, BIAS, Y, SEEN, TENSORS = SEEN + 4 };
+
+typedef struct fixture {
+    ht_graph *graph;
+    ht_tensor *tensors[TENSORS];
+    ht_value in[Y];
+} fixture;
+
+static void keep_error(void *user, const ht_node_check *node) {
+    outcome *o = user;
     if (strcmp(node->op, "attention by codes") == 0) {
-        t->rel_l2 = node->rel_l2;
+        o->rel_l2 = node->rel_l2;
     }
 }
 
 static ht_status keep_q(void *user, const ht_attention_run *run) {
-    turned *t = user;
-    memcpy(t->q, run->q, sizeof t->q);
+    outcome *o = user;
+    memcpy(o->q, run->q, sizeof o->q);
     return HT_OK;
 }
 
-// norm -> rope -> attention. `apart`: what rope gives is an output too, and so cannot vanish.
-static void run_turned(ht_tier tier, ht_attention_products products, bool apart, turned *out) {
-    static const uint32_t dims[2][3] = {{1, TURN_TOKENS, TURN_WIDTH}, {TURN_TOKENS, TURN_DIM}};
-    static float values[TURN_VALUES];
-    ht_context *context = ht_test_context(tier);
-    const ht_graph_desc desc = {
-        .label = "turned", .activations = HT_FORMAT_F32, .keep_values = true};
-    const ht_attention_plan plan = {.blocks = HT_NO_VALUE,
-                                    .orders = HT_NO_VALUE,
-                                    .head_orders = HT_NO_VALUE,
-                                    .products = products};
-    const ht_attention_args args = {
-        .heads = TURN_HEADS, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
-    ht_graph *graph = NULL;
-    ht_tensor *tensors[7] = {NULL}; // q, k, v, table, y, turned q and k
-    ht_value in[4], parts[2];
-    assert_int_equal(ht_graph_create(context, &desc, &graph), HT_OK);
-    for (int i = 0; i < 7; i++) {
-        ht_tensor_desc d = {.format = HT_FORMAT_F32, .rank = i == 3 ? 2 : 3};
-        memcpy(d.dims, dims[i == 3], d.rank * sizeof d.dims[0]);
-        assert_int_equal(ht_tensor_create(context, &d, &tensors[i]), HT_OK);
-        ht_test_fill_normal(i + 1, values, ht_desc_count(&d));
-        assert_int_equal(ht_tensor_write_f32(tensors[i], values, ht_desc_count(&d)), HT_OK);
-    }
-    for (int i = 0; i < 4; i++) {
-        in[i] = ht_graph_tensor(graph, tensors[i]);
-    }
-    for (int i = 0; i < 2; i++) {
-        const ht_value n = ht_op_rms_norm(graph, in[i], HT_NO_VALUE, 1e-6f);
-        parts[i] = ht_op_rope(graph, n, in[3]);
-        if (apart) {
-            ht_graph_output(graph, parts[i], tensors[5 + i]);
+static void open_fixture(fixture *f, ht_context *context, ht_format activations, const chain *c) {
+    static float values[CHAIN_VALUES];
+    const ht_graph_desc desc = {.label = "inputs", .activations = activations, .keep_values = true};
+    assert_int_equal(ht_graph_create(context, &desc, &f->graph), HT_OK);
+    for (int i = 0; i < TENSORS; i++) {
+        ht_tensor_desc d = {HT_FORMAT_F32, 3, {CHAIN_BATCH, CHAIN_TOKENS, CHAIN_WIDTH}, NULL};
+        if (i == TABLE) {
+            d = (ht_tensor_desc){HT_FORMAT_F32, 2, {CHAIN_TOKENS, CHAIN_DIM}, NULL};
+        } else if (i == WEIGHT || i == BIAS) {
+            d = (ht_tensor_desc){HT_FORMAT_F32, 1, {c->norm}, NULL};
         }
+        assert_int_equal(ht_tensor_create(context, &d, &f->tensors[i]), HT_OK);
+        ht_test_fill_normal((uint64_t)i + 1, values, ht_desc_count(&d));
+        assert_int_equal(ht_tensor_write_f32(f->tensors[i], values, ht_desc_count(&d)), HT_OK);
     }
-    ht_graph_output(graph, ht_op_attention(graph, parts[0], parts[1], in[2], &args), tensors[4]);
-    assert_int_equal(ht_graph_finish(graph), HT_OK);
-    ht_graph_get_stats(graph, &out->stats);
-    assert_int_equal(ht_graph_check(graph, keep_worst, out), HT_OK);
-    assert_int_equal(ht_tensor_read_f32(tensors[4], out->y, TURN_VALUES), HT_OK);
-    assert_int_equal(ht_graph_observe_attentions(graph, keep_q, out), HT_OK);
-    ht_graph_destroy(&graph);
-    for (int i = 0; i < 7; i++) {
-        ht_tensor_destroy(&tensors[i]);
+    for (int i = 0; i < Y; i++) {
+        f->in[i] = ht_graph_tensor(f->graph, f->tensors[i]);
     }
 }
 
-// Packing turns q and k by itself: the same bits, and of their floats behind the norms none in memory,
-// but for k with four bits, which the means of q are multiplied with.
-static void test_turned(void **state) {
+static ht_value normalised(const fixture *f, const chain *c, ht_value x) {
+    static const uint32_t dims[] = {CHAIN_BATCH, CHAIN_TOKENS, CHAIN_WIDTH};
+    const uint32_t rows[] = {CHAIN_BATCH, CHAIN_TOKENS * CHAIN_WIDTH / c->norm, c->norm};
+    const float eps = 0.1f; // seen in the result
+    const ht_layer_norm_args args = {.eps = eps,
+                                     .weight = f->in[WEIGHT],
+                                     .bias = f->in[BIAS],
+                                     .scale = c->modulated ? f->in[BIAS] : HT_NO_VALUE,
+                                     .shift = HT_NO_VALUE};
+    if (c->norm == CHAIN_WIDTH) {
+        return ht_op_rms_norm(f->graph, x, f->in[WEIGHT], eps);
+    }
+    x = ht_op_layer_norm(f->graph, ht_op_reshape(f->graph, x, 3, rows), &args);
+    return ht_op_reshape(f->graph, x, 3, dims);
+}
+
+// Input Q or K through the stages.
+static ht_value staged(const fixture *f, const chain *c, int input, watched seen) {
+    const int norm_at = c->stages == NORM || c->stages == NORM_TURN ? 0 : 1;
+    const int count = c->stages == NORM || c->stages == TURN ? 1 : 2;
+    ht_value x = f->in[input];
+    if (!c->of_tensor) {
+        x = ht_op_affine(f->graph, x, 1.0f, 0.5f);
+    }
+    for (int i = 0; i < count; i++) {
+        x = i == norm_at ? normalised(f, c, x) : ht_op_rope(f->graph, x, f->in[TABLE]);
+        if (i < (int)seen) {
+            ht_graph_output(f->graph, x, f->tensors[SEEN + 2 * input + i]);
+        }
+    }
+    return x;
+}
+
+static void run_chain(ht_tier tier, ht_format activations, const chain *c, watched seen,
+                      outcome *out) {
+    const ht_attention_plan plan = {.blocks = HT_NO_VALUE,
+                                    .orders = HT_NO_VALUE,
+                                    .head_orders = HT_NO_VALUE,
+                                    .products = c->products};
+    const ht_attention_args args = {
+        .heads = CHAIN_HEADS, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE, .plan = &plan};
+    fixture f = {0};
+    open_fixture(&f, ht_test_context(tier), activations, c);
+    const ht_value q = staged(&f, c, Q, seen), k = staged(&f, c, K, seen);
+    ht_graph_output(f.graph, ht_op_attention(f.graph, q, k, f.in[V], &args), f.tensors[Y]);
+    assert_int_equal(ht_graph_finish(f.graph), HT_OK);
+    ht_graph_get_stats(f.graph, &out->stats);
+    assert_int_equal(ht_graph_check(f.graph, keep_error, out), HT_OK);
+    assert_int_equal(ht_tensor_read_f32(f.tensors[Y], out->y, CHAIN_VALUES), HT_OK);
+    assert_int_equal(ht_graph_observe_attentions(f.graph, keep_q, out), HT_OK);
+    ht_graph_destroy(&f.graph);
+    for (int i = 0; i < TENSORS; i++) {
+        ht_tensor_destroy(&f.tensors[i]);
+    }
+}
+
+// Where the floats behind the stages are seen by nothing else they are not in memory; what is there
+// besides is a mean and a root for each row that a norm has.
+static void check_memory(const chain *c, const ht_graph_stats *fused, const ht_graph_stats *apart) {
+    enum { ROUNDING = 256 };
+    const uint64_t floats = (CHAIN_VALUES * sizeof(float) + ROUNDING - 1) / ROUNDING * ROUNDING;
+    const int stages = c->stages == NORM || c->stages == TURN ? 1 : 2;
+    const uint32_t left = 2 * (uint32_t)stages - c->fused;
+    const uint64_t moments = 2 * (uint64_t)CHAIN_VALUES / CHAIN_DIM * 2 * sizeof(float); // at most
+    const uint64_t least = apart->unshared_bytes + left * floats;
+    assert_int_equal(fused->fused, c->fused);
+    assert_int_equal(fused->nodes + fused->fused, apart->nodes);
+    assert_in_range(fused->unshared_bytes, least, least + moments + ROUNDING);
+}
+
+// The attention takes over what it can: the same bits.
+static void test_taken_over(void **state) {
     (void)state;
     static const ht_tier tiers[] = {HT_TIER_CPU, HT_TIER_PORTABLE};
-    static turned fused, apart;
-    const uint64_t floats = (TURN_VALUES * sizeof(float) + 255) / 256 * 256;
-    for (int i = 0; i < 3; i++) {
-        const ht_attention_products products = i == 2 ? HT_ATTENTION_INT4 : HT_ATTENTION_INT8;
+    static outcome fused, first, apart;
+    for (size_t i = 0; i < 2 * HT_COUNT(CHAINS); i++) {
+        const chain *c = &CHAINS[i / 2];
         const ht_tier tier = tiers[i % 2];
-        if (ht_test_context(tier) == NULL) {
+        // What differs between tiers is in the first two.
+        if (ht_test_context(tier) == NULL || (i / 2 > 1 && i % 2 == 1)) {
             continue;
         }
-        run_turned(tier, products, false, &fused);
-        run_turned(tier, products, true, &apart);
-        assert_int_equal(fused.stats.fused, i == 2 ? 1 : 2);
+        run_chain(tier, HT_FORMAT_F32, c, NOTHING, &fused);
+        run_chain(tier, HT_FORMAT_F32, c, ALL_STAGES, &apart);
+        check_memory(c, &fused.stats, &apart.stats);
         assert_int_equal(apart.stats.fused, 0);
-        assert_int_equal(fused.stats.nodes + fused.stats.fused, apart.stats.nodes);
-        assert_int_equal(fused.stats.unshared_bytes,
-                         apart.stats.unshared_bytes + (i == 2 ? floats : 0));
         assert_memory_equal(fused.y, apart.y, sizeof fused.y);
+        if (c->fused_first != c->fused) {
+            run_chain(tier, HT_FORMAT_F32, c, FIRST_STAGE, &first);
+            assert_int_equal(first.stats.fused, c->fused_first);
+            assert_memory_equal(first.y, apart.y, sizeof first.y);
+        }
         assert_true(fused.rel_l2 <= BOUND);
-        // Of the reference of rope, which sums in double.
-        ht_test_assert_close("q", fused.q, apart.q, TURN_VALUES, 1e-6);
+        // Of references that sum in double.
+        ht_test_assert_close("q", fused.q, apart.q, CHAIN_VALUES, 1e-6);
+    }
+}
+
+// In half floats what is between the stages is not rounded.
+static void test_halves(void **state) {
+    (void)state;
+    static outcome fused, apart;
+    if (ht_test_context(HT_TIER_CPU) == NULL) {
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        run_chain(HT_TIER_CPU, HT_FORMAT_F16, &CHAINS[i], NOTHING, &fused);
+        run_chain(HT_TIER_CPU, HT_FORMAT_F16, &CHAINS[i], ALL_STAGES, &apart);
+        assert_int_equal(fused.stats.fused, CHAINS[i].fused);
+        assert_true(fused.rel_l2 <= BOUND + HT_TEST_F16_ROUNDING);
+        // Each of two stages rounds once.
+        ht_test_assert_close("q", fused.q, apart.q, CHAIN_VALUES, 2 * HT_TEST_F16_ROUNDING);
     }
 }
 
@@ -433,8 +534,8 @@ int main(void) {
         cmocka_unit_test(test_shapes),         cmocka_unit_test(test_dot),
         cmocka_unit_test(test_plan),           cmocka_unit_test(test_diffuse),
         cmocka_unit_test(test_offsets),        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_negligible),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_negligible),
+        cmocka_unit_test(test_taken_over),     cmocka_unit_test(test_halves),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
