@@ -49,9 +49,9 @@ static ht_tensor *build(ht_test_net *net, const char *folder) {
     return ht_test_net_output(net, ht_unet_step(net->graph, &config, net->weights, &inputs));
 }
 
-static void compare(ht_tier tier, const char *folder, const char *golden) {
+static void compare(ht_tier tier, const char *folder, const char *golden, ht_format activations) {
     ht_test_net net;
-    ht_test_net_open(&net, tier, folder, golden, false);
+    ht_test_net_open_as(&net, tier, folder, golden, false, activations);
     ht_tensor *out = build(&net, folder);
     ht_test_net_run(&net);
     ht_test_net_expect(&net, out, "output", true);
@@ -65,10 +65,11 @@ static void test_outputs(void **state) {
         if (!ht_test_context(tier)) {
             continue;
         }
-        compare(tier, FOLDER("tiny-sd"), "unet_tiny");
-        compare(tier, FOLDER("tiny-xl"), "unet_xl");
-        compare(tier, FOLDER("tiny-unet-lcm"), "unet_lcm");
-        compare(tier, FOLDER("tiny-unet-inpaint"), "unet_inpaint");
+        compare(tier, FOLDER("tiny-sd"), "unet_tiny", HT_FORMAT_F32);
+        compare(tier, FOLDER("tiny-sd"), "unet_tiny", HT_FORMAT_F16);
+        compare(tier, FOLDER("tiny-xl"), "unet_xl", HT_FORMAT_F32);
+        compare(tier, FOLDER("tiny-unet-lcm"), "unet_lcm", HT_FORMAT_F32);
+        compare(tier, FOLDER("tiny-unet-inpaint"), "unet_inpaint", HT_FORMAT_F32);
     }
 }
 
@@ -77,7 +78,8 @@ static void test_full_size(void **state) {
     (void)state;
     char folder[512], golden[512];
     ht_test_fullsize("unet", "golden_unet", folder, golden);
-    compare(HT_TIER_AUTO, folder, golden);
+    compare(HT_TIER_AUTO, folder, golden, HT_FORMAT_F32);
+    compare(HT_TIER_AUTO, folder, golden, HT_FORMAT_F16);
 }
 
 static void test_every_node(void **state) {

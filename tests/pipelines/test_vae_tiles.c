@@ -82,20 +82,24 @@ static void test_beside_diffusers(void **state) {
     ht_pipeline_destroy(&p);
 }
 
-enum { EDGE = 384 };
+// Of the drawn picture; HT_TEST_EDGE asks for another, a multiple of 8 (docs/benchmarks.md has 2048).
+static uint32_t edge(void) {
+    const char *text = getenv("HT_TEST_EDGE");
+    return text ? (uint32_t)strtoul(text, NULL, 10) : 384;
+}
 
 // Discs of different colours and sizes on a slope, so that parts of the picture differ.
-static float *draw(void) {
-    float *picture = malloc((size_t)EDGE * EDGE * 3 * sizeof(*picture));
+static float *draw(uint32_t size) {
+    float *picture = malloc((size_t)size * size * 3 * sizeof(*picture));
     assert_non_null(picture);
-    for (uint32_t y = 0; y < EDGE; ++y) {
-        for (uint32_t x = 0; x < EDGE; ++x) {
-            float *pixel = picture + ((size_t)y * EDGE + x) * 3;
+    for (uint32_t y = 0; y < size; ++y) {
+        for (uint32_t x = 0; x < size; ++x) {
+            float *pixel = picture + ((size_t)y * size + x) * 3;
             const float dx = (float)(x % 96) - 48, dy = (float)(y % 128) - 64;
             const bool disc = dx * dx + dy * dy < 30.0f * 30.0f;
             for (uint32_t c = 0; c < 3; ++c) {
                 const bool lit = (x / 96 + y / 128 * 2 + c) % 3 == 0;
-                pixel[c] = disc ? (lit ? 0.8f : -0.7f) : (float)(x + y) / EDGE - 1.0f;
+                pixel[c] = disc ? (lit ? 0.8f : -0.7f) : (float)(x + y) / size - 1.0f;
             }
         }
     }
@@ -107,11 +111,12 @@ static float *draw(void) {
 static void test_shipped(void **state) {
     (void)state;
     ht_pipeline *p = open_model("assets/models/scenes-dit", 256);
-    const ht_vae_work encode = {VAE_WHOLE, true, EDGE, EDGE};
-    const ht_vae_work decode = {VAE_WHOLE, false, EDGE / 8, EDGE / 8};
+    const uint32_t size = edge();
+    const ht_vae_work encode = {VAE_WHOLE, true, size, size};
+    const ht_vae_work decode = {VAE_WHOLE, false, size / 8, size / 8};
     const size_t z_channels = p->vae.config.latent_channels,
-                 places = (size_t)(EDGE / 8) * (EDGE / 8);
-    float *picture = draw();
+                 places = (size_t)(size / 8) * (size / 8);
+    float *picture = draw(size);
     float *moments = convert(p, &encode, false, picture, 2 * places * z_channels);
     float *tiled = convert(p, &encode, true, picture, 2 * places * z_channels);
     const double encoded = snr(tiled, moments, 2 * places * z_channels);
@@ -119,7 +124,7 @@ static void test_shipped(void **state) {
         memmove(moments + i * z_channels, moments + 2 * i * z_channels,
                 z_channels * sizeof(*moments));
     }
-    const size_t pixels = (size_t)EDGE * EDGE * 3;
+    const size_t pixels = (size_t)size * size * 3;
     float *whole = convert(p, &decode, false, moments, pixels);
     float *pieces = convert(p, &decode, true, moments, pixels);
     print_message("decoded: %.1f dB, encoded: %.1f dB\n", psnr(pieces, whole, pixels), encoded);
@@ -130,6 +135,58 @@ static void test_shipped(void **state) {
     free(tiled);
     free(whole);
     free(pieces);
+    ht_pipeline_destroy(&p);
+}
+
+// Device memory that a piece of the decoder plans for, its input and result included.
+static double planned(ht_pipeline *p, ht_vae_piece piece, uint32_t size) {
+    const ht_vae_work work = {piece, false, size, size};
+    const ht_vae_config *config = &p->vae.config;
+    const uint32_t scale = piece == VAE_GLOBAL ? 1 : ht_vae_factor(config);
+    const uint32_t in_dims[HT_MAX_RANK] = {1, size, size, ht_vae_channels_in(config, &work)};
+    const uint32_t out_dims[HT_MAX_RANK] = {1, size * scale, size * scale,
+                                            ht_vae_channels_out(config, &work)};
+    ht_tensor *in, *out;
+    ht_graph *graph;
+    ht_memory_use before, after;
+    ht_context_memory(p->context, &before);
+    must(p->context, ht_stage_tensor(p, HT_FORMAT_F32, in_dims, "in", &in));
+    must(p->context, ht_stage_tensor(p, HT_FORMAT_F32, out_dims, "out", &out));
+    must(p->context, ht_stage_graph(p, "piece", p->vae.activations, &graph));
+    ht_pooled_norms norms = {.given = HT_NO_VALUE, .measure = false};
+    ht_weights *weights = p->parts[PART_VAE].weights;
+    ht_value x = ht_graph_tensor(graph, in);
+    x = piece == VAE_GLOBAL ? ht_vae_decode_global(graph, config, weights, x)
+                            : ht_vae_decode_local(graph, config, weights, x, &norms);
+    ht_graph_output(graph, x, out);
+    must(p->context, ht_graph_finish(graph));
+    ht_context_memory(p->context, &after);
+    ht_graph_destroy(&graph);
+    ht_tensor_destroy(&in);
+    ht_tensor_destroy(&out);
+    return (double)(after.allocated - before.allocated) / (1 << 20);
+}
+
+// A published VAE in full size, on demand (HT_TEST_FULLSIZE, see tools/golden/make_fullsize_sd.py):
+// 2048 x 2048 pixels by tiles of 512 need at most 2 GB. Graphs are planned, not run.
+static void test_published_memory(void **state) {
+    (void)state;
+    const char *folder = getenv("HT_TEST_FULLSIZE");
+    if (!folder) {
+        print_message("skipped: HT_TEST_FULLSIZE names no folder\n");
+        skip();
+    }
+    ht_pipeline *p = open_model(folder, 512);
+    ht_memory_use own;
+    const double global = planned(p, VAE_GLOBAL, 256), local = planned(p, VAE_LOCAL, 64);
+    const double whole =
+        (double)ht_vae_decode_bytes(&p->vae.config, 256, 256, p->vae.activations) / (1 << 20);
+    ht_context_memory(p->context, &own);
+    const double weights = (double)own.allocated / (1 << 20);
+    print_message("decoding 2048 x 2048: weights %.0f MiB, in one run %.0f MiB beside them, "
+                  "by tiles %.0f MiB for all at once, then %.0f MiB for a tile\n",
+                  weights, whole, global, local);
+    assert_true(weights + global + local <= 2e9 / (1 << 20));
     ht_pipeline_destroy(&p);
 }
 
@@ -221,6 +278,7 @@ int main(void) {
         cmocka_unit_test(test_beside_diffusers),
         cmocka_unit_test(test_shipped),
         cmocka_unit_test(test_clips),
+        cmocka_unit_test(test_published_memory),
     };
     return ht_test_run_gpu(tests, HT_COUNT(tests));
 }
