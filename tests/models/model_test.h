@@ -6,6 +6,7 @@
 
 #include "common/weight_map.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,6 @@
 // Relative L2 error of a whole network in f32. Every op's sums of at most a few hundred terms are
 // off by less than 1e-6 (measured by the ops' own tests), and there are some ten ops in a row.
 #define HT_TEST_NETWORK_BOUND 1e-5
-// In halves each tensor on the way is rounded, by 2^-12.3 of its values in the root mean square. Of a
-// denoiser's some hundred tensors one behind the other most are added to what goes on as it is, so
-// that errors add up like independent ones: 2^-12.3 * sqrt(100).
-#define HT_TEST_NETWORK_BOUND_F16 2e-3
-
 enum { HT_TEST_MAX_TENSORS = 32 };
 
 typedef struct ht_test_net {
@@ -27,7 +23,7 @@ typedef struct ht_test_net {
     ht_test_golden golden;
     ht_tensor *tensors[HT_TEST_MAX_TENSORS];
     uint32_t count;
-    double bound; // of the relative L2 error
+    ht_format activations;
 } ht_test_net;
 
 static inline void ht_test_must(ht_context *context, ht_status status) {
@@ -38,9 +34,7 @@ static inline void ht_test_must(ht_context *context, ht_status status) {
 
 static inline void ht_test_net_open_as(ht_test_net *net, ht_tier tier, const char *folder,
                                        const char *golden, bool keep, ht_format activations) {
-    *net = (ht_test_net){.context = ht_test_context(tier),
-                         .bound = activations == HT_FORMAT_F16 ? HT_TEST_NETWORK_BOUND_F16
-                                                               : HT_TEST_NETWORK_BOUND};
+    *net = (ht_test_net){.context = ht_test_context(tier), .activations = activations};
     ht_test_golden_open(&net->golden, golden);
     ht_test_must(net->context,
                  ht_weights_open(net->context, &(ht_weights_desc){.path = folder}, &net->weights));
@@ -105,6 +99,15 @@ static inline void ht_test_net_run(ht_test_net *net) {
     ht_test_must(net->context, ht_graph_run(net->graph));
 }
 
+// Relative L2 error that the network may have. In halves each node's result is rounded, by 2^-12.3 of its
+// values in the root mean square, and such errors are independent.
+static inline double ht_test_net_bound(const ht_test_net *net) {
+    ht_graph_stats stats;
+    ht_graph_get_stats(net->graph, &stats);
+    return net->activations == HT_FORMAT_F16 ? exp2(-12.3) * sqrt(stats.nodes)
+                                             : HT_TEST_NETWORK_BOUND;
+}
+
 static inline void ht_test_net_expect(ht_test_net *net, ht_tensor *tensor, const char *name,
                                       bool pictures) {
     ht_tensor_desc desc;
@@ -116,7 +119,7 @@ static inline void ht_test_net_expect(ht_test_net *net, ht_tensor *tensor, const
     ht_test_must(net->context, ht_tensor_read_f32(tensor, got, count));
     ht_test_error error = ht_test_compare(got, want, count);
     print_message("%s of %s: rel L2 %.2e\n", name, net->golden.name, error.rel_l2);
-    ht_test_assert_close(name, got, want, count, net->bound);
+    ht_test_assert_close(name, got, want, count, ht_test_net_bound(net));
     free(got);
     free(want);
 }
