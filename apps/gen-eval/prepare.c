@@ -64,7 +64,7 @@ static bool apply_recipe(const eval *e, uint32_t index, char path[PATH_MAX],
 }
 
 // How many frames the pictures have.
-static ht_status decide_frames(eval *e, const ht_pipeline *pipeline) {
+static ht_status decide_frames(eval *e, ht_pipeline *pipeline) {
     e->frames = e->options->frames ? e->options->frames : 1;
     if (e->options->frames == 0) {
         const uint32_t usual = ht_pipeline_get_info(pipeline)->frames;
