@@ -486,6 +486,8 @@ ht_status ht_vae_tiled(ht_pipeline *p, ht_vae_stage *s, bool encoder, const floa
 // VAE_LOCAL with norms and VAE_MEASURE; the measuring ones write them to `out`.
 ht_status ht_vae_run(ht_pipeline *p, ht_vae_stage *s, const ht_vae_work *work, const float *in,
                      const float *statistics, float *out);
+// The graph and tensors of what graph->work says, planned; after a failure too ht_vae_graph_clear.
+ht_status ht_vae_graph_build(ht_pipeline *p, const ht_vae_stage *stage, ht_vae_graph *graph);
 void ht_vae_stage_release(ht_vae_stage *stage);
 void ht_vae_graph_clear(ht_vae_graph *graph);
 uint32_t ht_vae_channels_in(const ht_vae_config *vae, const ht_vae_work *work);

@@ -65,7 +65,7 @@ static ht_status make_tensors(ht_pipeline *p, const ht_vae_config *vae, ht_vae_g
     return status;
 }
 
-static ht_status build(ht_pipeline *p, const ht_vae_stage *stage, ht_vae_graph *s) {
+ht_status ht_vae_graph_build(ht_pipeline *p, const ht_vae_stage *stage, ht_vae_graph *s) {
     const ht_vae_config *vae = &stage->config;
     const ht_vae_work *work = &s->work;
     ht_status status = make_tensors(p, vae, s);
@@ -124,7 +124,7 @@ ht_status ht_vae_run(ht_pipeline *p, ht_vae_stage *stage, const ht_vae_work *wor
         stage->next_graph = (stage->next_graph + 1) % VAE_GRAPHS;
         ht_vae_graph_clear(s);
         s->work = *work;
-        status = build(p, stage, s);
+        status = ht_vae_graph_build(p, stage, s);
     }
     if (status == HT_OK) {
         status = write_all(s->in, in);

@@ -62,18 +62,21 @@ static ht_graph_node *willing_producer(ht_graph *g, uint32_t n) {
     return producer->def->packs(&call, g->values[quantize->output].desc.format) ? producer : NULL;
 }
 
-// The quantize node goes; its result is in the producer's memory now, `offset` bytes from the start.
-static void remove_quantize(ht_graph *g, ht_graph_node *quantize, const ht_graph_node *producer,
-                            uint64_t offset) {
-    g->values[quantize->output].kind = HT_VALUE_ALIAS;
+// The node goes. Its result and that one's views become names for memory of value `root`, `offset` bytes
+// from its start, which holds as many values, in `format`.
+static void remove_node(ht_graph *g, ht_graph_node *node, uint32_t root, uint64_t offset,
+                        ht_format format) {
+    const uint32_t gone = node->output;
+    g->values[gone].kind = HT_VALUE_ALIAS;
     for (uint32_t i = 1; i < g->n_values; i++) {
-        if (g->values[i].root == quantize->output) {
-            g->values[i].root = producer->output;
+        if (g->values[i].root == gone) {
+            g->values[i].root = root;
             g->values[i].view_offset += offset;
+            g->values[i].desc.format = format;
         }
     }
-    ht_free(g->context, quantize->label);
-    memset(quantize, 0, sizeof *quantize);
+    ht_free(g->context, node->label);
+    memset(node, 0, sizeof *node);
 }
 
 // After a change of the node.
@@ -96,7 +99,7 @@ static void take_over(ht_graph *g, ht_graph_node *producer, ht_graph_node *quant
         producer->scale_offset = ht_op_static_offset(&call);
     }
     size_scratch(g, producer);
-    remove_quantize(g, quantize, producer, 0);
+    remove_node(g, quantize, producer->output, 0, result->desc.format);
 }
 
 // The node that can pack a copy beside its result, as quantize node `n` does, or NULL. A result in the
@@ -124,7 +127,7 @@ static ht_graph_node *copying_producer(ht_graph *g, uint32_t n) {
 static void take_copy(ht_graph *g, ht_graph_node *producer, ht_graph_node *quantize) {
     ht_graph_value *result = &g->values[producer->output];
     result->copy = g->values[quantize->output].desc.format;
-    remove_quantize(g, quantize, producer, ht_op_copy_offset(&result->desc));
+    remove_node(g, quantize, producer->output, ht_op_copy_offset(&result->desc), result->copy);
 }
 
 // Does the node read `root` as another input too?
@@ -157,19 +160,6 @@ static ht_graph_node *sole_producer(ht_graph *g, uint32_t n, uint32_t i) {
     return node_before ? before : NULL;
 }
 
-// Value `gone` and its views become names for the memory of x, which has as many values.
-static void stand_for(ht_graph *g, uint32_t gone, uint32_t x) {
-    const ht_graph_value to = g->values[x];
-    g->values[gone].kind = HT_VALUE_ALIAS;
-    for (uint32_t v = 1; v < g->n_values; v++) {
-        if (g->values[v].root == gone) {
-            g->values[v].root = to.root;
-            g->values[v].view_offset += to.view_offset;
-            g->values[v].desc.format = to.desc.format;
-        }
-    }
-}
-
 // Let node `n` do what the node behind its input `i` did. False: it cannot.
 static bool absorb(ht_graph *g, uint32_t n, uint32_t i) {
     ht_graph_node *node = &g->nodes[n], *before = sole_producer(g, n, i);
@@ -189,10 +179,9 @@ static bool absorb(ht_graph *g, uint32_t n, uint32_t i) {
             node->inputs[wanted.slots[k]] = before->inputs[k];
         }
     }
-    stand_for(g, before->output, before->inputs[0]);
+    const ht_graph_value *x = &g->values[before->inputs[0]];
+    remove_node(g, before, x->root, x->view_offset, x->desc.format);
     size_scratch(g, node);
-    ht_free(g->context, before->label);
-    memset(before, 0, sizeof *before);
     g->stats.fused++;
     return true;
 }

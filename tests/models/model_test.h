@@ -14,6 +14,7 @@
 // Relative L2 error of a whole network in f32. Every op's sums of at most a few hundred terms are
 // off by less than 1e-6 (measured by the ops' own tests), and there are some ten ops in a row.
 #define HT_TEST_NETWORK_BOUND 1e-5
+
 enum { HT_TEST_MAX_TENSORS = 32 };
 
 typedef struct ht_test_net {

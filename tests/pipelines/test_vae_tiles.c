@@ -138,32 +138,14 @@ static void test_shipped(void **state) {
     ht_pipeline_destroy(&p);
 }
 
-// Device memory that a piece of the decoder plans for, its input and result included.
+// Device memory that a piece of the decoder plans for, its inputs and result included.
 static double planned(ht_pipeline *p, ht_vae_piece piece, uint32_t size) {
-    const ht_vae_work work = {piece, false, size, size};
-    const ht_vae_config *config = &p->vae.config;
-    const uint32_t scale = piece == VAE_GLOBAL ? 1 : ht_vae_factor(config);
-    const uint32_t in_dims[HT_MAX_RANK] = {1, size, size, ht_vae_channels_in(config, &work)};
-    const uint32_t out_dims[HT_MAX_RANK] = {1, size * scale, size * scale,
-                                            ht_vae_channels_out(config, &work)};
-    ht_tensor *in, *out;
-    ht_graph *graph;
+    ht_vae_graph graph = {.work = {piece, false, size, size}};
     ht_memory_use before, after;
     ht_context_memory(p->context, &before);
-    must(p->context, ht_stage_tensor(p, HT_FORMAT_F32, in_dims, "in", &in));
-    must(p->context, ht_stage_tensor(p, HT_FORMAT_F32, out_dims, "out", &out));
-    must(p->context, ht_stage_graph(p, "piece", p->vae.activations, &graph));
-    ht_pooled_norms norms = {.given = HT_NO_VALUE, .measure = false};
-    ht_weights *weights = p->parts[PART_VAE].weights;
-    ht_value x = ht_graph_tensor(graph, in);
-    x = piece == VAE_GLOBAL ? ht_vae_decode_global(graph, config, weights, x)
-                            : ht_vae_decode_local(graph, config, weights, x, &norms);
-    ht_graph_output(graph, x, out);
-    must(p->context, ht_graph_finish(graph));
+    must(p->context, ht_vae_graph_build(p, &p->vae, &graph));
     ht_context_memory(p->context, &after);
-    ht_graph_destroy(&graph);
-    ht_tensor_destroy(&in);
-    ht_tensor_destroy(&out);
+    ht_vae_graph_clear(&graph);
     return (double)(after.allocated - before.allocated) / (1 << 20);
 }
 
