@@ -20,6 +20,7 @@ typedef struct ht_graph_value {
     uint32_t first, last; // nodes during which the memory is needed
     uint64_t address;
     uint64_t offset;      // in the planned memory, for NODE values that are not bound
+    uint32_t home;        // NODE: the value whose planned memory it takes over; 0: has its own
     uint64_t view_offset; // ALIAS: bytes from the start of the root's memory
     ht_format copy;       // NODE: packed format in which it lies behind itself once more; 0: none
     ht_tensor *tensor;    // TENSOR, or a NODE bound by ht_graph_output or ht_graph_update

@@ -61,6 +61,29 @@ static void find_lifetimes(ht_graph *g) {
     }
 }
 
+static bool is_planned(const ht_graph_value *value) {
+    return value->kind == HT_VALUE_NODE && value->tensor == NULL;
+}
+
+// Results of ops that work in place take over the memory of an input that nothing reads afterwards.
+static void share_in_place(ht_graph *g) {
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
+        const ht_graph_node *node = &g->nodes[n];
+        ht_graph_value *out = ht_graph_root(g, node->output);
+        if (!node->def->in_place || !is_planned(out)) {
+            continue;
+        }
+        ht_graph_value *in = ht_graph_root(g, node->inputs[0]);
+        const uint32_t home = in->home != 0 ? in->home : (uint32_t)(in - g->values);
+        if (is_planned(in) && in->last == n && in->desc.format == out->desc.format &&
+            ht_graph_value_bytes(in) == ht_graph_value_bytes(out) &&
+            ht_desc_count(&g->values[node->inputs[0]].desc) == ht_desc_count(&in->desc)) {
+            out->home = home;
+            g->values[home].last = out->last;
+        }
+    }
+}
+
 // One piece of memory to place: a value, or a node's scratch.
 typedef struct piece {
     uint64_t bytes;
@@ -88,7 +111,7 @@ static uint32_t collect(ht_graph *g, piece *pieces) {
     uint32_t count = 0;
     for (uint32_t i = 1; i < g->n_values; i++) {
         const ht_graph_value *value = &g->values[i];
-        if (value->kind == HT_VALUE_NODE && value->tensor == NULL) {
+        if (is_planned(value) && value->home == 0) {
             pieces[count++] = (piece){.bytes = rounded(ht_graph_value_bytes(value)),
                                       .first = value->first,
                                       .last = value->last,
@@ -130,12 +153,22 @@ static uint64_t place(piece *pieces, uint32_t count, const piece **neighbours) {
 
 static void apply(ht_graph *g, const piece *pieces, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        g->stats.unshared_bytes += pieces[i].bytes;
         if (pieces[i].value == 0) {
+            g->stats.unshared_bytes += pieces[i].bytes;
             g->nodes[pieces[i].first].scratch_offset = pieces[i].offset;
         } else {
             g->values[pieces[i].value].offset = pieces[i].offset;
             g->values[pieces[i].value].address = g->activations.address + pieces[i].offset;
+        }
+    }
+    for (uint32_t i = 1; i < g->n_values; i++) {
+        ht_graph_value *value = &g->values[i];
+        if (is_planned(value)) {
+            g->stats.unshared_bytes += rounded(ht_graph_value_bytes(value));
+        }
+        if (value->home != 0) {
+            value->offset = g->values[value->home].offset;
+            value->address = g->values[value->home].address;
         }
     }
     for (uint32_t i = 1; i < g->n_values; i++) {
@@ -151,6 +184,7 @@ ht_status ht_graph_plan(ht_graph *g) {
         return status;
     }
     find_lifetimes(g);
+    share_in_place(g);
     size_t capacity = (size_t)g->n_values + g->n_nodes;
     piece *pieces = ht_alloc(g->context, capacity * sizeof *pieces);
     const piece **neighbours = ht_alloc(g->context, capacity * sizeof *neighbours);

@@ -45,4 +45,5 @@ static const ht_op_def ACTIVATION = {.name = "activation",
                                      .infer = infer,
                                      .record = record,
                                      .reference = reference,
-                                     .packs = ht_op_packs_any};
+                                     .packs = ht_op_packs_any,
+                                     .in_place = true};

@@ -277,7 +277,8 @@ static const ht_op_def GROUP_NORM = {.name = "group_norm",
                                      .scratch = scratch,
                                      .record = record,
                                      .reference = reference,
-                                     .packs = ht_op_packs_any};
+                                     .packs = ht_op_packs_any,
+                                     .in_place = true};
 
 static const ht_op_def GROUP_STATISTICS = {.name = "group_statistics",
                                            .infer = infer_statistics,
