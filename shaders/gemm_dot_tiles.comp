@@ -15,14 +15,15 @@ shared ivec4 tiles[2][WORDS][PITCH]; // [k / 4][row / 4][row % 4]
 ivec4 sums[8];
 
 void fetch(Line line, uint step, int zero) {
+    uint times = ht_w_times(line.w_row, step);
     uvec4 w_codes = ht_load_codes(line.w, FORMAT_W, step);
     uvec4 x_codes = ht_load_codes(line.x, FORMAT_X, step);
     [[unroll]] for (uint q = 0u; q < WORDS / 2u; q++) {
         uint quad = line.part * (WORDS / 2u) + q;
         tiles[OF_W][quad][line.number / 4u][line.number % 4u] =
-            line.w_valid ? ht_integer_codes(w_codes, quad, FORMAT_W, zero) : 0;
+            line.w_valid ? ht_integer_codes(w_codes, quad, FORMAT_W, zero, times) : 0;
         tiles[OF_X][quad][line.number / 4u][line.number % 4u] =
-            line.x_valid ? ht_integer_codes(x_codes, quad, FORMAT_X, 0) : 0;
+            line.x_valid ? ht_integer_codes(x_codes, quad, FORMAT_X, 0, 1u) : 0;
     }
 }
 

@@ -27,9 +27,10 @@ uvec4 load_step(uint64_t row, uint format, uint step) {
     return ht_is_packed(format) ? ht_load_codes(row, format, step) : uvec4(0u);
 }
 
-vec4 values_of(uint64_t row, uvec4 codes, uint format, uint step, uint quad) {
+vec4 values_of(uint64_t row, uvec4 codes, uint format, uint step, uint quad, uint times) {
     if (ht_is_packed(format)) {
-        return ht_decode_codes(codes, quad, format);
+        return ht_has_times(format) ? ht_decode_w(codes, quad, times)
+                                    : ht_decode_codes(codes, quad, format);
     }
     uint k = step * (HT_STEP / 4u) + quad;
     return 4u * k < push.depth
@@ -43,11 +44,13 @@ void multiply_step(uint column0, uint step) {
     uvec4 w_codes[4];
     uvec4 x_codes[ROWS];
     float zero[4];
+    uint times[4];
     [[unroll]] for (uint j = 0u; j < 4u; j++) {
         uint column = column_of(j, column0);
         w_at[j] = ht_w_row(column);
         w_codes[j] = load_step(w_at[j], FORMAT_W, step);
         zero[j] = ht_w_zero(column, step);
+        times[j] = ht_w_times(column, step);
     }
     [[unroll]] for (uint i = 0u; i < ROWS; i++) {
         x_codes[i] = load_step(ht_x_row(min(i, push.rows - 1u)), FORMAT_X, step);
@@ -55,10 +58,10 @@ void multiply_step(uint column0, uint step) {
     [[unroll]] for (uint q = 0u; q < HT_STEP / 4u; q++) {
         vec4 w[4];
         [[unroll]] for (uint j = 0u; j < 4u; j++) {
-            w[j] = values_of(w_at[j], w_codes[j], FORMAT_W, step, q) - zero[j];
+            w[j] = values_of(w_at[j], w_codes[j], FORMAT_W, step, q, times[j]) - zero[j];
         }
         [[unroll]] for (uint i = 0u; i < ROWS; i++) {
-            vec4 x = values_of(ht_x_row(min(i, push.rows - 1u)), x_codes[i], FORMAT_X, step, q);
+            vec4 x = values_of(ht_x_row(min(i, push.rows - 1u)), x_codes[i], FORMAT_X, step, q, 1u);
             [[unroll]] for (uint j = 0u; j < 4u; j++) {
                 sums[i][j] += dot(x, w[j]);
             }

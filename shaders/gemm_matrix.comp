@@ -53,6 +53,7 @@ uint column;
 struct Fetched { // as it lies in memory
     uvec4 x[2], w[2];
     float x_scale, w_scale, zero;
+    uint times;
 };
 Fetched fetched[FETCHES];
 
@@ -90,6 +91,7 @@ void fetch(uint chunk) {
         fetch_operand(w_at, FORMAT_W, step, w_valid, fetched[f].w);
         if (ht_is_packed(FORMAT_W) && step * HT_STEP < ht_padded(FORMAT_W, push.depth)) {
             fetched[f].zero = ht_w_zero(w_row, step);
+            fetched[f].times = ht_w_times(w_row, step);
         }
         bool first = group_values() != 0u || (chunk == 0u && f == 0u);
         if (ht_is_packed(FORMAT_W) && first && step * HT_STEP < ht_padded(FORMAT_W, push.depth)) {
@@ -102,12 +104,12 @@ void fetch(uint chunk) {
 }
 
 #if defined HT_ELEMENT_S8
-HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero) {
-    return unpack8(ht_integer_codes(raw[0], quad, format, int(zero)));
+HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero, uint times) {
+    return unpack8(ht_integer_codes(raw[0], quad, format, int(zero), times));
 }
 #elif defined HT_ELEMENT_E4M3
 // E4M3 has the fields of every smaller minifloat: a matter of moving bits, as with f16.
-HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero) {
+HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero, uint times) {
     HtFormatRow row = ht_format_row(format);
     uint word = raw[0][quad];
     if (row.bits == 4u) {
@@ -118,11 +120,14 @@ HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero) {
     return uintBitsToFloate4m3EXT(unpack8(word));
 }
 #else
-HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero) {
+HT_ELEMENT4 decode(uvec4 raw[2], uint quad, uint format, float zero, uint times) {
     if (!ht_is_packed(format)) {
         uvec4 words = raw[quad / 2u];
         return HT_ELEMENT4(unpackFloat2x16(words[quad % 2u * 2u]),
                            unpackFloat2x16(words[quad % 2u * 2u + 1u]));
+    }
+    if (ht_has_times(format)) {
+        return HT_ELEMENT4(ht_decode_w(raw[0], quad, times));
     }
     return HT_ELEMENT4(ht_decode_codes(raw[0], quad, format) * ht_code_unit(format) - zero);
 }
@@ -133,8 +138,9 @@ void share() {
     [[unroll]] for (uint f = 0u; f < FETCHES; f++) {
         uint to = number * PITCH + (2u * f + part) * (HT_STEP / 4u);
         [[unroll]] for (uint q = 0u; q < HT_STEP / 4u; q++) {
-            tiles[to + q] = decode(fetched[f].x, q, FORMAT_X, 0.0);
-            tiles[TILE * PITCH + to + q] = decode(fetched[f].w, q, FORMAT_W, fetched[f].zero);
+            tiles[to + q] = decode(fetched[f].x, q, FORMAT_X, 0.0, 1u);
+            tiles[TILE * PITCH + to + q] =
+                decode(fetched[f].w, q, FORMAT_W, fetched[f].zero, fetched[f].times);
         }
         if (ht_is_packed(FORMAT_W)) {
             uint slot = (2u * f + part) * 2u * TILE + number;
@@ -263,6 +269,7 @@ void main() {
         fetched[f].x_scale = 0.0;
         fetched[f].w_scale = 0.0;
         fetched[f].zero = 0.0;
+        fetched[f].times = 1u;
     }
 
     uint my_row = gl_SubgroupID / SUBGROUPS_N * (FM * TM); // of the tile

@@ -52,9 +52,11 @@ vec4 x_quad(uvec4 codes, uint quad, Place at, uint part, uint step) {
     return ht_decode(raw & (k < quads ? at.keep[part] : 0u), FORMAT_X);
 }
 
-void load_step(Place at, uint step, out uvec4 x_codes[MAX_PARTS], out uvec4 w_codes[TILE_N]) {
+void load_step(Place at, uint step, out uvec4 x_codes[MAX_PARTS], out uvec4 w_codes[TILE_N],
+               out uint w_times[TILE_N]) {
     [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
         w_codes[j] = ht_load_codes(at.w[j], FORMAT_W, step);
+        w_times[j] = ht_w_times(at.w_row[j], step);
     }
     [[unroll]] for (uint part = 0u; part < PARTS; part++) {
         if (ht_is_packed(FORMAT_X)) {
@@ -67,16 +69,17 @@ void load_step(Place at, uint step, out uvec4 x_codes[MAX_PARTS], out uvec4 w_co
 void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
     uvec4 w_codes[TILE_N];
     uvec4 x_codes[MAX_PARTS];
-    load_step(at, step, x_codes, w_codes);
+    uint w_times[TILE_N];
+    load_step(at, step, x_codes, w_codes, w_times);
     if (ht_are_integers()) {
-        add_products(x_codes, w_codes);
+        add_products(x_codes, w_codes, w_times);
         return;
     }
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
         vec4 w[TILE_N];
         vec4 x[MAX_PARTS];
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w[j] = ht_decode_codes(w_codes[j], quad, FORMAT_W);
+            w[j] = ht_decode_w(w_codes[j], quad, w_times[j]);
             if (ht_has_zeros(FORMAT_W)) {
                 w[j] -= zeros[j];
             }
@@ -140,8 +143,9 @@ void multiply_groups(Place at) {
         if (by_steps) {
             uvec4 w_codes[TILE_N];
             uvec4 x_codes[MAX_PARTS];
-            load_step(at, first, x_codes, w_codes);
-            add_short_step(x_codes, w_codes, x_scale, w_scale);
+            uint w_times[TILE_N];
+            load_step(at, first, x_codes, w_codes, w_times);
+            add_short_step(x_codes, w_codes, w_times, x_scale, w_scale);
         } else {
             multiply_steps(at, first, min(first + per_group, steps), zeros);
             finish_group(x_scale, w_scale);

@@ -17,6 +17,7 @@ void put(uint which, Line line, uint quad, vec4 v) {
 }
 
 void fetch(Line line, uint step, float zero) {
+    uint times = ht_w_times(line.w_row, step);
     uvec4 w_codes = ht_load_codes(line.w, FORMAT_W, step);
     uvec4 x_codes = uvec4(0u);
     if (ht_is_packed(FORMAT_X) && line.x_valid) {
@@ -26,7 +27,7 @@ void fetch(Line line, uint step, float zero) {
         uint quad = line.part * 2u + q;
         uint k = step * (HT_STEP / 4u) + quad;
         put(OF_W, line, quad,
-            line.w_valid ? ht_decode_codes(w_codes, quad, FORMAT_W) - zero : vec4(0.0));
+            line.w_valid ? ht_decode_w(w_codes, quad, times) - zero : vec4(0.0));
         vec4 x = vec4(0.0);
         if (ht_is_packed(FORMAT_X)) {
             x = ht_decode_codes(x_codes, quad, FORMAT_X);

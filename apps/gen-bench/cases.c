@@ -23,6 +23,7 @@ const bench_case bench_cases[] = {
     // Low bits.
     PACKED("low-bit/int8 x int8", HT_FORMAT_INT8, HT_FORMAT_INT8, true),
     PACKED("low-bit/int8 x fp4", HT_FORMAT_INT8, HT_FORMAT_FP4, true),
+    PACKED("low-bit/int8 x fp4-i8", HT_FORMAT_INT8, HT_FORMAT_FP4_I8, true),
     PACKED("low-bit/int8 x int4", HT_FORMAT_INT8, HT_FORMAT_INT4, false),
     PACKED("low-bit/fp8 x fp8", HT_FORMAT_E4M3, HT_FORMAT_E4M3, false),
     PACKED("low-bit/fp8 x fp4", HT_FORMAT_E4M3, HT_FORMAT_FP4, false),

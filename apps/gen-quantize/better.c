@@ -267,7 +267,7 @@ static ht_status pack_problem(const better *b, const ht_quantize_layer *l, const
     }
     if (status == HT_OK) {
         ht_rounded_values(&p->layer, &rounded, values);
-        ht_desc_pack_scaled(&l->desc, rounded.tensor_scale, rounded.scales, values, l->packed);
+        ht_desc_pack_scaled(&l->desc, rounded.outer, rounded.scales, values, l->packed);
     }
     ht_rounded_free(b->context, &rounded);
     return status;

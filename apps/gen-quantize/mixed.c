@@ -51,7 +51,7 @@ static uint64_t packed_bytes(const ht_weight_info *info, ht_format format) {
         return 2 * count;
     }
     ht_packed_layout_of(&row, &at);
-    return count / channels * (at.row_bytes + (uint64_t)at.groups * at.scale_bytes);
+    return count / channels * (at.row_bytes + at.scale_row_bytes + at.outers * sizeof(float));
 }
 
 // Float layers read floats.

@@ -49,7 +49,7 @@ static int list_devices(ht_app_log *log) {
 // Bits of a value with its share of the scales, and how many values have one scale: from the layout
 // of a long row.
 static void list_formats(void) {
-    static const char *const scales[] = {"", "byte", "f16", "", "f32"};
+    static const char *const scales[] = {"", "four bits", "byte", "", "f16", "", "", "", "f32"};
     puts("name         bits   values per scale  scale");
     ht_format format;
     for (size_t i = 0; (format = ht_format_at(i)); ++i) {
@@ -71,9 +71,11 @@ static void list_formats(void) {
         }
         printf("%-12s %-6.4g %-17s %s%s%s\n", ht_format_name(format),
                (double)layout.bytes * 8 / (double)ht_desc_count(&desc), group,
-               scales[layout.scale_bytes],
-               layout.zeros_offset != layout.tensor_offset ? ", zero point" : "",
-               layout.tensor_offset != layout.bytes ? ", one f32 for the tensor" : "");
+               scales[layout.scale_row_bytes * 2 / layout.groups],
+               layout.zeros_offset != layout.outer_offset ? ", zero point" : "",
+               layout.outers == 0   ? ""
+               : layout.outers == 1 ? ", one f32 for the tensor"
+                                    : ", one f32 a row");
     }
 }
 

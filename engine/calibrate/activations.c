@@ -76,7 +76,7 @@ static bool pack_rows(ht_context *context, const ht_input_stats *s, ht_format fo
         for (uint32_t i = 0; i < desc.dims[0]; i++) {
             each[i] = scales[s->row_steps[i / taps]];
         }
-        ht_desc_pack_scaled(&desc, 1, each, s->rows, packed);
+        ht_desc_pack_scaled(&desc, NULL, each, s->rows, packed);
         ht_desc_unpack(&desc, packed, by_step);
     }
     ht_free(context, each);

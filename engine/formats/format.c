@@ -27,6 +27,7 @@
 #define HT_NAME_FP4_E3M0 "fp4-e3m0"
 #define HT_NAME_NVFP4 "nvfp4"
 #define HT_NAME_MXFP4 "mxfp4"
+#define HT_NAME_FP4_I8 "fp4-i8"
 #define HT_NAME_INT8 "int8"
 #define HT_NAME_INT8_G32 "int8-g32"
 #define HT_NAME_INT4 "int4"
@@ -95,7 +96,8 @@ bool ht_format_in_planes(ht_format format) {
 
 bool ht_format_for_activations(ht_format format) {
     const ht_fmt_row *row = ht_fmt_find(format);
-    return row && ht_format_is_packed(format) && row->kind != HT_FMT_ZERO_POINT && row->top > 1;
+    return row && ht_format_is_packed(format) && row->kind != HT_FMT_ZERO_POINT &&
+           row->scale != HT_FMT_SCALE_WHOLE && row->top > 1;
 }
 
 uint32_t ht_format_bits(ht_format format) {
@@ -120,22 +122,25 @@ static uint64_t rounded(uint64_t value, uint64_t step) {
 }
 
 void ht_packed_layout_of(const ht_tensor_desc *desc, ht_packed_layout *out) {
-    static const uint32_t scale_bytes[] = {0, 4, 2, 1, 1};
+    static const uint32_t scale_bits[] = {0, 32, 16, 8, 8, 4};
     const ht_fmt_row *row = ht_fmt_find(desc->format);
     const uint32_t width = desc->rank == 0 ? 1 : desc->dims[desc->rank - 1];
     *out = (ht_packed_layout){.width = width, .rows = width ? ht_desc_count(desc) / width : 0};
     out->padded = (uint32_t)rounded(width, row->group > 32 ? row->group : 32);
     out->groups = row->group ? out->padded / row->group : ht_fmt_terms(row);
     out->row_bytes = (uint64_t)out->padded * row->bits / 8;
-    out->scale_bytes = scale_bytes[row->scale];
+    out->scale_row_bytes = (uint64_t)out->groups * scale_bits[row->scale] / 8;
     out->scales_offset = rounded(out->rows * out->row_bytes, 16);
     const uint64_t scales = out->rows * out->groups;
-    out->zeros_offset = rounded(out->scales_offset + scales * out->scale_bytes, 16);
-    out->tensor_offset = out->zeros_offset;
+    out->zeros_offset = rounded(out->scales_offset + out->rows * out->scale_row_bytes, 16);
+    out->outer_offset = out->zeros_offset;
     if (row->kind == HT_FMT_ZERO_POINT) {
-        out->tensor_offset = rounded(out->zeros_offset + scales, 16);
+        out->outer_offset = rounded(out->zeros_offset + scales, 16);
     }
-    out->bytes = out->tensor_offset + (row->scale == HT_FMT_SCALE_E4M3 ? 16 : 0);
+    out->outers = row->scale == HT_FMT_SCALE_E4M3    ? 1
+                  : row->scale == HT_FMT_SCALE_WHOLE ? out->rows
+                                                     : 0;
+    out->bytes = out->outer_offset + rounded(out->outers * sizeof(float), 16);
 }
 
 uint64_t ht_desc_bytes(const ht_tensor_desc *desc) {

@@ -29,7 +29,8 @@ typedef enum ht_fmt_scale {
     HT_FMT_SCALE_F32 = 1,
     HT_FMT_SCALE_F16 = 2,
     HT_FMT_SCALE_E8M0 = 3,
-    HT_FMT_SCALE_E4M3 = 4, // times the tensor's f32
+    HT_FMT_SCALE_E4M3 = 4,  // times the tensor's f32
+    HT_FMT_SCALE_WHOLE = 5, // times the row's f32
 } ht_fmt_scale;
 
 typedef struct ht_fmt_row {
@@ -53,7 +54,8 @@ const ht_fmt_row *ht_fmt_find(ht_format format);
 uint32_t ht_fmt_encode(const ht_fmt_row *row, float value);
 float ht_fmt_decode(const ht_fmt_row *row, uint32_t code); // zero point not subtracted
 float ht_fmt_largest(const ht_fmt_row *row);               // decode of the top code
-// A group's scale as it is read back: f32, f16, E8M0 or E4M3 bits to a number.
+// A group's scale as it is read back, f32, f16, E8M0 or E4M3 bits or a whole number, without an outer
+// scale.
 float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t index);
 
 // Are codes stored plane by plane?
@@ -88,8 +90,16 @@ void ht_fmt_pack_halving(const ht_fmt_row *row, float scale, const float *values
 // The scale of -1, 0, 1 for a row: the mean size, or the best by squared error. values: finite.
 float ht_fmt_ternary_scale(ht_scale_rule rule, const float *values, uint32_t count);
 
-// NVFP4's scale of a tensor with this largest size; 1 in formats that have none.
-float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest);
+// Values along a row whose products are summed before scales are applied; 0: the whole row.
+static inline uint32_t ht_fmt_sum_group(const ht_fmt_row *row) {
+    return row->scale == HT_FMT_SCALE_WHOLE ? 0 : row->group;
+}
+// HT_FMT_SCALE_WHOLE: the largest scale with which the codes, as integers, fit a signed byte.
+uint32_t ht_fmt_most_times(const ht_fmt_row *row);
+
+// The scale that group scales of a tensor (NVFP4) or of a row (FP4_I8) with this largest size are
+// multiplied by; 1 in formats that have none.
+float ht_fmt_outer_scale(const ht_fmt_row *row, float largest);
 
 // ht_desc_pack of a packed format with a tensor scale that is given (NVFP4; others have none).
 void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tensor_scale,

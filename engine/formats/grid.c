@@ -32,6 +32,21 @@ uint32_t ht_format_group(ht_format format) {
     return ht_fmt_find(format)->group;
 }
 
-float ht_format_tensor_scale(ht_format format, float largest) {
-    return ht_fmt_tensor_scale(ht_fmt_find(format), largest);
+float ht_format_outer_scale(ht_format format, float largest) {
+    return ht_fmt_outer_scale(ht_fmt_find(format), largest);
+}
+
+// Around the scale with which the largest value gets the largest code: clipping it gains, as does
+// staying below that code (packed.c).
+uint32_t ht_format_row_scale_tries(ht_format format, float largest, float tries[HT_SCALE_TRIES]) {
+    static const float factors[] = {1.0f, 1.1f, 1.25f, 0.9f}; // the likeliest first
+    const ht_fmt_row *row = ht_fmt_find(format);
+    const uint32_t count = sizeof factors / sizeof *factors;
+    if (row->scale != HT_FMT_SCALE_WHOLE) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        tries[i] = ht_fmt_outer_scale(row, largest) * factors[i];
+    }
+    return count;
 }

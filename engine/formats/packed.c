@@ -146,12 +146,17 @@ float ht_fmt_scale_value(const ht_fmt_row *row, const void *scales, uint64_t ind
         return ht_fmt_f32_from_f16(half);
     case HT_FMT_SCALE_E8M0: return ldexpf(1, (int)bytes[index] - 127);
     case HT_FMT_SCALE_E4M3: return ht_fmt_decode(e4m3(), bytes[index]);
+    case HT_FMT_SCALE_WHOLE: return (float)((bytes[index / 2] >> (index % 2 * 4)) & 15);
     case HT_FMT_SCALE_NONE: break;
     }
     return 1;
 }
 
-// Store the scale nearest to the wanted one, and return it as it will be read back: times a tensor
+uint32_t ht_fmt_most_times(const ht_fmt_row *row) {
+    return (uint32_t)(127 * ht_fmt_decode(row, 1) / ht_fmt_largest(row));
+}
+
+// Store the scale nearest to the wanted one, and return it as it will be read back: times an outer
 // scale never below FLT_MIN, so that 1 / scale is finite. E8M0 takes the power of two at or below.
 static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, float wanted) {
     uint8_t *bytes = scales;
@@ -176,6 +181,12 @@ static float put_scale(const ht_fmt_row *row, void *scales, uint64_t index, floa
         bytes[index] = (uint8_t)(code == 0 ? 1 : code);
         break;
     }
+    case HT_FMT_SCALE_WHOLE: {
+        const float times = fmaxf(1, fminf(wanted, (float)ht_fmt_most_times(row)));
+        const uint32_t shift = index % 2 * 4, other = bytes[index / 2] & (0xf0u >> shift);
+        bytes[index / 2] = (uint8_t)(other | (uint32_t)nearest(times) << shift);
+        break;
+    }
     case HT_FMT_SCALE_NONE: break;
     }
     return ht_fmt_scale_value(row, scales, index);
@@ -188,7 +199,7 @@ typedef struct group {
     const grid *grid;
     const float *values;
     uint32_t count;
-    float tensor_scale;
+    float outer;    // scale
     uint8_t *codes; // of the row
     uint32_t first; // in the row
     void *scales;
@@ -230,13 +241,13 @@ static inline double error_of(const group *g, trial t, bool minifloat) {
 
 // With the scale nearest to `wanted`, which stays stored.
 WIDE static double error_with(const group *g, float wanted, float zero) {
-    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
+    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->outer;
     const trial t = {scale, 1 / scale, zero};
     return g->grid->minifloat ? error_of(g, t, true) : error_of(g, t, false);
 }
 
 static void fill(const group *g, float wanted, float zero) {
-    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->tensor_scale;
+    const float scale = put_scale(g->row, g->scales, g->index, wanted) * g->outer;
     const float inverse = 1 / scale;
     for (uint32_t i = 0; i < g->count; i++) {
         const uint32_t code =
@@ -286,16 +297,50 @@ static float full_scale(const group *g, float low, float high) {
     if (row->kind == HT_FMT_ZERO_POINT) {
         return (high - low) / (float)row->top;
     }
-    return size / g->grid->high / g->tensor_scale;
+    return size / g->grid->high / g->outer;
 }
 
 static float zero_point(const group *g, float low, float scale) {
     return g->zero ? nearest(fminf((float)g->row->top, fmaxf(0, -low / scale))) : 0;
 }
 
+// Scales to try, without the outer one, from the greatest down; returns how many.
+static uint32_t list_tries(const group *g, float full, float tries[HT_SCALE_TRIES]) {
+    const search tried = search_of(g->row);
+    const float end = tried.first - tried.step * (float)(tried.count - 1);
+    uint32_t count = 0;
+    if (g->row->scale != HT_FMT_SCALE_WHOLE) {
+        for (; count < tried.count; count++) {
+            tries[count] = full * (tried.first - tried.step * (float)count);
+        }
+        return count;
+    }
+    for (uint32_t times = ht_fmt_most_times(g->row); times > 0; times--) {
+        if ((float)times >= full * end && (float)times <= full * tried.first) {
+            tries[count++] = (float)times;
+        }
+    }
+    tries[0] = count ? tries[0] : full; // put_scale takes the nearest there is
+    return count ? count : 1;
+}
+
+// The best of the scales, and its squared error.
+static float best_scale(const group *g, float low, float high, double *least) {
+    float tries[HT_SCALE_TRIES], best = 1;
+    const uint32_t count = list_tries(g, full_scale(g, low, high), tries);
+    *least = INFINITY;
+    for (uint32_t i = 0; i < count; i++) {
+        const double error = error_with(g, tries[i], zero_point(g, low, tries[i]));
+        if (error < *least) {
+            *least = error;
+            best = tries[i];
+        }
+    }
+    return best;
+}
+
 static void pack_group(const group *g, ht_scale_rule rule) {
     const ht_fmt_row *row = g->row;
-    const search tried = search_of(row);
     float low, high;
     range(g, &low, &high);
     const bool empty = low == 0 && high == 0;
@@ -303,18 +348,10 @@ static void pack_group(const group *g, ht_scale_rule rule) {
         fill(g, empty ? 1 : ht_fmt_ternary_scale(rule, g->values, g->count), 0);
         return;
     }
-    const uint32_t tries = rule == HT_SCALE_SEARCH && !empty ? tried.count : 0;
-    const float full = empty ? 1 : full_scale(g, low, high);
-    float best = full;
-    double least = INFINITY;
-    for (uint32_t i = 0; i < tries; i++) {
-        const float scale = full * (tried.first - tried.step * (float)i);
-        const double error = error_with(g, scale, zero_point(g, low, scale));
-        if (error < least) {
-            least = error;
-            best = scale;
-        }
-    }
+    double least;
+    const float best = empty                     ? 1
+                       : rule == HT_SCALE_SEARCH ? best_scale(g, low, high, &least)
+                                                 : full_scale(g, low, high);
     const float zero = empty ? 0 : zero_point(g, low, best);
     fill(g, best, zero);
     if (g->zero) {
@@ -324,11 +361,13 @@ static void pack_group(const group *g, ht_scale_rule rule) {
 
 // At least 2^-117: times the least E4M3 scale, 2^-9, that is still a normal number. A subnormal
 // `largest` counts as 0, as in ht_fmt_limited().
-float ht_fmt_tensor_scale(const ht_fmt_row *row, float largest) {
-    if (row->scale != HT_FMT_SCALE_E4M3 || largest < FLT_MIN) {
+float ht_fmt_outer_scale(const ht_fmt_row *row, float largest) {
+    const bool whole = row->scale == HT_FMT_SCALE_WHOLE;
+    if ((row->scale != HT_FMT_SCALE_E4M3 && !whole) || largest < FLT_MIN) {
         return 1;
     }
-    return fmaxf(largest / (448.0f * 6.0f), 0x1p-117f);
+    const float most = whole ? (float)ht_fmt_most_times(row) : 448;
+    return fmaxf(largest / (most * ht_fmt_largest(row)), 0x1p-117f);
 }
 
 static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {
@@ -340,7 +379,7 @@ static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_
         const float value = fabsf(ht_fmt_limited(values[i]));
         size = value > size ? value : size;
     }
-    return ht_fmt_tensor_scale(row, size);
+    return ht_fmt_outer_scale(row, size);
 }
 
 // Rows of one tensor, packed side by side.
@@ -354,32 +393,72 @@ typedef struct packing {
     uint8_t *block;
 } packing;
 
+// Group k of row r of `values`, whose codes and scales go to `block`.
+static group group_at(const ht_fmt_row *row, const grid *codes, const ht_packed_layout *at,
+                      const float *values, uint8_t *block, uint64_t r, uint32_t k) {
+    const uint32_t length = row->group ? row->group : at->padded, first = k * length;
+    const uint32_t rest = first < at->width ? at->width - first : 0;
+    const uint64_t index = r * at->groups + k;
+    const bool zeros = row->kind == HT_FMT_ZERO_POINT;
+    return (group){.row = row,
+                   .grid = codes,
+                   .values = values + r * at->width + (rest ? first : 0),
+                   .count = rest < length ? rest : length,
+                   .outer = 1,
+                   .codes = block + r * at->row_bytes,
+                   .first = first,
+                   .scales = block + at->scales_offset,
+                   .index = index,
+                   .zero = zeros ? block + at->zeros_offset + index : NULL};
+}
+
+static float row_scale(const packing *p, uint64_t r) {
+    const float *values = p->values + r * p->at.width;
+    float tries[HT_SCALE_TRIES], largest = 0, best = 1;
+    double least = INFINITY;
+    for (uint32_t i = 0; i < p->at.width; i++) {
+        largest = fmaxf(largest, fabsf(ht_fmt_limited(values[i])));
+    }
+    const uint32_t count = ht_format_row_scale_tries(p->row->format, largest, tries);
+    if (p->rule == HT_SCALE_MAX || !(largest > 0)) {
+        return ht_fmt_outer_scale(p->row, largest);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        double sum = 0, error;
+        for (uint32_t k = 0; k < p->at.groups && sum < least; k++) {
+            group g = group_at(p->row, &p->grid, &p->at, p->values, p->block, r, k);
+            float low, high;
+            g.outer = tries[i];
+            range(&g, &low, &high);
+            if (low < high) {
+                best_scale(&g, low, high, &error);
+                sum += error;
+            }
+        }
+        best = sum < least ? tries[i] : best;
+        least = sum < least ? sum : least;
+    }
+    return best;
+}
+
 static void pack_rows(void *user, uint64_t first_row, uint64_t rows) {
     const packing *p = user;
     const ht_packed_layout *at = &p->at;
-    const uint32_t length = p->row->group ? p->row->group : at->padded;
-    const bool zeros = p->row->kind == HT_FMT_ZERO_POINT;
     for (uint64_t r = first_row; r < first_row + rows; r++) {
         if (ht_fmt_terms(p->row) > 1 || p->row->kind == HT_FMT_SIGNS) {
             ht_fmt_pack_sum(p->row, p->rule, p->values + r * at->width, at->width,
                             p->block + r * at->row_bytes,
-                            p->block + at->scales_offset + r * at->groups * at->scale_bytes);
+                            p->block + at->scales_offset + r * at->scale_row_bytes);
             continue;
         }
+        float outer = p->tensor_scale;
+        if (p->row->scale == HT_FMT_SCALE_WHOLE) {
+            outer = row_scale(p, r);
+            memcpy(p->block + at->outer_offset + r * sizeof outer, &outer, sizeof outer);
+        }
         for (uint32_t k = 0; k < at->groups; k++) {
-            const uint32_t first = k * length;
-            const uint32_t rest = first < at->width ? at->width - first : 0;
-            const uint64_t index = r * at->groups + k;
-            const group g = {.row = p->row,
-                             .grid = &p->grid,
-                             .values = p->values + r * at->width + (rest ? first : 0),
-                             .count = rest < length ? rest : length,
-                             .tensor_scale = p->tensor_scale,
-                             .codes = p->block + r * at->row_bytes,
-                             .first = first,
-                             .scales = p->block + at->scales_offset,
-                             .index = index,
-                             .zero = zeros ? p->block + at->zeros_offset + index : NULL};
+            group g = group_at(p->row, &p->grid, at, p->values, p->block, r, k);
+            g.outer = outer;
             pack_group(&g, p->rule);
         }
     }
@@ -397,7 +476,7 @@ void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tens
     ht_packed_layout_of(desc, &p.at);
     memset(packed, 0, p.at.bytes);
     if (row->scale == HT_FMT_SCALE_E4M3) {
-        memcpy(p.block + p.at.tensor_offset, &tensor_scale, sizeof tensor_scale);
+        memcpy(p.block + p.at.outer_offset, &tensor_scale, sizeof tensor_scale);
     }
     const uint64_t least = p.at.width ? THREAD_VALUES / p.at.width + 1 : 1;
     ht_parallel(p.at.rows, least, pack_rows, &p);
@@ -405,28 +484,25 @@ void ht_fmt_pack_rows(const ht_tensor_desc *desc, ht_scale_rule rule, float tens
 
 // ---- grids
 
-uint32_t ht_format_scale_tries(ht_format format, float largest, float tensor_scale,
+uint32_t ht_format_scale_tries(ht_format format, float largest, float outer,
                                float tries[HT_SCALE_TRIES]) {
     const ht_fmt_row *row = ht_fmt_find(format);
     const grid codes = grid_of(row);
-    const group g = {.row = row, .grid = &codes, .tensor_scale = tensor_scale};
-    const search tried = search_of(row);
+    const group g = {.row = row, .grid = &codes, .outer = outer};
     const float size = ht_fmt_limited(fabsf(largest));
-    const float full = size > 0 ? full_scale(&g, -size, size) : 1;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < tried.count; i++) {
-        tries[count++] = ht_format_scale(
-            format, full * (tried.first - tried.step * (float)i) * tensor_scale, tensor_scale);
+    const uint32_t count = list_tries(&g, size > 0 ? full_scale(&g, -size, size) : 1, tries);
+    for (uint32_t i = 0; i < count; i++) {
+        tries[i] = ht_format_scale(format, tries[i] * outer, outer);
     }
     return count;
 }
 
-float ht_format_scale(ht_format format, float wanted, float tensor_scale) {
-    uint8_t stored[sizeof(float)];
-    return put_scale(ht_fmt_find(format), stored, 0, wanted / tensor_scale) * tensor_scale;
+float ht_format_scale(ht_format format, float wanted, float outer) {
+    uint8_t stored[sizeof(float)] = {0};
+    return put_scale(ht_fmt_find(format), stored, 0, wanted / outer) * outer;
 }
 
-void ht_desc_pack_scaled(const ht_tensor_desc *desc, float tensor_scale, const float *scales,
+void ht_desc_pack_scaled(const ht_tensor_desc *desc, const float *outer, const float *scales,
                          const float *values, void *packed) {
     const ht_fmt_row *row = ht_fmt_find(desc->format);
     const grid codes = grid_of(row);
@@ -434,30 +510,20 @@ void ht_desc_pack_scaled(const ht_tensor_desc *desc, float tensor_scale, const f
     ht_packed_layout_of(desc, &at);
     uint8_t *block = packed;
     memset(packed, 0, at.bytes);
-    if (row->scale == HT_FMT_SCALE_E4M3) {
-        memcpy(block + at.tensor_offset, &tensor_scale, sizeof tensor_scale);
+    if (at.outers) {
+        memcpy(block + at.outer_offset, outer, at.outers * sizeof *outer);
     }
-    const uint32_t length = row->group ? row->group : at.padded;
     for (uint64_t r = 0; r < at.rows; r++) {
         if (row->kind == HT_FMT_SIGNS) {
             ht_fmt_pack_halving(row, scales[r * at.groups], values + r * at.width, at.width,
                                 block + r * at.row_bytes,
-                                block + at.scales_offset + r * at.groups * at.scale_bytes);
+                                block + at.scales_offset + r * at.scale_row_bytes);
             continue;
         }
         for (uint32_t k = 0; k < at.groups; k++) {
-            const uint32_t first = k * length;
-            const uint32_t rest = first < at.width ? at.width - first : 0;
-            const group g = {.row = row,
-                             .grid = &codes,
-                             .values = values + r * at.width + (rest ? first : 0),
-                             .count = rest < length ? rest : length,
-                             .tensor_scale = tensor_scale,
-                             .codes = block + r * at.row_bytes,
-                             .first = first,
-                             .scales = block + at.scales_offset,
-                             .index = r * at.groups + k};
-            fill(&g, scales[r * at.groups + k] / tensor_scale, 0);
+            group g = group_at(row, &codes, &at, values, block, r, k);
+            g.outer = at.outers ? outer[at.outers > 1 ? r : 0] : 1;
+            fill(&g, scales[r * at.groups + k] / g.outer, 0);
         }
     }
 }
@@ -497,7 +563,7 @@ void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *value
     const ht_fmt_row *row = ht_fmt_find(desc->format);
     const uint8_t *block = packed;
     float table[256];
-    float tensor_scale = 1;
+    float outer = 1;
     ht_packed_layout at;
     ht_packed_layout_of(desc, &at);
     if (row->kind == HT_FMT_SIGNS || row->kind == HT_FMT_BITS) {
@@ -507,15 +573,14 @@ void ht_desc_unpack(const ht_tensor_desc *desc, const void *packed, float *value
     for (uint32_t code = 0; code < 1u << row->bits; code++) {
         table[code] = ht_fmt_decode(row, code);
     }
-    if (row->scale == HT_FMT_SCALE_E4M3) {
-        memcpy(&tensor_scale, block + at.tensor_offset, sizeof tensor_scale);
-    }
     const uint32_t length = row->group ? row->group : at.padded;
     for (uint64_t r = 0; r < at.rows; r++) {
+        if (at.outers > r) {
+            memcpy(&outer, block + at.outer_offset + r * sizeof outer, sizeof outer);
+        }
         for (uint32_t i = 0; i < at.width; i++) {
             const uint64_t index = r * at.groups + i / length;
-            const float scale =
-                ht_fmt_scale_value(row, block + at.scales_offset, index) * tensor_scale;
+            const float scale = ht_fmt_scale_value(row, block + at.scales_offset, index) * outer;
             const float zero =
                 row->kind == HT_FMT_ZERO_POINT ? (float)block[at.zeros_offset + index] : 0;
             values[r * at.width + i] =

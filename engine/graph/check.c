@@ -85,7 +85,7 @@ static ht_status pack_reference(ht_graph *g, const ht_graph_node *node, float *v
         for (uint64_t i = 0; i < count; i++) {
             rows[i] = fixed[at / sizeof *fixed];
         }
-        ht_desc_pack_scaled(desc, 1, rows, values, packed);
+        ht_desc_pack_scaled(desc, NULL, rows, values, packed);
     }
     ht_desc_unpack(desc, packed, values);
 fail:

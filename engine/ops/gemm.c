@@ -112,7 +112,11 @@ ht_status ht_op_check_gemm_formats(const ht_op_call *call, const ht_op_def *def)
         return ht_op_fail(call, def, "w must be in bit planes where x is (%s), not %s", of_x->name,
                           of_w->name);
     }
-    if (!groups_nest(of_x->group, of_w->group)) {
+    if (of_x->scale == HT_FMT_SCALE_WHOLE) {
+        return ht_op_fail(call, def, "x cannot have whole numbers for scales (%s); only w can",
+                          of_x->name);
+    }
+    if (!groups_nest(of_x->group, ht_fmt_sum_group(of_w))) {
         return ht_op_fail(call, def, "groups of %s (%u) and %s (%u) do not fit into each other",
                           of_x->name, of_x->group, of_w->name, of_w->group);
     }
@@ -150,7 +154,7 @@ static bool has_short_groups(const ht_op_call *call) {
         return false;
     }
     const uint32_t x = ht_fmt_find(call->in[GEMM_X].format)->group;
-    const uint32_t w = ht_fmt_find(call->in[GEMM_W].format)->group;
+    const uint32_t w = ht_fmt_sum_group(ht_fmt_find(call->in[GEMM_W].format));
     const uint32_t shorter = x == 0 || (w != 0 && w < x) ? w : x;
     return shorter != 0 && shorter <= 32;
 }
@@ -183,15 +187,15 @@ static bool place_scales(const ht_op_call *call, ht_push_gemm *push) {
     }
     ht_packed_layout_of(&call->in[GEMM_W], &layout);
     push->w_scales = (uint32_t)layout.scales_offset;
-    push->w_extra = (uint32_t)layout.zeros_offset; // equal to tensor_offset without zero points
+    push->w_extra = (uint32_t)layout.zeros_offset; // equal to outer_offset without zero points
     if (x->scale == HT_FMT_SCALE_NONE) {
         return false;
     }
     ht_packed_layout_of(&call->in[GEMM_X], &layout);
     push->x_scales = (uint32_t)layout.scales_offset;
     return x->kind == HT_FMT_SYMMETRIC && x->group == 0 &&
-           (w->kind == HT_FMT_SYMMETRIC || ht_fmt_in_planes(w)) && w->group == 0 &&
-           push->depth > MAX_EXACT;
+           (w->kind == HT_FMT_SYMMETRIC || w->scale == HT_FMT_SCALE_WHOLE || ht_fmt_in_planes(w)) &&
+           ht_fmt_sum_group(w) == 0 && push->depth > MAX_EXACT;
 }
 
 static uint64_t row_bytes(const ht_tensor_desc *desc) {

@@ -9,7 +9,8 @@ enum { STEP = 16 }; // HT_STEP of the shaders
 
 // Values along k that share scales; 0: whole rows.
 static uint32_t group_of(const ht_fmt_row *x, const ht_fmt_row *w) {
-    return x->group == 0 || (w->group != 0 && w->group < x->group) ? w->group : x->group;
+    const uint32_t of_w = ht_fmt_sum_group(w);
+    return x->group == 0 || (of_w != 0 && of_w < x->group) ? of_w : x->group;
 }
 
 static bool is_packed(const ht_fmt_row *row) {
@@ -18,7 +19,8 @@ static bool is_packed(const ht_fmt_row *row) {
 
 // Do bits moved between fields make it E4M3?
 static bool fits_e4m3(const ht_fmt_row *row) {
-    return row->kind == HT_FMT_MINIFLOAT && row->exponent <= 4 && row->mantissa <= 3;
+    return row->kind == HT_FMT_MINIFLOAT && row->exponent <= 4 && row->mantissa <= 3 &&
+           row->scale != HT_FMT_SCALE_WHOLE;
 }
 
 // Do groups end where steps of the matrices do?

@@ -33,8 +33,8 @@ ht_op_packed ht_op_packed_result(const ht_op_call *call) {
     ht_op_packed packed = {.codes = call->out_address};
     ht_packed_layout_of(&call->out, &packed.layout);
     packed.scales = packed.codes + packed.layout.scales_offset;
-    if (packed.layout.tensor_offset < packed.layout.bytes) {
-        packed.tensor = packed.codes + packed.layout.tensor_offset;
+    if (packed.layout.outers != 0) {
+        packed.tensor = packed.codes + packed.layout.outer_offset;
     }
     packed.quads = packed.layout.padded / 4;
     return packed;

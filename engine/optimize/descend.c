@@ -49,8 +49,8 @@ static uint32_t move_codes(const descent *d, float *codes, const float *scales, 
     return moved;
 }
 
-static bool move_scale(const descent *d, const float *codes, float *scale, float *gradient,
-                       uint32_t first, uint32_t count) {
+static bool move_scale(const descent *d, const float *codes, float outer, float *scale,
+                       float *gradient, uint32_t first, uint32_t count) {
     const uint32_t width = d->layer->width;
     double own = 0, slope = 0;
     for (uint32_t i = first; i < first + count; i++) {
@@ -66,7 +66,7 @@ static bool move_scale(const descent *d, const float *codes, float *scale, float
         return false;
     }
     const float wanted = (float)(*scale - slope / own);
-    const float next = ht_format_scale(d->layer->format, wanted, d->out->tensor_scale);
+    const float next = ht_format_scale(d->layer->format, wanted, outer);
     const float step = next - *scale;
     if (step == 0 || !gains(step * (step * own + 2 * slope), step * step * own)) {
         return false;
@@ -80,14 +80,15 @@ static bool move_scale(const descent *d, const float *codes, float *scale, float
     return true;
 }
 
-static uint32_t move_scales(const descent *d, const float *codes, float *scales, float *gradient) {
+static uint32_t move_scales(const descent *d, const float *codes, const float *outer, float *scales,
+                            float *gradient) {
     const uint32_t segment = d->layer->segment, length = d->groups.length;
     uint32_t moved = 0;
     for (uint32_t k = 0; k < d->layer->width;) {
         const uint32_t rest = segment - k % segment, group = length - k % segment % length;
         const uint32_t count = rest < group ? rest : group;
-        moved +=
-            move_scale(d, codes, &scales[ht_group_at(d->layer, &d->groups, k)], gradient, k, count);
+        moved += move_scale(d, codes, outer[k / segment],
+                            &scales[ht_group_at(d->layer, &d->groups, k)], gradient, k, count);
         k += count;
     }
     return moved;
@@ -101,7 +102,8 @@ static void descend_rows(void *user, uint64_t first, uint64_t rows) {
         float *gradient = d->gradient + r * d->layer->width;
         for (uint32_t sweep = 0; sweep < d->sweeps; sweep++) {
             uint32_t moved = move_codes(d, codes, scales, gradient);
-            moved += move_scales(d, codes, scales, gradient);
+            moved +=
+                move_scales(d, codes, d->out->outer + r * d->groups.segments, scales, gradient);
             if (moved == 0) {
                 break;
             }

@@ -110,7 +110,7 @@ static void keep(const choice *c, float *u, float *v, ht_rounded *out) {
     const size_t scales = (size_t)c->layer->rows * g.segments * g.groups;
     memcpy(out->codes, c->tried.codes, weights * sizeof(float));
     memcpy(out->scales, c->tried.scales, scales * sizeof(float));
-    out->tensor_scale = c->tried.tensor_scale;
+    memcpy(out->outer, c->tried.outer, c->layer->rows * g.segments * sizeof(float));
     if (c->desc->rank > 0) {
         memcpy(u, c->u, c->layer->rows * c->desc->rank * sizeof(float));
         memcpy(v, c->v, c->layer->width * c->desc->rank * sizeof(float));

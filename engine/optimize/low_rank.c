@@ -130,7 +130,7 @@ static void keep(branch *b, float *u, float *v, ht_rounded *out) {
     memcpy(out->codes, b->rounded.codes, b->n_w * sizeof *out->codes);
     memcpy(out->scales, b->rounded.scales,
            (size_t)b->layer->rows * g.segments * g.groups * sizeof *out->scales);
-    out->tensor_scale = b->rounded.tensor_scale;
+    memcpy(out->outer, b->rounded.outer, b->layer->rows * g.segments * sizeof *out->outer);
 }
 
 static ht_status take_memory(branch *b) {

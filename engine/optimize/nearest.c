@@ -40,9 +40,14 @@ ht_groups ht_groups_of(const ht_layer *layer) {
 ht_status ht_rounded_create(ht_context *context, const ht_layer *layer, ht_rounded *out) {
     const ht_groups g = ht_groups_of(layer);
     const size_t scales = (size_t)layer->rows * g.segments * g.groups;
-    *out = (ht_rounded){.groups = g.groups, .tensor_scale = 1};
+    const size_t outers = (size_t)layer->rows * g.segments;
+    *out = (ht_rounded){.groups = g.groups};
     out->codes = ht_alloc(context, (size_t)layer->rows * layer->width * sizeof *out->codes);
-    out->scales = out->codes ? ht_alloc(context, scales * sizeof *out->scales) : NULL;
+    out->outer = out->codes ? ht_alloc(context, outers * sizeof *out->outer) : NULL;
+    out->scales = out->outer ? ht_alloc(context, scales * sizeof *out->scales) : NULL;
+    for (size_t i = 0; out->scales && i < outers; i++) {
+        out->outer[i] = 1;
+    }
     for (size_t i = 0; out->scales && i < scales; i++) {
         out->scales[i] = 1; // of groups without values too
     }
@@ -55,6 +60,7 @@ ht_status ht_rounded_create(ht_context *context, const ht_layer *layer, ht_round
 
 void ht_rounded_free(ht_context *context, ht_rounded *rounded) {
     ht_free(context, rounded->codes);
+    ht_free(context, rounded->outer);
     ht_free(context, rounded->scales);
     *rounded = (ht_rounded){0};
 }
@@ -93,42 +99,89 @@ static double weighted_error(const search *s, const float *w, uint32_t k, uint32
     return error;
 }
 
-// The best scale of a group, and its codes.
-static void round_group(const search *s, uint32_t row, uint32_t k, uint32_t count) {
-    const ht_layer *layer = s->layer;
-    const size_t at = (size_t)row * layer->width + k;
-    const float *w = layer->weights + at;
-    float tries[HT_SCALE_TRIES], largest = 0, best = 1;
-    double least = INFINITY;
+static float largest_of(const float *w, uint32_t count) {
+    float largest = 0;
     for (uint32_t i = 0; i < count; i++) {
         largest = fmaxf(largest, fabsf(w[i]));
     }
-    const uint32_t n = ht_format_scale_tries(layer->format, largest, s->out->tensor_scale, tries);
-    for (uint32_t i = 0; largest > 0 && i < n; i++) {
+    return largest;
+}
+
+// The best scale of a group with this outer scale, and its error.
+static float best_scale(const search *s, const float *w, uint32_t k, uint32_t count, float outer,
+                        double *least) {
+    float tries[HT_SCALE_TRIES], best = 1;
+    const float largest = largest_of(w, count);
+    if (!(largest > 0)) {
+        *least = 0;
+        return ht_format_scale(s->layer->format, 1, outer);
+    }
+    const uint32_t n = ht_format_scale_tries(s->layer->format, largest, outer, tries);
+    *least = INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
         const double error = weighted_error(s, w, k, count, tries[i]);
-        if (error < least) {
-            least = error;
+        if (error < *least) {
+            *least = error;
             best = tries[i];
         }
     }
-    best = largest > 0 ? best : ht_format_scale(layer->format, 1, s->out->tensor_scale);
-    s->out->scales[(size_t)row * s->groups.segments * s->groups.groups +
-                   ht_group_at(layer, &s->groups, k)] = best;
-    for (uint32_t i = 0; i < count; i++) {
-        s->out->codes[at + i] = ht_snap_to(&s->snap, w[i] / best);
+    return best;
+}
+
+// Values of the group that begins at value k of a row.
+static uint32_t group_count(const search *s, uint32_t k) {
+    const uint32_t segment = s->layer->segment, length = s->groups.length;
+    const uint32_t rest = segment - k % segment;
+    const uint32_t in_group = length - k % segment % length;
+    return rest < in_group ? rest : in_group;
+}
+
+// The outer scale with which the groups of a segment, each with its own best, err least.
+static float best_outer(const search *s, const float *w, uint32_t first, const float *tries,
+                        uint32_t n) {
+    const uint32_t segment = s->layer->segment;
+    double least = INFINITY;
+    float best = tries[0];
+    for (uint32_t i = 0; i < n; i++) {
+        double sum = 0, error;
+        for (uint32_t k = first, count; k < first + segment && sum < least; k += count) {
+            count = group_count(s, k);
+            best_scale(s, w + k - first, k, count, tries[i], &error);
+            sum += error;
+        }
+        best = sum < least ? tries[i] : best;
+        least = sum < least ? sum : least;
+    }
+    return best;
+}
+
+// Scales and codes of the groups of a segment.
+static void round_segment(const search *s, uint32_t row, uint32_t first) {
+    const ht_layer *layer = s->layer;
+    const size_t at = (size_t)row * layer->width + first;
+    const float *w = layer->weights + at;
+    float *outer = &s->out->outer[(size_t)row * s->groups.segments + first / layer->segment];
+    float tries[HT_SCALE_TRIES];
+    const uint32_t n =
+        ht_format_row_scale_tries(layer->format, largest_of(w, layer->segment), tries);
+    *outer = n ? best_outer(s, w, first, tries, n) : *outer;
+    for (uint32_t k = first, count; k < first + layer->segment; k += count) {
+        double error;
+        count = group_count(s, k);
+        const float best = best_scale(s, w + k - first, k, count, *outer, &error);
+        s->out->scales[(size_t)row * s->groups.segments * s->groups.groups +
+                       ht_group_at(layer, &s->groups, k)] = best;
+        for (uint32_t i = 0; i < count; i++) {
+            s->out->codes[at + k - first + i] = ht_snap_to(&s->snap, w[k - first + i] / best);
+        }
     }
 }
 
 static void round_rows(void *user, uint64_t first, uint64_t rows) {
     const search *s = user;
-    const uint32_t segment = s->layer->segment, length = s->groups.length;
     for (uint64_t r = first; r < first + rows; r++) {
-        for (uint32_t k = 0; k < s->layer->width;) {
-            const uint32_t rest = segment - k % segment;
-            const uint32_t in_group = length - k % segment % length;
-            const uint32_t count = rest < in_group ? rest : in_group;
-            round_group(s, (uint32_t)r, k, count);
-            k += count;
+        for (uint32_t k = 0; k < s->layer->width; k += s->layer->segment) {
+            round_segment(s, (uint32_t)r, k);
         }
     }
 }
@@ -137,9 +190,13 @@ void ht_round_nearest(const ht_layer *layer, bool gram, ht_rounded *out) {
     search s = {.layer = layer, .groups = ht_groups_of(layer), .gram = gram, .out = out};
     float largest = 0;
     ht_snap_of(layer->format, &s.snap);
-    for (size_t i = 0; i < (size_t)layer->rows * layer->width; i++) {
-        largest = fmaxf(largest, fabsf(layer->weights[i]));
+    for (uint32_t r = 0; r < layer->rows; r++) {
+        const float *row = layer->weights + (size_t)r * layer->width;
+        largest = fmaxf(largest, largest_of(row, layer->width));
     }
-    out->tensor_scale = ht_format_tensor_scale(layer->format, largest);
+    const float outer = ht_format_outer_scale(layer->format, largest); // of the tensor
+    for (size_t i = 0; i < (size_t)layer->rows * s.groups.segments; i++) {
+        out->outer[i] = outer;
+    }
     ht_parallel(layer->rows, 1, round_rows, &s);
 }

@@ -27,10 +27,10 @@ bool ht_rounding_find(const char *name, ht_rounding *rounding);
 
 // Codes and scales of a layer.
 typedef struct ht_rounded {
-    uint32_t groups;    // scales of a segment
-    float tensor_scale; // NVFP4
-    float *codes;       // [N][K], values of the grid
-    float *scales;      // [N][segments][groups], tensor scale included
+    uint32_t groups; // scales of a segment
+    float *outer;    // [N][segments] outer scales; NVFP4's, one for all, at every place
+    float *codes;    // [N][K], values of the grid
+    float *scales;   // [N][segments][groups], outer scales included
 } ht_rounded;
 
 // Room for a layer's codes; released by ht_rounded_free. HT_ERR_NO_MEMORY.

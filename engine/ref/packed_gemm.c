@@ -12,14 +12,14 @@ typedef struct operand {
     uint32_t piece;       // as in ht_ref_packed
     uint32_t terms;       // scales that add up to a value
     float values[8][256]; // of the codes, in each term
-    float tensor_scale;   // of w
+    float outer;          // scale of the whole tensor, of w
 } operand;
 
 static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
     o->format = ht_fmt_find(packed->desc->format);
     o->block = packed->block;
     o->piece = packed->piece;
-    o->tensor_scale = 1;
+    o->outer = 1;
     ht_packed_layout_of(packed->desc, &o->at);
     o->terms = ht_fmt_terms(o->format);
     for (uint32_t code = 0; code < 1u << o->format->bits; code++) {
@@ -28,7 +28,7 @@ static void open_operand(const ht_ref_packed *packed, bool is_w, operand *o) {
         }
     }
     if (is_w && o->format->scale == HT_FMT_SCALE_E4M3) {
-        memcpy(&o->tensor_scale, o->block + o->at.tensor_offset, sizeof o->tensor_scale);
+        memcpy(&o->outer, o->block + o->at.outer_offset, sizeof o->outer);
     }
 }
 
@@ -37,22 +37,32 @@ static uint64_t group_index(const operand *o, uint64_t row, uint32_t k) {
 }
 
 static float scale_at(const operand *o, uint64_t row, uint32_t k, uint32_t term) {
+    float of_row;
+    if (o->format->scale == HT_FMT_SCALE_WHOLE) { // that of the group belongs to the codes
+        memcpy(&of_row, o->block + o->at.outer_offset + row * sizeof of_row, sizeof of_row);
+        return of_row;
+    }
     return ht_fmt_scale_value(o->format, o->block + o->at.scales_offset,
                               group_index(o, row, k) + term) *
-           o->tensor_scale;
+           o->outer;
 }
 
 static float value_at(const operand *o, uint64_t row, uint32_t k, uint32_t term) {
     const uint8_t *codes = o->block + row * o->at.row_bytes;
     const float value = o->values[term][ht_fmt_get_code(o->format, codes, k)];
+    if (o->format->scale == HT_FMT_SCALE_WHOLE) {
+        return value * ht_fmt_scale_value(o->format, o->block + o->at.scales_offset,
+                                          group_index(o, row, k));
+    }
     return o->format->kind == HT_FMT_ZERO_POINT
                ? value - (float)o->block[o->at.zeros_offset + group_index(o, row, k)]
                : value;
 }
 
 static uint32_t group_length(const operand *x, const operand *w, uint32_t depth) {
-    const uint32_t a = x->format->group ? x->format->group : depth;
-    const uint32_t b = w->format->group ? w->format->group : depth;
+    const uint32_t of_x = ht_fmt_sum_group(x->format), of_w = ht_fmt_sum_group(w->format);
+    const uint32_t a = of_x ? of_x : depth;
+    const uint32_t b = of_w ? of_w : depth;
     const uint32_t group = a < b ? a : b;
     return x->piece != 0 && x->piece < group ? x->piece : group;
 }

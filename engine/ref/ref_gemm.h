@@ -33,7 +33,8 @@ void ht_ref_conv2d(const float *x, const float *w, const ht_ref_conv2d_args *arg
 // The same on packed operands (ht_packed_layout), in the order that the device keeps to: the exact
 // sum of a group's code products, rounded to f32; times (scale of x * scale of w); added to the
 // total of the groups before, all in f32. A group is the shorter one of x and w, or a whole row of
-// channels; of sums of bit planes, a row once for each plane. Bias and RELU keep the bits too, the rest
+// channels (also where scales of groups are whole numbers: they belong to the codes); of sums of bit
+// planes, a row once for each plane. Bias and RELU keep the bits too, the rest
 // of the epilogue is in double. NVFP4's scale of the tensor counts in w only.
 typedef struct ht_ref_packed {
     const ht_tensor_desc *desc;

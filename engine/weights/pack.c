@@ -40,7 +40,7 @@ static ht_status read_rows(const packing *p, uint64_t row, uint64_t rows) {
     return HT_OK;
 }
 
-// The scale of the whole tensor, where the format has one, needs all values first.
+// The scale of the whole tensor, where the format has one, needs all values first. Those of rows do not.
 static ht_status find_tensor_scale(const packing *p, const ht_fmt_row *format, float *scale) {
     ht_status status = HT_OK;
     float largest = 0;
@@ -55,7 +55,7 @@ static ht_status find_tensor_scale(const packing *p, const ht_fmt_row *format, f
             largest = fmaxf(largest, fabsf(p->permuted[i]));
         }
     }
-    *scale = ht_fmt_tensor_scale(format, largest);
+    *scale = ht_fmt_outer_scale(format, largest);
 fail:
     return status;
 }
@@ -64,14 +64,18 @@ fail:
 static ht_status write_rows(const packing *p, const ht_packed_layout *part, uint64_t row) {
     const ht_pack_sink *sink = p->sink;
     const uint8_t *from = p->packed;
-    const uint64_t scales = part->groups * (uint64_t)part->scale_bytes;
+    const uint64_t scales = part->scale_row_bytes;
     ht_status status = HT_OK;
     HT_TRY(sink->write(sink->user, row * part->row_bytes, from, part->rows * part->row_bytes));
     HT_TRY(sink->write(sink->user, p->whole.scales_offset + row * scales,
                        from + part->scales_offset, part->rows * scales));
-    if (part->zeros_offset != part->tensor_offset) {
+    if (part->zeros_offset != part->outer_offset) {
         HT_TRY(sink->write(sink->user, p->whole.zeros_offset + row * part->groups,
                            from + part->zeros_offset, part->rows * part->groups));
+    }
+    if (p->whole.outers > 1) {
+        HT_TRY(sink->write(sink->user, p->whole.outer_offset + row * sizeof(float),
+                           from + part->outer_offset, part->rows * sizeof(float)));
     }
 fail:
     return status;
@@ -106,7 +110,7 @@ static ht_status pack_rows(const packing *p, const ht_tensor_desc *desc) {
         }
     }
     if (format->scale == HT_FMT_SCALE_E4M3) {
-        HT_TRY(p->sink->write(p->sink->user, p->whole.tensor_offset, &tensor_scale,
+        HT_TRY(p->sink->write(p->sink->user, p->whole.outer_offset, &tensor_scale,
                               sizeof tensor_scale));
     }
 fail:

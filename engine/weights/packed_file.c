@@ -13,7 +13,7 @@ enum { MAX_VALUES_LOG2 = 48, MAX_PART_NAME = HT_ST_MAX_NAME + 32 };
 
 bool ht_packed_part_of(const ht_fmt_row *format, const ht_packed_layout *at, ht_packed_part part,
                        ht_packed_part_desc *out) {
-    static const char *const scale_dtypes[] = {"", "F32", "F16", "F8_E8M0", "F8_E4M3"};
+    static const char *const scale_dtypes[] = {"", "F32", "F16", "F8_E8M0", "F8_E4M3", "U8"};
     const uint64_t scales = at->rows * at->groups;
     switch (part) {
     case HT_PART_CODES:
@@ -22,17 +22,26 @@ bool ht_packed_part_of(const ht_fmt_row *format, const ht_packed_layout *at, ht_
         return true;
     case HT_PART_SCALES:
         *out = (ht_packed_part_desc){
-            ".scales",         scale_dtypes[format->scale], 2, {at->rows, at->groups},
-            at->scales_offset, scales * at->scale_bytes};
+            ".scales",
+            scale_dtypes[format->scale],
+            2,
+            {at->rows, format->scale == HT_FMT_SCALE_WHOLE ? at->scale_row_bytes : at->groups},
+            at->scales_offset,
+            at->rows * at->scale_row_bytes};
         return true;
     case HT_PART_ZEROS:
         *out = (ht_packed_part_desc){".zeros",         "U8",  2, {at->rows, at->groups},
                                      at->zeros_offset, scales};
         return format->kind == HT_FMT_ZERO_POINT;
-    case HT_PART_TENSOR_SCALE:
-        *out = (ht_packed_part_desc){".tensor_scale",   "F32",        1, {1, 0},
-                                     at->tensor_offset, sizeof(float)};
-        return format->scale == HT_FMT_SCALE_E4M3;
+    case HT_PART_OUTER_SCALES:
+        *out = (ht_packed_part_desc){format->scale == HT_FMT_SCALE_E4M3 ? ".tensor_scale"
+                                                                        : ".row_scales",
+                                     "F32",
+                                     1,
+                                     {at->outers, 0},
+                                     at->outer_offset,
+                                     at->outers * sizeof(float)};
+        return at->outers != 0;
     case HT_PACKED_PARTS: break;
     }
     return false;
@@ -281,25 +290,43 @@ ht_status ht_packed_file_resolve(ht_context *context, ht_shard *shard) {
     return HT_OK;
 }
 
+static ht_status fail_scale(ht_context *context, const ht_weights_entry *entry, const char *of,
+                            uint64_t index, float scale, const char *expected) {
+    return ht_fail(context, HT_ERR_IO,
+                   "weights '%s': packed tensor '%s': %sscale %llu is %g, expected a %s number",
+                   entry->info.file, entry->info.name, of, (unsigned long long)index, (double)scale,
+                   expected);
+}
+
+// Whole numbers that are too large would leave the range of a byte.
+static bool is_good_scale(const ht_fmt_row *format, float scale) {
+    if (format->scale == HT_FMT_SCALE_WHOLE) {
+        return scale >= 1 && scale <= (float)ht_fmt_most_times(format);
+    }
+    return isfinite(scale) && (scale > 0 || format->kind == HT_FMT_BITS);
+}
+
 ht_status ht_packed_file_check_scales(ht_context *context, const ht_weights_entry *entry,
                                       const ht_packed_layout *at) {
     const ht_fmt_row *format = ht_fmt_find(entry->info.desc.format);
-    const uint64_t count = at->rows * at->groups;
-    float tensor_scale = 1;
-    if (entry->parts[HT_PART_TENSOR_SCALE]) {
-        memcpy(&tensor_scale, entry->parts[HT_PART_TENSOR_SCALE], sizeof tensor_scale);
+    const bool whole = format->scale == HT_FMT_SCALE_WHOLE;
+    char expected[32];
+    snprintf(expected, sizeof expected, format->kind == HT_FMT_BITS ? "finite" : "positive");
+    for (uint64_t i = 0; i < at->outers; i++) {
+        float outer;
+        memcpy(&outer, (const uint8_t *)entry->parts[HT_PART_OUTER_SCALES] + i * sizeof outer,
+               sizeof outer);
+        if (!isfinite(outer) || outer <= 0) {
+            return fail_scale(context, entry, whole ? "row " : "tensor ", i, outer, expected);
+        }
     }
-    const bool good = isfinite(tensor_scale) && tensor_scale > 0;
-    for (uint64_t i = 0; i < count || !good; i++) {
-        const float scale =
-            good ? ht_fmt_scale_value(format, entry->parts[HT_PART_SCALES], i) : tensor_scale;
-        if (!isfinite(scale) || (scale <= 0 && format->kind != HT_FMT_BITS) || !good) {
-            return ht_fail(context, HT_ERR_IO,
-                           "weights '%s': packed tensor '%s': %sscale %llu is %g, expected a "
-                           "%s number",
-                           entry->info.file, entry->info.name, good ? "" : "tensor ",
-                           (unsigned long long)i, (double)scale,
-                           format->kind == HT_FMT_BITS ? "finite" : "positive");
+    if (whole) {
+        snprintf(expected, sizeof expected, "whole (1 to %u)", ht_fmt_most_times(format));
+    }
+    for (uint64_t i = 0; i < at->rows * at->groups; i++) {
+        const float scale = ht_fmt_scale_value(format, entry->parts[HT_PART_SCALES], i);
+        if (!is_good_scale(format, scale)) {
+            return fail_scale(context, entry, "", i, scale, expected);
         }
     }
     return HT_OK;

@@ -61,7 +61,7 @@ typedef enum ht_packed_part {
     HT_PART_CODES,
     HT_PART_SCALES,
     HT_PART_ZEROS,
-    HT_PART_TENSOR_SCALE,
+    HT_PART_OUTER_SCALES,
     HT_PACKED_PARTS,
 } ht_packed_part;
 

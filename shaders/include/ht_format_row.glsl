@@ -19,6 +19,7 @@ const uint HT_SCALE_F32 = 1u;
 const uint HT_SCALE_F16 = 2u;
 const uint HT_SCALE_E8M0 = 3u;
 const uint HT_SCALE_E4M3 = 4u;
+const uint HT_SCALE_WHOLE = 5u;
 
 struct HtFormatRow {
     uint bits, kind, exponent, mantissa, top, group, scale;
@@ -138,6 +139,10 @@ HtFormatRow ht_format_row(uint format) {
 #endif
 
 bool ht_is_packed(uint format) { return ht_format_row(format).scale != 0u; }
+
+// Are the scales of groups whole numbers, which belong to the codes? A whole row is then summed before
+// its scale is applied.
+bool ht_has_times(uint format) { return ht_format_row(format).scale == HT_SCALE_WHOLE; }
 
 bool ht_in_planes(uint format) { return ht_format_row(format).kind >= HT_KIND_SIGNS; }
 

@@ -12,17 +12,17 @@ const uint HT_STEP = 16u; // codes that are loaded at once; rows and groups are 
 uint ht_term = 0u; // of w, where its values are sums of planes: which one is decoded
 
 bool ht_has_zeros(uint format) { return ht_format_row(format).kind == HT_KIND_ZERO_POINT; }
-// Values that share a scale; 0: the whole row.
-uint ht_group_of(uint format) { return ht_format_row(format).group; }
+// Values that are summed before a scale is applied; 0: the whole row.
+uint ht_group_of(uint format) { return ht_has_times(format) ? 0u : ht_format_row(format).group; }
 
 // Of rows of `width` values (ht_packed_layout): values with the pad, and scales.
 uint ht_padded(uint format, uint width) {
-    uint unit = max(ht_group_of(format), 32u);
+    uint unit = max(ht_format_row(format).group, 32u);
     return (width + unit - 1u) / unit * unit;
 }
 
 uint ht_groups(uint format, uint width) {
-    uint group = ht_group_of(format);
+    uint group = ht_format_row(format).group;
     return group == 0u ? ht_terms(format) : ht_padded(format, width) / group;
 }
 

@@ -25,7 +25,7 @@ uint64_t ht_w_row(uint row) {
 }
 
 uint ht_group_at(uint format, uint row, uint step) {
-    uint group = ht_group_of(format);
+    uint group = ht_format_row(format).group;
     return group == 0u ? row * ht_terms(format) + (ht_terms(format) > 1u ? ht_term : 0u)
                        : row * ht_groups(format, push.depth) + step * HT_STEP / group;
 }
@@ -36,6 +36,9 @@ bool ht_are_integers(); // ht_integer_steps.glsl
 
 // What the number 1 in the kernel's sums stands for, without the scale.
 float ht_sum_unit(uint format) {
+    if (ht_has_times(format)) { // ht_w_times makes integers of the codes
+        return ht_is_e2m1(ht_format_row(format)) ? 0.5 : 1.0;
+    }
 #if defined HT_INTEGER_CODES // codes of E2M1 count halves
     return ht_format_row(format).kind == HT_KIND_MINIFLOAT ? 0.5 : 1.0;
 #elif defined HT_ELEMENT_E4M3 // fields moved to those of E4M3
@@ -61,6 +64,9 @@ float ht_x_scale(uint row, uint step) {
 }
 
 float ht_w_scale(uint row, uint step) {
+    if (ht_has_times(FORMAT_W)) {
+        return HtF32(packUint2x32(push.w) + push.w_extra).v[row] * ht_sum_unit(FORMAT_W);
+    }
     float scale = ht_load_scale(packUint2x32(push.w) + push.w_scales, FORMAT_W,
                                 ht_group_at(FORMAT_W, row, step)) *
                   ht_sum_unit(FORMAT_W);
@@ -68,6 +74,24 @@ float ht_w_scale(uint row, uint step) {
         scale *= HtF32(packUint2x32(push.w) + push.w_extra).v[0];
     }
     return scale;
+}
+
+// What makes integers of a step's codes of w, where those are to be multiplied; else 1.
+uint ht_w_times(uint row, uint step) {
+    if (!ht_has_times(FORMAT_W)) {
+        return 1u;
+    }
+    uint at = ht_group_at(FORMAT_W, row, step); // a driver gathers words at once, bytes one by one
+    return (HtU32(packUint2x32(push.w) + push.w_scales).v[at / 8u] >> (at % 8u * 4u)) & 0xfu;
+}
+
+// Four codes of w as numbers, `times` being that of the step; zero points are not subtracted.
+vec4 ht_decode_w(uvec4 codes, uint quad, uint times) {
+    vec4 values = ht_decode_codes(codes, quad, FORMAT_W);
+    if (ht_has_times(FORMAT_W)) {
+        values *= float(times) * (ht_code_unit(FORMAT_W) / ht_sum_unit(FORMAT_W));
+    }
+    return values;
 }
 
 // In the units of the codes; 0 for formats that have none.

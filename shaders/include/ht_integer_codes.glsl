@@ -9,8 +9,8 @@ int ht_twice_e2m1(uint code) {
     return (code & 8u) == 0u ? size : -size;
 }
 
-// Codes 4 * quad and on, of those loaded for a step, minus the zero point.
-int ht_integer_codes(uvec4 codes, uint quad, uint format, int zero) {
+// Codes 4 * quad and on, of those loaded for a step, minus the zero point, times `times`.
+int ht_integer_codes(uvec4 codes, uint quad, uint format, int zero, uint times) {
     HtFormatRow row = ht_format_row(format);
     if (ht_in_planes(format)) {
         uint four = 0u;
@@ -26,7 +26,7 @@ int ht_integer_codes(uvec4 codes, uint quad, uint format, int zero) {
     uint bytes = 0u;
     if (row.kind == HT_KIND_MINIFLOAT) {
         [[unroll]] for (uint i = 0u; i < 4u; i++) {
-            bytes |= uint(ht_twice_e2m1(word >> (4u * i)) & 0xff) << (8u * i);
+            bytes |= uint(ht_twice_e2m1(word >> (4u * i)) * int(times) & 0xff) << (8u * i);
         }
         return int(bytes);
     }

@@ -40,12 +40,12 @@ uint twice_e2m1_sizes(uint codes) {
            ((high & codes & (codes >> 1)) << 1);
 }
 
-// Four bytes plus 128 in a word: the codes of `quad` in that order; of E2M1 twice their values.
-uint shifted_nibbles(uvec4 codes, uint quad, uint format) {
+// Four bytes plus 128 in a word: the codes of `quad` in that order; of E2M1 `times` twice their values.
+uint shifted_nibbles(uvec4 codes, uint quad, uint format, uint times) {
     uint word = codes[quad / 2u];
     uint shift = quad % 2u * 4u;
     if (ht_is_e2m1(ht_format_row(format))) { // both quads of a word share the sizes
-        uint size = (twice_e2m1_sizes(word) >> shift) & 0x0f0f0f0fu;
+        uint size = ((twice_e2m1_sizes(word) >> shift) & 0x0f0f0f0fu) * times; // up to 120
         uint sign = (word >> (shift + 3u)) & 0x01010101u;
         return (size ^ (0x80808080u - sign)) + sign;
     }
@@ -54,7 +54,7 @@ uint shifted_nibbles(uvec4 codes, uint quad, uint format) {
 }
 
 // Value `p` of a quad, plus 128.
-uint shifted_value(uvec4 codes, uint quad, uint p, uint format) {
+uint shifted_value(uvec4 codes, uint quad, uint p, uint format, uint times) {
     if (ht_in_planes(format)) {
         uint in_order = quad / 2u * 8u + 2u * p + quad % 2u;
         return uint(ht_plane_value(codes, in_nibble_order() ? in_order : 4u * quad + p, format) +
@@ -63,7 +63,7 @@ uint shifted_value(uvec4 codes, uint quad, uint p, uint format) {
     uint word = codes[quad] ^ 0x80808080u;
     uint at = p;
     if (ht_format_row(format).bits == 4u) {
-        word = shifted_nibbles(codes, quad, format);
+        word = shifted_nibbles(codes, quad, format, times);
     } else if (in_nibble_order()) {
         uint k = quad / 2u * 8u + 2u * p + quad % 2u;
         word = codes[k / 4u] ^ 0x80808080u;
@@ -84,15 +84,16 @@ void clear_int_sums() {
 // int_sums += the products of a step. All codes are decoded before: a sum then stays in a register for
 // the whole step, where a visit per quad is a tenth slower. Arrays as arguments of a function would
 // hide from LLVM that values are small: the loops are here twice.
-void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N]) {
+void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
+                  const uint w_times[TILE_N]) {
     int w[HT_STEP][TILE_N];
     int x[HT_STEP][MAX_PARTS];
     [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W));
+            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W, w_times[j]));
         }
         [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X)) - 128;
+            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X, 1u)) - 128;
             x_sums[part] += x[k][part];
         }
     }
@@ -115,6 +116,7 @@ void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N]) {
 
 // totals += the products of a step times the scales.
 void add_short_step(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
+                    const uint w_times[TILE_N],
                     const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
     int w[HT_STEP][TILE_N];
     int x[HT_STEP][MAX_PARTS];
@@ -124,10 +126,10 @@ void add_short_step(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
     }
     [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W));
+            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W, w_times[j]));
         }
         [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X)) - 128;
+            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X, 1u)) - 128;
             off[part] -= x[k][part];
         }
     }

@@ -136,7 +136,7 @@ static void test_same_picture(void **state) {
     assert_int_equal(json_array_size(layers), 85); // 8 blocks of 10 and the embedders' 5
     json_array_foreach(layers, i, layer) {
         const double db = json_number_value(json_object_get(layer, "sqnr_db"));
-        const bool fp4 = strcmp(json_string_value(json_object_get(layer, "format")), "fp4") == 0;
+        const bool fp4 = strcmp(json_string_value(json_object_get(layer, "format")), "fp4-i8") == 0;
         // Steps of FP4 are at most a quarter of the value above them; 8 bits are 16 times finer.
         assert_true(db > (fp4 ? 15 : 38) && db < (fp4 ? 30 : 60));
     }

@@ -141,7 +141,7 @@ static void test_recipe(void **state) {
     assert_true(error > 1e-3 && error < 0.2);
     ht_layer_formats formats;
     assert_true(ht_recipe_find(p->recipe, "transformer_blocks.1.norm2.linear", &formats));
-    assert_true(formats.weights == HT_FORMAT_FP4 && formats.activations == HT_FORMAT_NONE);
+    assert_true(formats.weights == HT_FORMAT_FP4_I8 && formats.activations == HT_FORMAT_NONE);
     ht_test_golden_close(&golden);
     ht_pipeline_destroy(&p);
 }

@@ -28,6 +28,7 @@ typedef enum ht_format {
     HT_FORMAT_FP4_E3M0 = 26, // powers of two
     HT_FORMAT_NVFP4 = 27,    // E2M1, groups of 16, E4M3 scales times one f32 scale
     HT_FORMAT_MXFP4 = 28,    // E2M1, groups of 32, E8M0 scales
+    HT_FORMAT_FP4_I8 = 29,   // E2M1, groups of 16, scales 1..10 that make INT8 of it, f32 a row
     HT_FORMAT_INT8 = 32,     // -127..127, one f32 scale a row
     HT_FORMAT_INT8_G32 = 33, // groups of 32, f32 scales
     HT_FORMAT_INT4 = 34,     // -7..7, groups of 64, f16 scales
@@ -80,11 +81,12 @@ typedef struct ht_packed_layout {
     uint32_t width, padded; // values of a row; padded is a multiple of 32 and of the group
     uint32_t groups;        // scales of a row; of sums of planes, one for each plane
     uint64_t row_bytes;     // codes of a row, a multiple of 16 (of bit planes: of 4)
-    uint32_t scale_bytes;   // 4, 2 or 1
-    uint64_t scales_offset; // [rows][groups], from the start of the block
-    uint64_t zeros_offset;  // INT4Z: [rows][groups] bytes; else equal to tensor_offset
-    uint64_t tensor_offset; // NVFP4: one f32; else equal to bytes
-    uint64_t bytes;         // a multiple of 16
+    uint64_t scale_row_bytes;
+    uint64_t scales_offset; // [rows][groups], from the start of the block; FP4_I8's have four bits
+    uint64_t zeros_offset;  // INT4Z: [rows][groups] bytes; else equal to outer_offset
+    uint64_t outers;        // f32 by which scales are multiplied: NVFP4 1, FP4_I8 one a row; else 0
+    uint64_t outer_offset;
+    uint64_t bytes; // a multiple of 16
 } ht_packed_layout;
 HT_API void ht_packed_layout_of(const ht_tensor_desc *desc, ht_packed_layout *out);
 

@@ -29,6 +29,7 @@ static void test_table_is_stable(void **state) {
         {HT_FORMAT_FP4_E3M0, 26, "fp4-e3m0", 4, HT_FMT_MINIFLOAT, 7, 32},
         {HT_FORMAT_NVFP4, 27, "nvfp4", 4, HT_FMT_MINIFLOAT, 7, 16},
         {HT_FORMAT_MXFP4, 28, "mxfp4", 4, HT_FMT_MINIFLOAT, 7, 32},
+        {HT_FORMAT_FP4_I8, 29, "fp4-i8", 4, HT_FMT_MINIFLOAT, 7, 16},
         {HT_FORMAT_INT8, 32, "int8", 8, HT_FMT_SYMMETRIC, 127, 0},
         {HT_FORMAT_INT8_G32, 33, "int8-g32", 8, HT_FMT_SYMMETRIC, 127, 32},
         {HT_FORMAT_INT4, 34, "int4", 4, HT_FMT_SYMMETRIC, 7, 64},

@@ -150,11 +150,33 @@ static void test_nvfp4_blocks(void **state) {
     ht_packed_layout_of(&desc, &at);
     assert_true(at.bytes <= sizeof packed);
     ht_desc_pack(&desc, HT_SCALE_MAX, values, packed);
-    memcpy(&tensor_scale, packed + at.tensor_offset, sizeof tensor_scale);
+    memcpy(&tensor_scale, packed + at.outer_offset, sizeof tensor_scale);
     assert_true(fabs(tensor_scale / 0.0011532738571986556 - 1) < 1e-6);
     assert_int_equal(packed[at.scales_offset], 0x7E);
     assert_int_equal(packed[at.scales_offset + 1], 0x54);
     assert_memory_equal(packed, want, sizeof want);
+}
+
+// Whole numbers that bring each group's largest value to the largest code, and what is stored: a row of
+// which 60 is the largest has the scale 60 / (10 * 6).
+static void test_whole_scales(void **state) {
+    (void)state;
+    static const float values[32] = {60, 30, -5, [16] = 18, -9, 1.5f, [31] = -12};
+    static const float want[32] = {60, 30, -5, [16] = 18, -9, 1.5f, [31] = -12};
+    static const uint8_t codes[16] = {0x57, 0x09, [8] = 0xD7, 0x01, [15] = 0xE0};
+    const ht_tensor_desc desc = {.format = HT_FORMAT_FP4_I8, .rank = 1, .dims = {32}};
+    float back[32], scale;
+    uint8_t packed[64];
+    ht_packed_layout at;
+    ht_packed_layout_of(&desc, &at);
+    assert_true(at.bytes <= sizeof packed && at.outers == 1 && at.scale_row_bytes == 1);
+    ht_desc_pack(&desc, HT_SCALE_MAX, values, packed);
+    memcpy(&scale, packed + at.outer_offset, sizeof scale);
+    assert_true(scale == 1);
+    assert_int_equal(packed[at.scales_offset], 0x3A);
+    assert_memory_equal(packed, codes, sizeof codes);
+    ht_desc_unpack(&desc, packed, back);
+    assert_memory_equal(back, want, sizeof back);
 }
 
 // Any shape comes back within half a step of the coarsest code, which is a part of the largest
@@ -200,7 +222,7 @@ static void check_least(const ht_fmt_row *row) {
     float back[HT_COUNT(values)];
     uint8_t packed[256];
     assert_true(ht_desc_bytes(&desc) <= sizeof packed);
-    assert_true(ht_fmt_tensor_scale(row, 1e-39f) == ht_fmt_tensor_scale(row, 0));
+    assert_true(ht_fmt_outer_scale(row, 1e-39f) == ht_fmt_outer_scale(row, 0));
     for (size_t first = 0; first < HT_COUNT(values); first++) { // also without the largest
         ht_tensor_desc rest = desc;
         rest.dims[0] -= (uint32_t)first;
@@ -272,11 +294,17 @@ static void test_search(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_code),  cmocka_unit_test(test_midpoints),
-        cmocka_unit_test(test_extremes),    cmocka_unit_test(test_published_codes),
-        cmocka_unit_test(test_mxfp4_block), cmocka_unit_test(test_nvfp4_blocks),
-        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_error_on_normal_numbers),
-        cmocka_unit_test(test_search),      cmocka_unit_test(test_least_numbers),
+        cmocka_unit_test(test_every_code),
+        cmocka_unit_test(test_midpoints),
+        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_published_codes),
+        cmocka_unit_test(test_mxfp4_block),
+        cmocka_unit_test(test_nvfp4_blocks),
+        cmocka_unit_test(test_whole_scales),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_error_on_normal_numbers),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_least_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,8 +296,8 @@ static void compare(const producer *p, ht_tier tier, ht_format format) {
     ht_packed_layout at;
     ht_packed_layout_of(&packed, &at);
     if (!same_bytes(&fused, &apart, 0, at.rows * at.row_bytes) ||
-        !same_bytes(&fused, &apart, at.scales_offset, at.rows * at.groups * at.scale_bytes) ||
-        !same_bytes(&fused, &apart, at.tensor_offset, format == HT_FORMAT_NVFP4 ? 4 : 0)) {
+        !same_bytes(&fused, &apart, at.scales_offset, at.rows * at.scale_row_bytes) ||
+        !same_bytes(&fused, &apart, at.outer_offset, format == HT_FORMAT_NVFP4 ? 4 : 0)) {
         fail_msg("%s, %s: the codes differ", p->name, ht_format_name(format));
     }
     release(&fused);
@@ -487,7 +487,7 @@ static void test_copies(void **state) {
         ht_packed_layout_of(&packed, &at);
         assert_memory_equal(beside.codes, apart.codes, at.rows * at.row_bytes);
         assert_memory_equal(beside.codes + at.scales_offset, apart.codes + at.scales_offset,
-                            at.rows * at.groups * at.scale_bytes);
+                            at.rows * at.scale_row_bytes);
         assert_memory_equal(beside.sum, apart.sum, 38 * width * sizeof(float));
         free(beside.codes);
         free(beside.sum);

@@ -30,10 +30,10 @@ typedef struct packed_pair {
 } packed_pair;
 
 static const ht_format PACKED_WEIGHTS[] = {
-    HT_FORMAT_E4M3, HT_FORMAT_E5M2,     HT_FORMAT_E3M4,     HT_FORMAT_E2M5,     HT_FORMAT_MXFP8,
-    HT_FORMAT_FP4,  HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4,    HT_FORMAT_MXFP4,
-    HT_FORMAT_INT8, HT_FORMAT_INT8_G32, HT_FORMAT_INT4,     HT_FORMAT_INT4_G32, HT_FORMAT_INT4Z,
-    HT_FORMAT_INT8_F16};
+    HT_FORMAT_E4M3,     HT_FORMAT_E5M2,     HT_FORMAT_E3M4,     HT_FORMAT_E2M5,     HT_FORMAT_MXFP8,
+    HT_FORMAT_FP4,      HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4,    HT_FORMAT_MXFP4,
+    HT_FORMAT_INT8,     HT_FORMAT_INT8_G32, HT_FORMAT_INT4,     HT_FORMAT_INT4_G32, HT_FORMAT_INT4Z,
+    HT_FORMAT_INT8_F16, HT_FORMAT_FP4_I8};
 
 // Both in bit planes: products by AND and bit counts.
 static const ht_format PLANE_WEIGHTS[] = {
@@ -110,7 +110,9 @@ static inline float *pair_run(ht_context *context, packed_pair *pair, const void
 
 // The largest value of a format in units of its smallest.
 static inline double pair_span(const ht_fmt_row *row) {
-    return row->kind == HT_FMT_MINIFLOAT ? ht_fmt_largest(row) / ht_fmt_decode(row, 1) : row->top;
+    const double times = row->scale == HT_FMT_SCALE_WHOLE ? ht_fmt_most_times(row) : 1;
+    return row->kind == HT_FMT_MINIFLOAT ? times * ht_fmt_largest(row) / ht_fmt_decode(row, 1)
+                                         : times * row->top;
 }
 
 // Is every sum of code products an integer that f32 holds? Integers of whole rows are counted on as
@@ -118,13 +120,15 @@ static inline double pair_span(const ht_fmt_row *row) {
 static inline bool pair_is_exact(const packed_pair *pair) {
     const ht_fmt_row *x = ht_fmt_find(pair->x.format), *w = ht_fmt_find(pair->w.format);
     const uint32_t depth = pair->x.dims[pair->x.rank - 1];
-    const uint32_t x_group = x->group ? x->group : depth, w_group = w->group ? w->group : depth;
+    const uint32_t of_w = ht_fmt_sum_group(w);
+    const uint32_t x_group = x->group ? x->group : depth, w_group = of_w ? of_w : depth;
     const uint32_t length = x_group < w_group ? x_group : w_group;
     if (x->scale == HT_FMT_SCALE_NONE) {
         return false;
     }
-    const bool integers =
-        (x->kind == HT_FMT_SYMMETRIC && w->kind == HT_FMT_SYMMETRIC) || ht_fmt_in_planes(x);
+    const bool integers = (x->kind == HT_FMT_SYMMETRIC &&
+                           (w->kind == HT_FMT_SYMMETRIC || w->scale == HT_FMT_SCALE_WHOLE)) ||
+                          ht_fmt_in_planes(x);
     return integers || pair_span(x) * pair_span(w) * length <= 16777216;
 }
 
@@ -174,7 +178,8 @@ static inline bool pair_has_integers(ht_format format) {
 // halves (ht_integer_steps.glsl). 0: a group.
 static inline uint32_t pair_piece(const packed_pair *pair, ht_tier tier) {
     const ht_fmt_row *x = ht_fmt_find(pair->x.format), *w = ht_fmt_find(pair->w.format);
-    const bool halves = (x->group == 32 && w->group != 16) || (w->group == 32 && x->group != 16);
+    const uint32_t of_w = ht_fmt_sum_group(w);
+    const bool halves = (x->group == 32 && of_w != 16) || (of_w == 32 && x->group != 16);
     const bool integers = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format) &&
                           w->kind != HT_FMT_ZERO_POINT && !ht_fmt_in_planes(w);
     return tier == HT_TIER_CPU && integers && halves ? 16 : 0;

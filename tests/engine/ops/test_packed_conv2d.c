@@ -74,8 +74,8 @@ static void test_pairs(void **state) {
     (void)state;
     static const shape s = {1, 2, 3, 40, 6, 3, SAME};
     static const ht_format inputs[] = {HT_FORMAT_F16, HT_FORMAT_INT8, HT_FORMAT_MXFP8};
-    static const ht_format some[] = {HT_FORMAT_FP4, HT_FORMAT_INT4Z, HT_FORMAT_NVFP4,
-                                     HT_FORMAT_E4M3};
+    static const ht_format some[] = {HT_FORMAT_FP4, HT_FORMAT_FP4_I8, HT_FORMAT_INT4Z,
+                                     HT_FORMAT_NVFP4, HT_FORMAT_E4M3};
     for (size_t x = 0; x < HT_COUNT(inputs); x++) {
         for (size_t w = 0; w < HT_COUNT(some); w++) {
             check_shape(&s, some[w], inputs[x]);

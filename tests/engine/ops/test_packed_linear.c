@@ -79,6 +79,7 @@ static void test_shapes(void **state) {
     (void)state;
     static const ht_format pairs[][2] = {{HT_FORMAT_INT8, HT_FORMAT_INT8},
                                          {HT_FORMAT_FP4, HT_FORMAT_INT8},
+                                         {HT_FORMAT_FP4_I8, HT_FORMAT_INT8},
                                          {HT_FORMAT_NVFP4, HT_FORMAT_NVFP4},
                                          {HT_FORMAT_INT4, HT_FORMAT_F16}};
     for (size_t p = 0; p < HT_COUNT(pairs); p++) {
@@ -118,6 +119,7 @@ static void test_long_rows(void **state) {
     check_shape(3, 5, 1025, HT_FORMAT_INT8, HT_FORMAT_INT8);
     check_shape(17, 40, 4608, HT_FORMAT_INT8, HT_FORMAT_INT8);
     check_shape(17, 40, 1152, HT_FORMAT_FP4, HT_FORMAT_INT8);
+    check_shape(17, 40, 4608, HT_FORMAT_FP4_I8, HT_FORMAT_INT8);
     check_shape(17, 40, 1152, HT_FORMAT_E4M3, HT_FORMAT_INT8);
     check_shape(17, 40, 1152, HT_FORMAT_BIN2, HT_FORMAT_INT8);
 }
@@ -176,6 +178,8 @@ static void test_rules(void **state) {
          "x cannot have zero points (int4z)"},
         {{.inputs = {{HT_FORMAT_BIN2, 2, {3, 64}, NULL}, {HT_FORMAT_BIN1, 2, {4, 64}, NULL}}},
          "x cannot be a sum of bit planes (bin2)"},
+        {{.inputs = {{HT_FORMAT_FP4_I8, 2, {3, 64}, NULL}, {HT_FORMAT_INT8, 2, {4, 64}, NULL}}},
+         "x cannot have whole numbers for scales (fp4-i8)"},
         {{.inputs = {{HT_FORMAT_INT8_PLANES, 2, {3, 64}, NULL},
                      {HT_FORMAT_INT8, 2, {4, 64}, NULL}}},
          "w must be in bit planes where x is (int8-planes), not int8"},

@@ -100,7 +100,7 @@ static void check_codes(const char *what, const ht_tensor_desc *packed, const ui
     check_scales(row, &at, got, want);
     if (row->scale == HT_FMT_SCALE_E4M3) {
         const float one = 1;
-        assert_memory_equal(got + at.tensor_offset, &one, sizeof one);
+        assert_memory_equal(got + at.outer_offset, &one, sizeof one);
     }
 }
 

@@ -11,10 +11,10 @@
 static ht_context *context;
 
 static const ht_format formats[] = {
-    HT_FORMAT_E4M3,     HT_FORMAT_E5M2,     HT_FORMAT_E3M4,     HT_FORMAT_MXFP8,
-    HT_FORMAT_FP4,      HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4,
-    HT_FORMAT_MXFP4,    HT_FORMAT_INT8,     HT_FORMAT_INT8_G32, HT_FORMAT_INT4,
-    HT_FORMAT_INT4_G32, HT_FORMAT_BIN1,     HT_FORMAT_BIN2,     HT_FORMAT_BIN3};
+    HT_FORMAT_E4M3,     HT_FORMAT_E5M2,     HT_FORMAT_E3M4,  HT_FORMAT_MXFP8,    HT_FORMAT_FP4,
+    HT_FORMAT_FP4_E1M2, HT_FORMAT_FP4_E3M0, HT_FORMAT_NVFP4, HT_FORMAT_MXFP4,    HT_FORMAT_FP4_I8,
+    HT_FORMAT_INT8,     HT_FORMAT_INT8_G32, HT_FORMAT_INT4,  HT_FORMAT_INT4_G32, HT_FORMAT_BIN1,
+    HT_FORMAT_BIN2,     HT_FORMAT_BIN3};
 
 // Rounding to nearest loses what packing loses, and what it chose is packed without a change; a
 // convolution of 6 taps has packed rows of its own. Packing gives each plane of signs a scale by least
@@ -39,7 +39,7 @@ static void packing(void **state) {
         assert_int_equal(ht_rounded_create(context, &layer, &rounded), HT_OK);
         assert_int_equal(ht_round_layer(context, &layer, HT_ROUNDING_NEAREST, &rounded), HT_OK);
         ht_rounded_values(&layer, &rounded, own);
-        ht_desc_pack_scaled(&desc, rounded.tensor_scale, rounded.scales, own, block);
+        ht_desc_pack_scaled(&desc, rounded.outer, rounded.scales, own, block);
         ht_desc_unpack(&desc, block, again);
         assert_memory_equal(own, again, sizeof own);
         for (int i = 0; i < COUNT; i++) {

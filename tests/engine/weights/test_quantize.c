@@ -351,27 +351,54 @@ static void test_refused_to_read(void **state) {
     ht_context_destroy(&context);
 }
 
-// Scales of 0 would make a picture of nothing.
+// A file's scales before they reach a kernel: 0 would make a picture of nothing, and whole numbers above
+// ten do not fit a byte with the codes.
 static void test_scales_checked(void **state) {
     (void)state;
-    ht_context *context = ht_test_context(HT_TIER_CPU);
-    context = context ? context : ht_test_context(HT_TIER_PORTABLE);
-    static const char header[] =
+    static const char fp4[] =
         "{\"__metadata__\":{\"halftone.version\":\"1\",\"halftone.tensors\":"
         "\"{\\\"a\\\":{\\\"format\\\":\\\"fp4\\\",\\\"shape\\\":[2,32]}}\"},"
         "\"a\":{\"dtype\":\"U8\",\"shape\":[2,16],\"data_offsets\":[0,32]},"
         "\"a.scales\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[32,36]}}";
-    ht_test_write_safetensors(&folder, "p.safetensors", header, NULL, 36);
-    ht_weights *weights = open_file(context, "p.safetensors");
-    const uint32_t dims[] = {2, 32};
-    ht_tensor_desc desc;
-    uint64_t address;
-    assert_int_equal(
-        ht_weights_device(weights, "a", HT_WEIGHT_MATRIX, HT_FORMAT_NONE, 2, dims, &desc, &address),
-        HT_ERR_IO);
-    assert_non_null(
-        strstr(ht_context_message(context), "scale 0 is 0, expected a positive number"));
-    ht_weights_destroy(&weights);
+    static const char fp4_i8[] =
+        "{\"__metadata__\":{\"halftone.version\":\"1\",\"halftone.tensors\":"
+        "\"{\\\"a\\\":{\\\"format\\\":\\\"fp4-i8\\\",\\\"shape\\\":[2,32]}}\"},"
+        "\"a\":{\"dtype\":\"U8\",\"shape\":[2,16],\"data_offsets\":[0,32]},"
+        "\"a.scales\":{\"dtype\":\"U8\",\"shape\":[2,1],\"data_offsets\":[32,34]},"
+        "\"a.row_scales\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[34,42]}}";
+    const struct {
+        const char *header;
+        uint8_t scales[2];
+        float rows[2];
+        size_t bytes;
+        const char *sentence; // NULL: good
+    } rows[] = {
+        {fp4, {0}, {0}, 36, "scale 0 is 0, expected a positive number"},
+        {fp4_i8, {0x1a, 0x33}, {1, 2}, 42, NULL},
+        {fp4_i8, {0x1a, 0x03}, {1, 2}, 42, "scale 3 is 0, expected a whole (1 to 10) number"},
+        {fp4_i8, {0xb1, 0x11}, {1, 2}, 42, "scale 1 is 11, expected a whole (1 to 10) number"},
+        {fp4_i8, {0x11, 0x11}, {1, -1}, 42, "row scale 1 is -1, expected a positive"},
+        {fp4_i8, {0x11, 0x11}, {NAN, 1}, 42, "row scale 0 is nan, expected a positive number"},
+    };
+    ht_context *context = ht_test_context(HT_TIER_CPU);
+    context = context ? context : ht_test_context(HT_TIER_PORTABLE);
+    for (size_t i = 0; i < HT_COUNT(rows); i++) {
+        uint8_t data[42] = {0};
+        const uint32_t dims[] = {2, 32};
+        ht_tensor_desc desc;
+        uint64_t address;
+        memcpy(data + 32, rows[i].scales, sizeof rows[i].scales);
+        memcpy(data + 34, rows[i].rows, sizeof rows[i].rows);
+        ht_test_write_safetensors(&folder, "p.safetensors", rows[i].header, data, rows[i].bytes);
+        ht_weights *weights = open_file(context, "p.safetensors");
+        const ht_status status = ht_weights_device(weights, "a", HT_WEIGHT_MATRIX, HT_FORMAT_NONE,
+                                                   2, dims, &desc, &address);
+        assert_int_equal(status, rows[i].sentence ? HT_ERR_IO : HT_OK);
+        if (rows[i].sentence && !strstr(ht_context_message(context), rows[i].sentence)) {
+            fail_msg("row %zu: %s", i, ht_context_message(context));
+        }
+        ht_weights_destroy(&weights);
+    }
 }
 
 int main(void) {

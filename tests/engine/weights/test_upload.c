@@ -483,8 +483,8 @@ static void test_no_memory(void **state) {
 static void test_packed(void **state) {
     fixture *f = *state;
     enum { OUT = 70, IN = 523, TAPS = 9, COUNT = OUT * IN * TAPS };
-    static const ht_format formats[] = {HT_FORMAT_INT8, HT_FORMAT_FP4, HT_FORMAT_NVFP4,
-                                        HT_FORMAT_INT4Z, HT_FORMAT_MXFP8};
+    static const ht_format formats[] = {HT_FORMAT_INT8,  HT_FORMAT_FP4,   HT_FORMAT_NVFP4,
+                                        HT_FORMAT_INT4Z, HT_FORMAT_MXFP8, HT_FORMAT_FP4_I8};
     static float values[COUNT], moved[COUNT], want[COUNT], got[COUNT];
     char header[256];
     ht_test_fill_normal(6, values, COUNT);
