@@ -66,8 +66,8 @@ struct ht_op_def {
     // input 0 was, of the same count, under the shape that the input had. Asked while the graph is
     // finished, and again of what was before that. NULL: never.
     bool (*absorbs)(const ht_op_call *call, ht_op_absorption *wanted);
-    // May the result lie where input 0 did? True only where each place is read last by the invocation that
-    // writes it.
+    // May the result lie where input 0 did? True only where each place is read last by the
+    // invocation that writes it.
     bool in_place;
     // Is it a norm of rows and nothing else? Sets *out. NULL: no.
     bool (*norm)(const ht_op_call *call, ht_op_norm *out);

@@ -33,8 +33,8 @@ HT_API uint32_t ht_format_scale_tries(ht_format format, float largest, float out
 // The same of outer scales, for a row; 0 where rows have none.
 HT_API uint32_t ht_format_row_scale_tries(ht_format format, float largest,
                                           float tries[HT_SCALE_TRIES]);
-// Pack with outer scales [outers] (NULL where there are none) and scales [rows][groups] that ht_format_scale gave (of sums of signs
-// the first of a row's counts); each value becomes the nearest code.
+// Pack with outer scales [outers] (NULL where there are none) and scales [rows][groups] that
+// ht_format_scale gave (of sums of signs the first of a row's counts); each value becomes the nearest code.
 HT_API void ht_desc_pack_scaled(const ht_tensor_desc *desc, const float *outer, const float *scales,
                                 const float *values, void *packed);
 
