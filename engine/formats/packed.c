@@ -370,16 +370,18 @@ float ht_fmt_outer_scale(const ht_fmt_row *row, float largest) {
     return fmaxf(largest / (most * ht_fmt_largest(row)), 0x1p-117f);
 }
 
-static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {
-    float size = 0;
-    if (row->scale != HT_FMT_SCALE_E4M3) {
-        return 1;
-    }
+static float largest_size(const float *values, uint64_t count) {
+    float largest = 0;
     for (uint64_t i = 0; i < count; i++) {
-        const float value = fabsf(ht_fmt_limited(values[i]));
-        size = value > size ? value : size;
+        const float size = fabsf(ht_fmt_limited(values[i]));
+        largest = size > largest ? size : largest;
     }
-    return ht_fmt_outer_scale(row, size);
+    return largest;
+}
+
+static float tensor_scale_of(const ht_fmt_row *row, const float *values, uint64_t count) {
+    const bool needed = row->scale == HT_FMT_SCALE_E4M3;
+    return needed ? ht_fmt_outer_scale(row, largest_size(values, count)) : 1;
 }
 
 // Rows of one tensor, packed side by side.
@@ -413,16 +415,13 @@ static group group_at(const ht_fmt_row *row, const grid *codes, const ht_packed_
 }
 
 static float row_scale(const packing *p, uint64_t r) {
-    const float *values = p->values + r * p->at.width;
-    float tries[HT_SCALE_TRIES], largest = 0, best = 1;
+    const float largest = largest_size(p->values + r * p->at.width, p->at.width);
+    float tries[HT_SCALE_TRIES], best = 1;
     double least = INFINITY;
-    for (uint32_t i = 0; i < p->at.width; i++) {
-        largest = fmaxf(largest, fabsf(ht_fmt_limited(values[i])));
-    }
-    const uint32_t count = ht_format_row_scale_tries(p->row->format, largest, tries);
     if (p->rule == HT_SCALE_MAX || !(largest > 0)) {
         return ht_fmt_outer_scale(p->row, largest);
     }
+    const uint32_t count = ht_format_row_scale_tries(p->row->format, largest, tries);
     for (uint32_t i = 0; i < count; i++) {
         double sum = 0, error;
         for (uint32_t k = 0; k < p->at.groups && sum < least; k++) {

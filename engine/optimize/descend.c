@@ -82,12 +82,10 @@ static bool move_scale(const descent *d, const float *codes, float outer, float 
 
 static uint32_t move_scales(const descent *d, const float *codes, const float *outer, float *scales,
                             float *gradient) {
-    const uint32_t segment = d->layer->segment, length = d->groups.length;
     uint32_t moved = 0;
     for (uint32_t k = 0; k < d->layer->width;) {
-        const uint32_t rest = segment - k % segment, group = length - k % segment % length;
-        const uint32_t count = rest < group ? rest : group;
-        moved += move_scale(d, codes, outer[k / segment],
+        const uint32_t count = ht_group_count(d->layer, &d->groups, k);
+        moved += move_scale(d, codes, outer[k / d->layer->segment],
                             &scales[ht_group_at(d->layer, &d->groups, k)], gradient, k, count);
         k += count;
     }

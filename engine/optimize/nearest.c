@@ -128,14 +128,6 @@ static float best_scale(const search *s, const float *w, uint32_t k, uint32_t co
     return best;
 }
 
-// Values of the group that begins at value k of a row.
-static uint32_t group_count(const search *s, uint32_t k) {
-    const uint32_t segment = s->layer->segment, length = s->groups.length;
-    const uint32_t rest = segment - k % segment;
-    const uint32_t in_group = length - k % segment % length;
-    return rest < in_group ? rest : in_group;
-}
-
 // The outer scale with which the groups of a segment, each with its own best, err least.
 static float best_outer(const search *s, const float *w, uint32_t first, const float *tries,
                         uint32_t n) {
@@ -145,7 +137,7 @@ static float best_outer(const search *s, const float *w, uint32_t first, const f
     for (uint32_t i = 0; i < n; i++) {
         double sum = 0, error;
         for (uint32_t k = first, count; k < first + segment && sum < least; k += count) {
-            count = group_count(s, k);
+            count = ht_group_count(s->layer, &s->groups, k);
             best_scale(s, w + k - first, k, count, tries[i], &error);
             sum += error;
         }
@@ -167,7 +159,7 @@ static void round_segment(const search *s, uint32_t row, uint32_t first) {
     *outer = n ? best_outer(s, w, first, tries, n) : *outer;
     for (uint32_t k = first, count; k < first + layer->segment; k += count) {
         double error;
-        count = group_count(s, k);
+        count = ht_group_count(layer, &s->groups, k);
         const float best = best_scale(s, w + k - first, k, count, *outer, &error);
         s->out->scales[(size_t)row * s->groups.segments * s->groups.groups +
                        ht_group_at(layer, &s->groups, k)] = best;

@@ -36,5 +36,11 @@ ht_groups ht_groups_of(const ht_layer *layer);
 static inline uint32_t ht_group_at(const ht_layer *layer, const ht_groups *g, uint32_t k) {
     return k / layer->segment * g->groups + k % layer->segment / g->length;
 }
+// Values of the group that begins at value k of a row.
+static inline uint32_t ht_group_count(const ht_layer *layer, const ht_groups *g, uint32_t k) {
+    const uint32_t rest = layer->segment - k % layer->segment;
+    const uint32_t in_group = g->length - k % layer->segment % g->length;
+    return rest < in_group ? rest : in_group;
+}
 
 #endif

@@ -70,8 +70,7 @@ static void test_chain_reuses_memory(void **state) {
     stop(&f);
 }
 
-// An activation takes over its input's memory, unless that is read later, or seen as a part, or
-// has another format.
+// An activation takes over its input's memory, unless that is read later.
 static void test_in_place(void **state) {
     (void)state;
     enum { BYTES = 1280 }; // of a value, aligned
