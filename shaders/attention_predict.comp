@@ -4,12 +4,12 @@
 // three times, and for each block of queries the means of k.
 #version 460
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x_id = 0) in; // before what asks for it
 #include "ht_quantize.glsl"
 #include "ht_reduce.glsl"
 #include "ht_order.glsl"
 #include "attention_predict.shared.h"
 
-layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint FORMAT_X = 2;
 layout(constant_id = 2) const uint STEP = 0;
 layout(constant_id = 3) const bool ORDERED = false;

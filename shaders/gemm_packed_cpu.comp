@@ -18,6 +18,7 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 9) const uint TILE_M = 16; // a multiple of LANES
 layout(constant_id = 10) const uint TILE_N = 4; // 4, or 1 for few columns
 layout(constant_id = 12) const uint FORMAT_COPY = 0; // INT8_G32 behind the floats; 0: none
+layout(constant_id = 13) const bool FUSED = false;   // ht_vk_limits.fused_integers
 
 const uint QUADS = 1u;
 #include "ht_lane_rows.glsl"
@@ -72,7 +73,7 @@ void multiply_step(Place at, uint step, const float zeros[TILE_N]) {
     uint w_times[TILE_N];
     load_step(at, step, x_codes, w_codes, w_times);
     if (ht_are_integers()) {
-        add_products(x_codes, w_codes, w_times);
+        add_products(x_codes, w_codes);
         return;
     }
     [[unroll]] for (uint quad = 0u; quad < HT_STEP / 4u; quad++) {
@@ -105,10 +106,10 @@ void finish_group(const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
 // sums = the products of steps first .. last - 1, which are of one group. Short groups without a
 // loop: the driver writes what a loop carries anew, under a mask, each time around.
 void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) {
-    if (!ht_are_integers()) {
-        clear_sums();
-    } else {
+    if (ht_are_integers()) {
         clear_int_sums();
+    } else {
+        clear_sums();
     }
     if (ht_short_steps() != 0u) { // the rest of a row's last group is pad, which is 0
         [[unroll]] for (uint i = 0u; i < ht_short_steps(); i++) {
@@ -123,7 +124,7 @@ void multiply_steps(Place at, uint first, uint last, const float zeros[TILE_N]) 
 
 void multiply_groups(Place at) {
     uint steps = (push.depth + HT_STEP - 1u) / HT_STEP;
-    const bool by_steps = ht_are_integers() && ht_short_steps() != 0u;
+    const bool by_steps = ht_are_integers() && !ht_are_whole_rows();
     uint per_group = by_steps ? 1u : ht_steps_per_group(steps);
     float x_scale[MAX_PARTS];
     float w_scale[TILE_N];
@@ -145,7 +146,7 @@ void multiply_groups(Place at) {
             uvec4 x_codes[MAX_PARTS];
             uint w_times[TILE_N];
             load_step(at, first, x_codes, w_codes, w_times);
-            add_short_step(x_codes, w_codes, w_times, x_scale, w_scale);
+            add_scaled_products(x_codes, w_codes, w_times, x_scale, w_scale);
         } else {
             multiply_steps(at, first, min(first + per_group, steps), zeros);
             finish_group(x_scale, w_scale);

@@ -1,6 +1,7 @@
 // From floats, through what makes them (an activation, gated activation, the last step of group
-// normalisation), to a packed format. BY_ROW: a workgroup per row, with one
-// scale; x is read twice, or once where the row is kept. Else an invocation per group.
+// normalisation), to a packed format. BY_ROW: a workgroup for HT_QUANTIZE_ROWS rows of an item, with
+// one scale each; x is read twice, or once where the row is kept; so are the factors of normalisation.
+// Else an invocation per group.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quantize.glsl"
@@ -39,9 +40,24 @@ vec4 activated(vec4 v) {
                 ht_activate(v.w, ACT));
 }
 
-vec4 factor(uint which, uint item, uint quad) {
+const bool KEEP_FACTORS = KIND == HT_QUANTIZE_NORMALISED && KEPT != 0u;
+vec4 kept_factors[3][KEEP_FACTORS ? KEPT_QUADS : 1u];
+
+vec4 load_factor(uint which, uint item, uint quad) {
     uint row = which * (push.rows / push.item) + item;
     return quad_of(push.factors, HT_FORMAT_F32, row * push.width, quad);
+}
+
+void keep_factors(uint item) {
+    [[unroll]] for (uint which = 0u; which < 3u; which++) {
+        [[unroll]] for (uint i = 0u; i < KEPT_QUADS; i++) {
+            kept_factors[which][i] = load_factor(which, item, kept_quad(i));
+        }
+    }
+}
+
+vec4 factor(uint which, uint item, uint quad, uint i) {
+    return KEEP_FACTORS && i != NOT_KEPT ? kept_factors[which][i] : load_factor(which, item, quad);
 }
 
 vec4 row_quad(uint row, uint quad, uint i) {
@@ -54,16 +70,30 @@ vec4 row_quad(uint row, uint quad, uint i) {
     vec4 v = quad_of(push.x, FORMAT_X, row * push.width, quad);
     if (KIND == HT_QUANTIZE_NORMALISED) {
         uint item = row / push.item;
-        v = (v - factor(0u, item, quad)) * factor(1u, item, quad) + factor(2u, item, quad);
+        v = (v - factor(0u, item, quad, i)) * factor(1u, item, quad, i) + factor(2u, item, quad, i);
     }
     return ht_limited4(activated(v));
 }
 
 void main() {
     uint group = HT_GROUP;
-    if (BY_ROW) {
+    if (BY_ROW && !KEEP_FACTORS) {
         if (group < push.rows) {
             pack_row(push.codes, push.scales, push.given, FORMAT_RESULT, group, push.quads);
+        }
+        return;
+    }
+    if (BY_ROW) {
+        uint per_item = (push.item + HT_QUANTIZE_ROWS - 1u) / HT_QUANTIZE_ROWS;
+        uint item = group / per_item;
+        uint row = item * push.item + (group - item * per_item) * HT_QUANTIZE_ROWS;
+        uint end = min(min(row + HT_QUANTIZE_ROWS, (item + 1u) * push.item), push.rows);
+        if (row >= end) {
+            return;
+        }
+        keep_factors(item);
+        for (; row < end; row++) {
+            pack_row(push.codes, push.scales, push.given, FORMAT_RESULT, row, push.quads);
         }
         return;
     }

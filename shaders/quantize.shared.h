@@ -9,6 +9,8 @@
 #define HT_QUANTIZE_GATED 1      // two halves a row: first * act(second)
 #define HT_QUANTIZE_NORMALISED 2 // act((x - mean) * scale + shift), of each item's channels
 
+#define HT_QUANTIZE_ROWS 16 // of an item, by a workgroup that keeps factors
+
 HT_PUSH(quantize) {
     HT_ADDRESS x;       // [rows, width], GATED: [rows, 2 width]
     HT_ADDRESS codes;   // ht_packed_layout: the block

@@ -12,8 +12,8 @@
         .w = of_w                                                                                  \
     }
 // A result in a packed format.
-#define PACK(text, which, format, rows, width)                                                     \
-    { .name = text, .op = which, .n = {rows, width}, .x = format }
+#define PACK(text, which, format, ...)                                                             \
+    { .name = text, .op = which, .n = {__VA_ARGS__}, .x = format }
 
 const bench_case bench_cases[] = {
     CASE("target/gemm", BENCH_LINEAR, true, 1024, 1024, 1024),
@@ -68,6 +68,12 @@ const bench_case bench_cases[] = {
     PACK("pack/nvfp4", BENCH_QUANTIZE, HT_FORMAT_NVFP4, 128, 768),
     PACK("pack/norm", BENCH_LAYER_NORM, HT_FORMAT_NONE, 128, 192),
     PACK("pack/norm int8", BENCH_LAYER_NORM, HT_FORMAT_INT8, 128, 192),
+    PACK("pack/group norm", BENCH_GROUP_NORM, HT_FORMAT_NONE, 256, 160, 32),
+    PACK("pack/group norm int8", BENCH_GROUP_NORM, HT_FORMAT_INT8, 256, 160, 32),
+    PACK("pack/thin group norm", BENCH_GROUP_NORM, HT_FORMAT_NONE, 2048, 64, 32),
+    PACK("pack/thin group norm int8", BENCH_GROUP_NORM, HT_FORMAT_INT8, 2048, 64, 32),
+    PACK("pack/large group norm", BENCH_GROUP_NORM, HT_FORMAT_NONE, 1024, 640, 32),
+    PACK("pack/large group norm int8", BENCH_GROUP_NORM, HT_FORMAT_INT8, 1024, 640, 32),
 
     // Kept blocks of 64 x 64: the price of a list, and what skipping saves.
     CASE("sparse/8k dense", BENCH_ATTENTION, false, 8192, 8192, 2, 64),

@@ -128,6 +128,7 @@ static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
     const ht_value x = input(f, a, 3, 1, n[0], n[1], 0);
     const ht_value weight = vector(f, n[1]);
     const ht_value bias = vector(f, n[1]);
+    ht_value y;
     if (c->op == BENCH_GROUP_NORM) {
         const ht_group_norm_args args = {.groups = n[2],
                                          .eps = 1e-5f,
@@ -135,11 +136,15 @@ static ht_value add_norm(fixture *f, const bench_case *c, ht_format a) {
                                          .bias = bias,
                                          .act = HT_ACT_SILU,
                                          .statistics = HT_NO_VALUE};
-        return ht_op_group_norm(f->graph, x, &args);
+        y = ht_op_group_norm(f->graph, x, &args);
+    } else {
+        const ht_layer_norm_args args = {.eps = 1e-5f,
+                                         .weight = weight,
+                                         .bias = bias,
+                                         .scale = HT_NO_VALUE,
+                                         .shift = HT_NO_VALUE};
+        y = ht_op_layer_norm(f->graph, x, &args);
     }
-    const ht_layer_norm_args args = {
-        .eps = 1e-5f, .weight = weight, .bias = bias, .scale = HT_NO_VALUE, .shift = HT_NO_VALUE};
-    const ht_value y = ht_op_layer_norm(f->graph, x, &args);
     return c->x != HT_FORMAT_NONE ? ht_op_quantize(f->graph, y, c->x) : y;
 }
 

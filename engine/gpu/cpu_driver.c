@@ -1,4 +1,4 @@
-// Threads of drivers that run on the CPU: one to a core.
+// Drivers that run on the CPU: their threads, one to a core, and what their code can do.
 //
 // Such a driver (lavapipe) starts as many workers as there are cores and wakes all of them at every
 // dispatch, from a thread that sleeps at once. Linux then tends to put two workers onto one core,
@@ -7,12 +7,13 @@
 #define _GNU_SOURCE // sched_setaffinity
 #include "vk_internal.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #ifdef __linux__
 #include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 // Threads get the name of the one that starts them: this is how those of the driver are known. (It
@@ -88,3 +89,20 @@ void ht_vk_cpu_driver_end(const ht_vk_cpu_driver *driver) {
     (void)driver;
 }
 #endif
+
+// vpdpwssd is of AVX-512 VNNI. LLVM uses it for processors that it knows by name: all of AMD's that have
+// it (Zen 4, Zen 5) since version 19.
+bool ht_vk_cpu_fuses_integers(const char *device_name) {
+#if defined __x86_64__ && defined __GNUC__
+    const char *version = strstr(device_name, "LLVM ");
+    const int llvm = version != NULL ? atoi(version + strlen("LLVM ")) : 0;
+    __builtin_cpu_init();
+    if (llvm == 0 || !__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vl")) {
+        return false;
+    }
+    return !__builtin_cpu_is("amd") || llvm >= 19;
+#else
+    (void)device_name;
+    return false;
+#endif
+}

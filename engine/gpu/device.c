@@ -336,6 +336,7 @@ static void read_limits(ht_vk_device *device, bool import) {
         .max_shared_bytes = limits->maxComputeSharedMemorySize,
         .host_import = import && device->import_alignment != 0,
         .dot4 = v13.integerDotProduct4x8BitPackedSignedAccelerated != VK_FALSE,
+        .fused_integers = ht_vk_cpu_fuses_integers(properties.properties.deviceName),
     };
     for (int i = 0; i < 3; i++) {
         device->limits.max_groups[i] = limits->maxComputeWorkGroupCount[i];

@@ -113,6 +113,7 @@ typedef struct ht_vk_limits {
     ht_vk_matrix matrix[HT_VK_ELEMENTS]; // largest shape; zeros: the device has none
     uint32_t matrix_subgroup;            // size of subgroup for kernels with matrices
     bool dot4; // dot products of four signed bytes in a word are faster than four multiplications
+    bool fused_integers; // a driver on the CPU whose products of integers add up in one instruction
 } ht_vk_limits;
 const ht_vk_limits *ht_vk_get_limits(const ht_context *context);
 

@@ -99,6 +99,9 @@ typedef struct ht_vk_cpu_driver {
 } ht_vk_cpu_driver;
 void ht_vk_cpu_driver_begin(ht_vk_cpu_driver *driver);
 void ht_vk_cpu_driver_end(const ht_vk_cpu_driver *driver);
+// Whether code that the driver of this name ("llvmpipe (LLVM 19.1.7, 256 bits)") makes for this processor
+// adds products of integers up in one instruction.
+bool ht_vk_cpu_fuses_integers(const char *device_name);
 
 // Report what the validation layer found since the device was opened, once (device.c).
 ht_status ht_vk_check_validation(ht_context *context);

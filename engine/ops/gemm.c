@@ -245,7 +245,8 @@ static ht_vk_dispatch_desc describe(const ht_op_call *call, const ht_push_gemm *
                       packed_k,
                       packed_n,
                       [11] = long_sums,
-                      call->copy},
+                      call->copy,
+                      ht_vk_get_limits(call->context)->fused_integers},
         .push = push,
         .push_bytes = sizeof *push,
         .label = call->label,
@@ -391,7 +392,7 @@ ht_status ht_op_record_gemm(const ht_op_call *call, ht_push_gemm *push, ht_activ
     dispatch.constants[0] = cpu ? lanes : HT_GEMM_TILE_INVOCATIONS;
     dispatch.constants[9] = tile_m;
     dispatch.constants[10] = tile_n;
-    dispatch.n_constants = packed ? 13 : (cpu ? 11 : 9);
+    dispatch.n_constants = packed ? 14 : (cpu ? 11 : 9);
     ht_vk_split_groups(call->context, (uint64_t)push->tiles_m * push->tiles_n, dispatch.groups);
     return ht_vk_dispatch(commands, &dispatch);
 }

@@ -12,12 +12,10 @@ uint32_t ht_op_row_local(const ht_op_call *call) {
 
 uint32_t ht_op_row_kept(const ht_op_call *call, uint32_t width) {
     enum { PAIR = 8 }; // values
-    // Few, as each is a pipeline of its own; more of them would take long to compile. Of rows that one
-    // step takes nothing is read again that matters.
-    static const uint32_t kept[] = {3, 6, 12};
+    // Few, as each is a pipeline of its own; more of them would take long to compile.
+    static const uint32_t kept[] = {1, 2, 3, 6, 12};
     const uint64_t step = (uint64_t)ht_op_row_local(call) * PAIR;
-    if (ht_context_tier(call->context) != HT_TIER_CPU || !ht_op_wide(call, width) ||
-        width <= step) {
+    if (ht_context_tier(call->context) != HT_TIER_CPU || !ht_op_wide(call, width)) {
         return 0;
     }
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {

@@ -120,7 +120,12 @@ ht_status ht_op_record_quantize(const ht_op_call *call, const ht_op_quantize_sou
     if (!by_row) {
         return ht_op_dispatch_flat(call, commands, &dispatch, (uint64_t)push.rows * push.groups);
     }
-    ht_vk_split_groups(call->context, push.rows, dispatch.groups);
+    uint64_t groups = push.rows;
+    if (source->kind == HT_QUANTIZE_NORMALISED && dispatch.constants[8] != 0) {
+        const uint32_t per_item = (push.item + HT_QUANTIZE_ROWS - 1) / HT_QUANTIZE_ROWS;
+        groups = (uint64_t)per_item * (push.rows / push.item);
+    }
+    ht_vk_split_groups(call->context, groups, dispatch.groups);
     return ht_vk_dispatch(commands, &dispatch);
 }
 

@@ -1,12 +1,11 @@
 // Steps of the packed gemm on the CPU where both operands' codes are integers. A product of two
 // values known to fit 16 bits, one of them not negative, added to an int, is one instruction for
-// eight lanes on processors with AVX-512 VNNI and two on others; of floats it is a multiplication
-// and an addition, after conversions. So w is shifted up by 128 to be not negative, and 128 times
-// the sum of x is taken off in the end; the sums may wrap in between.
-// Short groups are scaled after every step, those of two steps twice: two steps unrolled are too much
-// code, a loop within the loop writes its sums under a mask. Nothing goes on to the next step but
-// totals.
-// Needs LANES, TILE_M, TILE_N, MAX_PARTS, PARTS, FORMAT_X, FORMAT_W, totals and ht_short_steps.
+// eight lanes on processors with AVX-512 VNNI (FUSED) and two on others; of floats it is a multiplication
+// and an addition, after conversions. So the codes of one operand are shifted up by 128, and 128 times the
+// sum of the other is taken off.
+// Every step is scaled, also where scales stay: a loop within the loop writes its sums under a mask, and
+// two steps unrolled are too much code. But where FUSED is, whole rows of eight bits are summed first.
+// Needs LANES, TILE_M, TILE_N, MAX_PARTS, PARTS, FORMAT_X, FORMAT_W, FUSED and totals.
 #ifndef HT_INTEGER_STEPS_GLSL
 #define HT_INTEGER_STEPS_GLSL
 
@@ -18,12 +17,15 @@ bool ht_has_integer_codes(uint format) {
 }
 
 bool ht_are_integers() {
-    const bool planes = ht_in_planes(FORMAT_W) && ht_short_steps() == 0u &&
-                        ht_format_row(FORMAT_X).kind == HT_KIND_SYMMETRIC;
+    const bool planes = ht_in_planes(FORMAT_W) && ht_format_row(FORMAT_X).kind == HT_KIND_SYMMETRIC;
     return planes || (ht_has_integer_codes(FORMAT_X) && ht_has_integer_codes(FORMAT_W));
 }
 
-const uint UP_BITS = 7u; // 128
+// Whether scales come after the whole row.
+bool ht_are_whole_rows() {
+    return FUSED && ht_are_integers() && ht_steps_per_group(0u) == 0u &&
+           !ht_is_e2m1(ht_format_row(FORMAT_W));
+}
 
 // Where one operand has four bits, each eight codes are taken in the order 0 2 4 6 1 3 5 7, in
 // which two masks take them out of a word.
@@ -40,37 +42,87 @@ uint twice_e2m1_sizes(uint codes) {
            ((high & codes & (codes >> 1)) << 1);
 }
 
-// Four bytes plus 128 in a word: the codes of `quad` in that order; of E2M1 `times` twice their values.
-uint shifted_nibbles(uvec4 codes, uint quad, uint format, uint times) {
+// Four signed bytes: the codes of `quad` in that order; of E2M1 `times` twice their values. No byte
+// borrows from the next while 128 is added to it.
+uint nibble_bytes(uvec4 codes, uint quad, uint format, uint times) {
     uint word = codes[quad / 2u];
     uint shift = quad % 2u * 4u;
     if (ht_is_e2m1(ht_format_row(format))) { // both quads of a word share the sizes
         uint size = ((twice_e2m1_sizes(word) >> shift) & 0x0f0f0f0fu) * times; // up to 120
         uint sign = (word >> (shift + 3u)) & 0x01010101u;
-        return (size ^ (0x80808080u - sign)) + sign;
+        return ((size ^ (0x80808080u - sign)) + sign) ^ 0x80808080u;
     }
     uint nibbles = (word >> shift) & 0x0f0f0f0fu;
-    return (nibbles ^ 0x08080808u) + 0x78787878u;
+    return ((nibbles ^ 0x08080808u) + 0x78787878u) ^ 0x80808080u;
 }
 
-// Value `p` of a quad, plus 128.
-uint shifted_value(uvec4 codes, uint quad, uint p, uint format, uint times) {
-    if (ht_in_planes(format)) {
-        uint in_order = quad / 2u * 8u + 2u * p + quad % 2u;
-        return uint(ht_plane_value(codes, in_nibble_order() ? in_order : 4u * quad + p, format) +
-                    128);
-    }
-    uint word = codes[quad] ^ 0x80808080u;
-    uint at = p;
-    if (ht_format_row(format).bits == 4u) {
-        word = shifted_nibbles(codes, quad, format, times);
-    } else if (in_nibble_order()) {
-        uint k = quad / 2u * 8u + 2u * p + quad % 2u;
-        word = codes[k / 4u] ^ 0x80808080u;
-        at = k % 4u;
-    }
-    return (word >> (8u * at)) & 0xffu;
+// The codes of a step as signed bytes: those of a quad in a word, or, of eight bits, as they lie.
+uint step_bytes(uvec4 codes, uint word, uint format, uint times) {
+    return ht_format_row(format).bits == 8u ? codes[word] : nibble_bytes(codes, word, format, times);
 }
+
+// Which of these bytes is multiplied as number k.
+uint step_byte(uint k, uint format) {
+    return ht_format_row(format).bits == 8u && in_nibble_order() ? k / 8u * 8u + k % 4u * 2u + k / 4u % 2u
+                                                                 : k;
+}
+
+int signed_byte(uint bytes, uint at) { return int(bytes << (24u - at % 4u * 8u)) >> 24u; }
+
+// The same plus 128, seen not to be negative.
+int shifted_byte(uint shifted, uint at) { return int((shifted >> (at % 4u * 8u)) & 0xffu); }
+uint shifted_bytes(uint bytes) { return bytes ^ 0x80808080u; }
+
+int plane_value(uvec4 codes, uint k) {
+    uint in_order = k / 8u * 8u + k % 4u * 2u + k / 4u % 2u;
+    return ht_plane_value(codes, in_nibble_order() ? in_order : k, FORMAT_W);
+}
+
+// ---- by steps
+
+// Codes of a row of the tile plus 128. Four go by one broadcast: that is two instructions, and so is to
+// take four bytes apart. Where FUSED is, shifting is what costs, and each goes alone.
+void broadcast_row(const uvec4 x_codes[MAX_PARTS], uint i, out int x[HT_STEP]) {
+    [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
+        uint at = step_byte(k, FORMAT_X);
+        uint four = shifted_bytes(step_bytes(x_codes[i / LANES], at / 4u, FORMAT_X, 1u));
+        x[k] = FUSED ? subgroupBroadcast(shifted_byte(four, at), i % LANES)
+                     : shifted_byte(subgroupBroadcast(four, i % LANES), at);
+    }
+}
+
+// totals += the products of a step times the scales.
+void add_scaled_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
+                         const uint w_times[TILE_N], const float x_scale[MAX_PARTS],
+                         const float w_scale[TILE_N]) {
+    int w[HT_STEP][TILE_N];
+    int start[TILE_N];
+    [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
+        int sum = 0;
+        [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
+            uint at = step_byte(k, FORMAT_W);
+            w[k][j] = ht_in_planes(FORMAT_W)
+                          ? plane_value(w_codes[j], k)
+                          : signed_byte(step_bytes(w_codes[j], at / 4u, FORMAT_W, w_times[j]), at);
+            sum += w[k][j];
+        }
+        start[j] = -(sum << 7u);
+    }
+    [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
+        int x[HT_STEP];
+        broadcast_row(x_codes, i, x);
+        float scale = subgroupBroadcast(x_scale[i / LANES], i % LANES);
+        [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
+            int sum = start[j];
+            [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
+                sum += x[k] * w[k][j];
+            }
+            totals[i][j] = ht_add_group(totals[i][j], scale, w_scale[j], float(sum));
+        }
+    }
+}
+
+// ---- whole rows
 
 void clear_int_sums() {
     [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
@@ -84,16 +136,20 @@ void clear_int_sums() {
 // int_sums += the products of a step. All codes are decoded before: a sum then stays in a register for
 // the whole step, where a visit per quad is a tenth slower. Arrays as arguments of a function would
 // hide from LLVM that values are small: the loops are here twice.
-void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
-                  const uint w_times[TILE_N]) {
+void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N]) {
     int w[HT_STEP][TILE_N];
     int x[HT_STEP][MAX_PARTS];
     [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
+        uint at = step_byte(k, FORMAT_W);
         [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W, w_times[j]));
+            uint four = shifted_bytes(step_bytes(w_codes[j], at / 4u, FORMAT_W, 1u));
+            w[k][j] = ht_in_planes(FORMAT_W) ? plane_value(w_codes[j], k) + 128
+                                             : shifted_byte(four, at);
         }
+        at = step_byte(k, FORMAT_X);
         [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X, 1u)) - 128;
+            uint four = shifted_bytes(step_bytes(x_codes[part], at / 4u, FORMAT_X, 1u));
+            x[k][part] = shifted_byte(four, at) - 128;
             x_sums[part] += x[k][part];
         }
     }
@@ -112,49 +168,9 @@ void add_products(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
     }
 }
 
-// ---- short groups
-
-// totals += the products of a step times the scales.
-void add_short_step(const uvec4 x_codes[MAX_PARTS], const uvec4 w_codes[TILE_N],
-                    const uint w_times[TILE_N],
-                    const float x_scale[MAX_PARTS], const float w_scale[TILE_N]) {
-    int w[HT_STEP][TILE_N];
-    int x[HT_STEP][MAX_PARTS];
-    int off[MAX_PARTS];
-    [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-        off[part] = 0;
-    }
-    [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
-        [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            w[k][j] = int(shifted_value(w_codes[j], k / 4u, k % 4u, FORMAT_W, w_times[j]));
-        }
-        [[unroll]] for (uint part = 0u; part < PARTS; part++) {
-            x[k][part] = int(shifted_value(x_codes[part], k / 4u, k % 4u, FORMAT_X, 1u)) - 128;
-            off[part] -= x[k][part];
-        }
-    }
-    [[unroll]] for (uint i = 0u; i < TILE_M; i++) {
-        int a[HT_STEP];
-        [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
-            a[k] = subgroupBroadcast(x[k][i / LANES], i % LANES);
-        }
-        int start = subgroupBroadcast(off[i / LANES] << UP_BITS, i % LANES);
-        float scale = subgroupBroadcast(x_scale[i / LANES], i % LANES);
-        [[unroll]] for (uint j = 0u; j < TILE_N; j++) {
-            int s = start;
-            [[unroll]] for (uint k = 0u; k < HT_STEP; k++) {
-                s += a[k] * w[k][j];
-            }
-            totals[i][j] = ht_add_group(totals[i][j], scale, w_scale[j], float(s));
-        }
-    }
-}
-
-// ---- sums of a group
-
 // The sums of row i of the tile.
 vec4 int_sums_of(uint i) {
-    return vec4(int_sums[i] - (subgroupBroadcast(x_sums[i / LANES], i % LANES) << UP_BITS));
+    return vec4(int_sums[i] - (subgroupBroadcast(x_sums[i / LANES], i % LANES) << 7u));
 }
 
 #endif

@@ -1,9 +1,15 @@
-// Sums and maxima over a workgroup, for any subgroup size.
+// Sums and maxima over a workgroup, for any subgroup size. Include after the layout of the workgroup: before,
+// gl_WorkGroupSize is 1.
 #ifndef HT_REDUCE_GLSL
 #define HT_REDUCE_GLSL
 
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
+
+// Workgroups of up to 16 are one subgroup: only the CPU tier has them (ht_op_row_local). This is a constant
+// since a barrier that is there, even if nothing comes to it, makes lavapipe keep all values of a
+// workgroup in memory that it asks for each time.
+const bool HT_ONE_SUBGROUP = gl_WorkGroupSize.x <= 16u;
 
 shared float ht_subgroup_sums[gl_WorkGroupSize.x];
 
@@ -11,6 +17,9 @@ shared float ht_subgroup_sums[gl_WorkGroupSize.x];
 // subgroup.
 float ht_group_sum(float value) {
     float sum = subgroupAdd(value);
+    if (HT_ONE_SUBGROUP) {
+        return sum;
+    }
     if (gl_NumSubgroups > 1u) {
         barrier(); // the sums of the last call have been read
         if (subgroupElect()) {
@@ -29,6 +38,9 @@ float ht_group_sum(float value) {
 shared int ht_subgroup_counts[gl_WorkGroupSize.x];
 int ht_group_count(int value) {
     int count = subgroupAdd(value);
+    if (HT_ONE_SUBGROUP) {
+        return count;
+    }
     if (gl_NumSubgroups > 1u) {
         barrier();
         if (subgroupElect()) {
@@ -46,6 +58,9 @@ int ht_group_count(int value) {
 // The same for the largest value.
 float ht_group_max(float value) {
     float top = subgroupMax(value);
+    if (HT_ONE_SUBGROUP) {
+        return top;
+    }
     if (gl_NumSubgroups > 1u) {
         barrier();
         if (subgroupElect()) {

@@ -7,6 +7,7 @@
 
 #include "formats.h"
 #include "gemm.shared.h"
+#include "gpu.h"
 #include "ref_gemm.h"
 
 #include <math.h>
@@ -174,15 +175,18 @@ static inline bool pair_has_integers(ht_format format) {
            (row->kind == HT_FMT_MINIFLOAT && row->exponent == 2 && row->mantissa == 1);
 }
 
-// Codes that are scaled together where the kernel is that of CPU drivers: groups of 32 integers go by
-// halves (ht_integer_steps.glsl). 0: a group.
+// Codes that are scaled together where the kernel is that of CPU drivers: integers go by steps of 16, but
+// for whole rows of eight bits or planes where that is faster (ht_integer_steps.glsl). 0: a group.
 static inline uint32_t pair_piece(const packed_pair *pair, ht_tier tier) {
+    enum { STEP = 16 };
     const ht_fmt_row *x = ht_fmt_find(pair->x.format), *w = ht_fmt_find(pair->w.format);
-    const uint32_t of_w = ht_fmt_sum_group(w);
-    const bool halves = (x->group == 32 && of_w != 16) || (of_w == 32 && x->group != 16);
     const bool integers = pair_has_integers(pair->x.format) && pair_has_integers(pair->w.format) &&
-                          w->kind != HT_FMT_ZERO_POINT && !ht_fmt_in_planes(w);
-    return tier == HT_TIER_CPU && integers && halves ? 16 : 0;
+                          w->kind != HT_FMT_ZERO_POINT && !ht_fmt_in_planes(x);
+    if (tier != HT_TIER_CPU || !integers) {
+        return 0;
+    }
+    const bool rows = x->group == 0 && w->group == 0;
+    return rows && ht_vk_get_limits(ht_test_context(tier))->fused_integers ? 0 : STEP;
 }
 
 // `count` values of the result; the caller's `out` desc is not known before the first run.
