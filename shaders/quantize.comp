@@ -1,7 +1,7 @@
 // From floats, through what makes them (an activation, gated activation, the last step of group
-// normalisation), to a packed format. BY_ROW: a workgroup for HT_QUANTIZE_ROWS rows of an item, with
-// one scale each; x is read twice, or once where the row is kept; so are the factors of normalisation.
-// Else an invocation per group.
+// normalisation), to a packed format. BY_ROW: a workgroup per row, with one
+// scale; x is read twice, or once where the row is kept; of normalisation HT_QUANTIZE_ROWS such rows of
+// an item, whose factors are kept too. Else an invocation per group.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "ht_quantize.glsl"
