@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 double ht_seconds(void) {
     struct timespec now;
@@ -199,6 +202,9 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
 
 void ht_part_close(ht_pipeline *p, uint32_t part) {
     ht_weights_destroy(&p->parts[part].weights);
+#ifdef __GLIBC__
+    malloc_trim(0); // a driver on the CPU leaves holes of 100 MB in the heap where it compiled
+#endif
 }
 
 // Bytes of the weights on the device by format, and without packing.
