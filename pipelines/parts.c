@@ -201,6 +201,9 @@ ht_status ht_part_open(ht_pipeline *p, uint32_t index) {
 }
 
 void ht_part_close(ht_pipeline *p, uint32_t part) {
+    if (p->parts[part].weights == NULL) {
+        return;
+    }
     ht_weights_destroy(&p->parts[part].weights);
 #ifdef __GLIBC__
     malloc_trim(0); // a driver on the CPU leaves holes of 100 MB in the heap where it compiled

@@ -1,7 +1,7 @@
 // linear and conv2d with packed weights, and floats or packed x, for drivers that run a subgroup as
 // one CPU vector. As gemm_cpu.comp: a lane owns TILE_N neighbouring columns and gets x by
 // broadcast. The codes of a group are multiplied as they are, and their sum then by both scales;
-// where groups are short and codes integers, that of each step. Results are floats, INT8_G32 or both.
+// where they are integers, mostly that of each step. Results are floats, INT8_G32 or both.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_ballot : require

@@ -61,10 +61,12 @@ uint step_bytes(uvec4 codes, uint word, uint format, uint times) {
     return ht_format_row(format).bits == 8u ? codes[word] : nibble_bytes(codes, word, format, times);
 }
 
+// Where number k of the nibble order lies among a step's codes in theirs.
+uint nibble_order(uint k) { return k / 8u * 8u + k % 4u * 2u + k / 4u % 2u; }
+
 // Which of these bytes is multiplied as number k.
 uint step_byte(uint k, uint format) {
-    return ht_format_row(format).bits == 8u && in_nibble_order() ? k / 8u * 8u + k % 4u * 2u + k / 4u % 2u
-                                                                 : k;
+    return ht_format_row(format).bits == 8u && in_nibble_order() ? nibble_order(k) : k;
 }
 
 int signed_byte(uint bytes, uint at) { return int(bytes << (24u - at % 4u * 8u)) >> 24u; }
@@ -74,8 +76,7 @@ int shifted_byte(uint shifted, uint at) { return int((shifted >> (at % 4u * 8u))
 uint shifted_bytes(uint bytes) { return bytes ^ 0x80808080u; }
 
 int plane_value(uvec4 codes, uint k) {
-    uint in_order = k / 8u * 8u + k % 4u * 2u + k / 4u % 2u;
-    return ht_plane_value(codes, in_nibble_order() ? in_order : k, FORMAT_W);
+    return ht_plane_value(codes, in_nibble_order() ? nibble_order(k) : k, FORMAT_W);
 }
 
 // ---- by steps

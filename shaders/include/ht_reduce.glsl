@@ -9,7 +9,9 @@
 // Workgroups of up to 16 are one subgroup: only the CPU tier has them (ht_op_row_local). This is a constant
 // since a barrier that is there, even if nothing comes to it, makes lavapipe keep all values of a
 // workgroup in memory that it asks for each time.
-const bool HT_ONE_SUBGROUP = gl_WorkGroupSize.x <= 16u;
+bool ht_are_several_subgroups() {
+    return gl_WorkGroupSize.x > 16u && gl_NumSubgroups > 1u;
+}
 
 shared float ht_subgroup_sums[gl_WorkGroupSize.x];
 
@@ -17,10 +19,7 @@ shared float ht_subgroup_sums[gl_WorkGroupSize.x];
 // subgroup.
 float ht_group_sum(float value) {
     float sum = subgroupAdd(value);
-    if (HT_ONE_SUBGROUP) {
-        return sum;
-    }
-    if (gl_NumSubgroups > 1u) {
+    if (ht_are_several_subgroups()) {
         barrier(); // the sums of the last call have been read
         if (subgroupElect()) {
             ht_subgroup_sums[gl_SubgroupID] = sum;
@@ -38,10 +37,7 @@ float ht_group_sum(float value) {
 shared int ht_subgroup_counts[gl_WorkGroupSize.x];
 int ht_group_count(int value) {
     int count = subgroupAdd(value);
-    if (HT_ONE_SUBGROUP) {
-        return count;
-    }
-    if (gl_NumSubgroups > 1u) {
+    if (ht_are_several_subgroups()) {
         barrier();
         if (subgroupElect()) {
             ht_subgroup_counts[gl_SubgroupID] = count;
@@ -58,10 +54,7 @@ int ht_group_count(int value) {
 // The same for the largest value.
 float ht_group_max(float value) {
     float top = subgroupMax(value);
-    if (HT_ONE_SUBGROUP) {
-        return top;
-    }
-    if (gl_NumSubgroups > 1u) {
+    if (ht_are_several_subgroups()) {
         barrier();
         if (subgroupElect()) {
             ht_subgroup_sums[gl_SubgroupID] = top;
