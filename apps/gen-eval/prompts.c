@@ -22,28 +22,60 @@ static bool demand(const ht_judge_config *judge, const char *head_name, const ch
     return true;
 }
 
-// Object 0 is shape_a and color_a, object 1 shape_b and color_b; one that is not there is "none".
-static bool demand_objects(const ht_judge_config *judge, const json_t *list, eval_prompt *out,
-                           char why[WHY]) {
-    static const char *const heads[2][2] = {{"shape_a", "color_a"}, {"shape_b", "color_b"}};
-    size_t count = json_array_size(list);
-    if (count < 1 || count > 2) {
-        snprintf(why, WHY, "\"objects\" must hold one or two objects");
+static const char *head_of(const char *what, size_t object, char name[HT_JUDGE_NAME]) {
+    snprintf(name, HT_JUDGE_NAME, "%.20s_%c", what, (char)('a' + object));
+    return name;
+}
+
+// How many objects the judge tells apart: shape_a, shape_b, ..
+static size_t most_objects(const ht_judge_config *judge) {
+    char name[HT_JUDGE_NAME];
+    size_t count = 0;
+    while (count < HT_JUDGE_MAX_HEADS && ht_judge_find(judge, head_of("shape", count, name))) {
+        ++count;
+    }
+    return count;
+}
+
+// Members of object 0 name heads that end in _a, those of object 1 in _b, ..
+static bool demand_object(const ht_judge_config *judge, json_t *object, size_t index, eval_prompt *out,
+                          char why[WHY]) {
+    char head[HT_JUDGE_NAME];
+    const char *what;
+    json_t *value;
+    if (!json_object_get(object, "shape") || !json_object_get(object, "color")) {
+        snprintf(why, WHY, "an object needs \"shape\" and \"color\"");
         return false;
     }
-    for (size_t i = 0; i < 2; ++i) {
-        const json_t *object = json_array_get(list, i);
-        const char *shape = json_string_value(json_object_get(object, "shape"));
-        const char *color = json_string_value(json_object_get(object, "color"));
-        if (i >= count) {
-            shape = color = "none";
-        }
-        if (!shape || !color) {
-            snprintf(why, WHY, "an object needs \"shape\" and \"color\"");
+    json_object_foreach(object, what, value) {
+        if (!json_is_string(value)) {
+            snprintf(why, WHY, "\"%.60s\" of an object must be a text", what);
             return false;
         }
-        if (!demand(judge, heads[i][0], shape, out, why) ||
-            !demand(judge, heads[i][1], color, out, why)) {
+        if (!demand(judge, head_of(what, index, head), json_string_value(value), out, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Shape and colour of an object that is not there are "none".
+static bool demand_objects(const ht_judge_config *judge, const json_t *list, eval_prompt *out,
+                           char why[WHY]) {
+    const size_t count = json_array_size(list), most = most_objects(judge);
+    char head[HT_JUDGE_NAME];
+    if (count < 1 || count > most) {
+        snprintf(why, WHY, "\"objects\" must hold 1 to %zu objects", most);
+        return false;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        if (!demand_object(judge, json_array_get(list, i), i, out, why)) {
+            return false;
+        }
+    }
+    for (size_t i = count; i < most; ++i) {
+        if (!demand(judge, head_of("shape", i, head), "none", out, why) ||
+            !demand(judge, head_of("color", i, head), "none", out, why)) {
             return false;
         }
     }

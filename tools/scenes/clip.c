@@ -1,6 +1,8 @@
 // Drawing clips by lot, and how things move in them.
 #include "clip.h"
 
+#include "lots.h"
+
 #include <math.h>
 
 static const float pi = 3.14159265f;
@@ -40,10 +42,10 @@ static void place_travellers(clip *c, float shift) {
 }
 
 void clip_draw_lot(clip *out, uint64_t seed, split from) {
-    uint64_t state = scene_hash(seed + 0xc11b5u);
+    uint64_t state = lot_hash(seed + 0xc11b5u);
     *out = (clip){.motion = (motion)(state % N_MOTIONS), .mover = (int)(state >> 20 & 1u)};
     for (uint64_t attempt = 1;; attempt++) {
-        scene_draw_lot(&out->start, scene_hash(state + attempt), from);
+        scene_draw_lot(&out->start, WORLD_PLAIN, lot_hash(state + attempt), from);
         bool alone = out->start.layout == SINGLE;
         out->mover = alone || out->motion == ORBIT ? 0 : (int)(state >> 20 & 1u);
         if (fits(out)) {

@@ -8,16 +8,18 @@
 enum { MAX_SIZE = 1024, MAX_FRAMES = 1024, IDS_SIZE = 32 };
 
 static const char usage[] =
-    "usage: scenes-render --count N [--first-seed S] [--size 128] [--split train|held-out|all]\n"
+    "usage: scenes-render --count N [--first-seed S] [--size 256] [--world rich|plain]\n"
+    "                     [--split train|held-out|all]\n"
     "                     [--frames N] [--pixels FILE] [--json FILE] [--ids FILE]\n"
     "Writes N pictures as raw RGB rows to --pixels, N lines to --json, and to --ids a map of "
     "32x32\n"
     "bytes each: which object is seen there, 254 ground, 255 sky. - is the standard output.\n"
-    "With --frames: clips of so many pictures, in which something moves.\n";
+    "With --frames: clips of so many pictures, in which something moves, of the plain world.\n";
 
 typedef struct options {
     uint64_t first_seed, count;
     int size, frames; // frames 0: pictures
+    world world; // of pictures
     split from;
     const char *pixels, *json, *ids;
 } options;
@@ -57,6 +59,10 @@ static bool read_option(options *o, const char *name, const char *value) {
         bool good = read_number(value, &n) && n >= 2 && n <= MAX_FRAMES;
         o->frames = (int)n;
         return good;
+    }
+    if (strcmp(name, "--world") == 0) {
+        o->world = strcmp(value, "plain") == 0 ? WORLD_PLAIN : WORLD_RICH;
+        return o->world == WORLD_PLAIN || strcmp(value, "rich") == 0;
     }
     if (strcmp(name, "--split") == 0) {
         return read_split(value, &o->from);
@@ -116,7 +122,7 @@ static bool write_picture(const options *o, const outputs *to, const scene *s) {
 
 static bool write_scene(const options *o, const outputs *to, uint64_t seed) {
     scene s;
-    scene_draw_lot(&s, seed, o->from);
+    scene_draw_lot(&s, o->world, seed, o->from);
     if (to->json != NULL) {
         scene_write_json(&s, to->json);
     }
@@ -150,7 +156,7 @@ static bool write_all(const options *o, const outputs *to) {
 }
 
 int main(int argc, char **argv) {
-    options o = {.size = 128, .from = SPLIT_TRAIN};
+    options o = {.size = 256, .world = WORLD_RICH, .from = SPLIT_TRAIN};
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 >= argc || !read_option(&o, argv[i], argv[i + 1])) {
             fprintf(stderr, "scenes-render: bad option %s\n%s", argv[i], usage);

@@ -1,6 +1,7 @@
 // The picture of a scene: objects are signed distances marched inside their bounding spheres, the
 // ground is a plane, four samples per pixel.
-#include "scene.h"
+#include "shapes.h"
+#include "vec.h"
 
 #include <math.h>
 
@@ -31,6 +32,12 @@ static const look looks[N_SKIES] = {
                .light = {0.52f, 0.60f, 0.78f},
                .ambient = {0.15f, 0.17f, 0.26f},
                .disc = 0.9988f},
+    [CLOUDY] = {.zenith = {0.24f, 0.27f, 0.31f},
+                .horizon = {0.47f, 0.50f, 0.53f},
+                .glow = {0.0f, 0.0f, 0.0f},
+                .light = {0.46f, 0.47f, 0.49f},
+                .ambient = {0.52f, 0.55f, 0.60f},
+                .disc = 2.0f},
 };
 
 static const vec3 albedo[N_COLORS] = {
@@ -38,103 +45,8 @@ static const vec3 albedo[N_COLORS] = {
     [YELLOW] = {0.95f, 0.72f, 0.020f}, [GREEN] = {0.020f, 0.46f, 0.040f},
     [CYAN] = {0.020f, 0.62f, 0.66f},   [BLUE] = {0.020f, 0.060f, 0.78f},
     [PURPLE] = {0.25f, 0.025f, 0.52f}, [PINK] = {0.95f, 0.22f, 0.48f},
+    [WHITE] = {0.86f, 0.86f, 0.84f},   [BLACK] = {0.012f, 0.012f, 0.014f},
 };
-
-static vec3 add(vec3 a, vec3 b) {
-    return (vec3){a.x + b.x, a.y + b.y, a.z + b.z};
-}
-
-static vec3 sub(vec3 a, vec3 b) {
-    return (vec3){a.x - b.x, a.y - b.y, a.z - b.z};
-}
-
-static vec3 mul(vec3 a, vec3 b) {
-    return (vec3){a.x * b.x, a.y * b.y, a.z * b.z};
-}
-
-static vec3 scale(vec3 a, float k) {
-    return (vec3){a.x * k, a.y * k, a.z * k};
-}
-
-static vec3 lerp(vec3 a, vec3 b, float k) {
-    return add(scale(a, 1.0f - k), scale(b, k));
-}
-
-static float dot(vec3 a, vec3 b) {
-    return a.x * b.x + a.y * b.y + a.z * b.z;
-}
-
-static vec3 normalize(vec3 a) {
-    return scale(a, 1.0f / sqrtf(dot(a, a)));
-}
-
-static vec3 cross(vec3 a, vec3 b) {
-    return (vec3){a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
-}
-
-static float clamp01(float x) {
-    return fminf(fmaxf(x, 0.0f), 1.0f);
-}
-
-static float smoothstep(float low, float high, float x) {
-    float t = clamp01((x - low) / (high - low));
-    return t * t * (3.0f - 2.0f * t);
-}
-
-// ---- Signed distances: the foot of every shape of size 1 is at the origin.
-
-static float box_distance(vec3 p, float half, float round) {
-    float x = fabsf(p.x) - half + round, y = fabsf(p.y - half) - half + round;
-    float z = fabsf(p.z) - half + round;
-    vec3 out = {fmaxf(x, 0.0f), fmaxf(y, 0.0f), fmaxf(z, 0.0f)};
-    return sqrtf(dot(out, out)) + fminf(fmaxf(x, fmaxf(y, z)), 0.0f) - round;
-}
-
-static float cylinder_distance(vec3 p, float radius, float height) {
-    float r = sqrtf(p.x * p.x + p.z * p.z) - radius + 0.03f;
-    float y = fabsf(p.y - 0.5f * height) - 0.5f * height + 0.03f;
-    float out_r = fmaxf(r, 0.0f), out_y = fmaxf(y, 0.0f);
-    return sqrtf(out_r * out_r + out_y * out_y) + fminf(fmaxf(r, y), 0.0f) - 0.03f;
-}
-
-// Also the pyramid, with the greater of |x|, |z| as its radius. A lower bound outside of edges.
-static float taper_distance(float radius, float y, float foot, float height) {
-    float slant = 1.0f / sqrtf(height * height + foot * foot);
-    float side = (radius * height + (y - height) * foot) * slant;
-    return fmaxf(side, -y);
-}
-
-static float torus_distance(vec3 p) {
-    float ring = sqrtf(p.x * p.x + (p.y - 0.65f) * (p.y - 0.65f)) - 0.46f;
-    return sqrtf(ring * ring + p.z * p.z) - 0.19f;
-}
-
-static float shape_distance(shape s, vec3 p) {
-    switch (s) {
-    case SPHERE: p.y -= 0.6f; return sqrtf(dot(p, p)) - 0.6f;
-    case CUBE: return box_distance(p, 0.5f, 0.04f);
-    case CYLINDER: return cylinder_distance(p, 0.46f, 1.15f);
-    case CONE: return taper_distance(sqrtf(p.x * p.x + p.z * p.z), p.y, 0.58f, 1.35f);
-    case TORUS: return torus_distance(p);
-    default: return taper_distance(fmaxf(fabsf(p.x), fabsf(p.z)), p.y, 0.62f, 1.2f);
-    }
-}
-
-static float object_distance(const object *o, vec3 at) {
-    vec3 p = scale(sub(at, o->pos), 1.0f / o->size);
-    float c = cosf(o->yaw), s = sinf(o->yaw);
-    vec3 turned = {c * p.x - s * p.z, p.y, s * p.x + c * p.z};
-    return shape_distance(o->shape, turned) * o->size;
-}
-
-static float bound_radius(const object *o) {
-    static const float radius[N_SHAPES] = {0.62f, 0.88f, 0.76f, 0.92f, 0.67f, 1.08f};
-    return radius[o->shape] * o->size;
-}
-
-static vec3 bound_center(const object *o) {
-    return add(o->pos, (vec3){0.0f, 0.5f * shape_height(o->shape) * o->size, 0.0f});
-}
 
 // The stretch of a ray inside a sphere; false if there is none in front.
 static bool sphere_span(vec3 from, vec3 dir, vec3 center, float radius, float *enter,
@@ -163,16 +75,6 @@ static float march(const object *o, vec3 from, vec3 dir) {
         t += d;
     }
     return INFINITY;
-}
-
-static vec3 object_normal(const object *o, vec3 p) {
-    const float h = 0.002f;
-    vec3 n = {0.0f, 0.0f, 0.0f};
-    static const vec3 corners[4] = {{1, -1, -1}, {-1, -1, 1}, {-1, 1, -1}, {1, 1, 1}};
-    for (int i = 0; i < 4; i++) {
-        n = add(n, scale(corners[i], object_distance(o, add(p, scale(corners[i], h)))));
-    }
-    return normalize(n);
 }
 
 // 1 in full light, 0 in full shadow, between them in the penumbra.
@@ -247,6 +149,18 @@ static vec3 checker_color(float x, float y, float fade) {
     return lerp(low, high, k);
 }
 
+// Courses of bricks, each shifted by half a brick.
+static vec3 brick_color(float x, float y, float fade) {
+    float course = floorf(y / 0.42f), across = y / 0.42f - course;
+    float u = x / 0.84f + 0.5f * (float)((int)course & 1), brick = floorf(u), along = u - brick;
+    float tone = lattice((int)brick, (int)course);
+    vec3 clay = lerp((vec3){0.30f, 0.085f, 0.050f}, (vec3){0.44f, 0.15f, 0.085f}, tone);
+    float inside = smoothstep(0.03f, 0.09f, along) * smoothstep(0.97f, 0.91f, along) *
+                   smoothstep(0.05f, 0.16f, across) * smoothstep(0.95f, 0.84f, across);
+    const vec3 mortar = {0.34f, 0.32f, 0.30f}, mean = {0.36f, 0.15f, 0.10f};
+    return lerp(mean, lerp(mortar, clay, inside), fade * fade);
+}
+
 static vec3 ground_color(const scene *s, float x, float z, float distance) {
     float c = cosf(s->ground_yaw), n = sinf(s->ground_yaw);
     float u = c * x - n * z + s->ground_off[0], v = n * x + c * z + s->ground_off[1];
@@ -255,6 +169,11 @@ static vec3 ground_color(const scene *s, float x, float z, float distance) {
     switch (s->ground) {
     case CHECKER: return checker_color(u, v, fade);
     case WOOD: return wood_color(u, v, fade);
+    case BRICK: return brick_color(u, v, fade);
+    case SNOW: {
+        float drift = value_noise(u * 0.8f, v * 1.6f) - 0.5f;
+        return scale((vec3){0.74f, 0.79f, 0.86f}, 1.0f + (0.10f * coarse + 0.16f * drift) * fade);
+    }
     case GRASS: {
         float blades = value_noise(u * 7.0f, v * 4.0f) - 0.5f;
         float k = 1.0f + (0.9f * coarse + 0.8f * blades) * fade;
@@ -282,6 +201,18 @@ static vec3 sky_color(const scene *s, vec3 dir) {
                 disc);
 }
 
+// Stripes are bands about the vertical, white ones, on white objects dark ones.
+static vec3 object_color(const object *o, vec3 p) {
+    const vec3 base = albedo[o->color];
+    if (o->material != STRIPED) {
+        return base;
+    }
+    float band = 3.0f * (p.y - o->pos.y) / o->size;
+    float near = fabsf(band - floorf(band) - 0.5f); // 0 in the middle of a band, 0.5 between two
+    const vec3 other = o->color == WHITE ? (vec3){0.10f, 0.10f, 0.11f} : (vec3){0.80f, 0.80f, 0.78f};
+    return lerp(other, base, smoothstep(0.22f, 0.28f, near));
+}
+
 static vec3 shade_object(const scene *s, const object *o, vec3 p, vec3 dir) {
     const look *l = &looks[s->sky];
     vec3 n = object_normal(o, p);
@@ -290,7 +221,7 @@ static vec3 shade_object(const scene *s, const object *o, vec3 p, vec3 dir) {
     float open = (0.55f + 0.45f * n.y) * openness(s, p, o) * (0.75f + 0.25f * clamp01(p.y * 2.5f));
     vec3 bounce = scale(l->ambient, 0.35f * (1.0f - n.y));
     vec3 light = add(add(scale(l->light, facing * lit), scale(l->ambient, open)), bounce);
-    vec3 c = mul(albedo[o->color], light);
+    vec3 c = mul(object_color(o, p), light);
     if (o->material == SHINY) {
         vec3 half = normalize(sub(s->to_light, dir));
         float spot = powf(fmaxf(dot(n, half), 0.0f), 60.0f) * lit;

@@ -1,7 +1,7 @@
-// The small world that the default models learn: what a scene is, and how one is drawn by lot.
+// The worlds that the default models learn: what a scene is, and how one is drawn by lot.
 //
-// A scene follows from its 64-bit seed and the split alone. Shape-colour combinations and pairs of
-// objects that are held out never occur in the training split.
+// A scene follows from its 64-bit seed, the world and the split alone. Shape-colour combinations and
+// pairs of objects that are held out never occur in the training split.
 #ifndef SCENES_SCENE_H
 #define SCENES_SCENE_H
 
@@ -11,14 +11,34 @@
 
 enum { MAX_OBJECTS = 4 };
 
-typedef enum shape { SPHERE, CUBE, CYLINDER, CONE, TORUS, PYRAMID, N_SHAPES } shape;
-typedef enum color { RED, ORANGE, YELLOW, GREEN, CYAN, BLUE, PURPLE, PINK, N_COLORS } color;
-typedef enum material { MATTE, SHINY, N_MATERIALS } material;
-typedef enum ground { CHECKER, WOOD, GRASS, SAND, N_GROUNDS } ground;
-typedef enum sky { DAY, SUNSET, NIGHT, N_SKIES } sky;
+// The plain world, that of clips, has what comes first of each kind; the rich one has all.
+// clang-format off
+typedef enum shape {
+    SPHERE, CUBE, CYLINDER, CONE, TORUS, PYRAMID, N_PLAIN_SHAPES,
+    CAPSULE = N_PLAIN_SHAPES, STAR, CROSS, HEART, N_SHAPES
+} shape;
+typedef enum color {
+    RED, ORANGE, YELLOW, GREEN, CYAN, BLUE, PURPLE, PINK, N_PLAIN_COLORS,
+    WHITE = N_PLAIN_COLORS, BLACK, N_COLORS
+} color;
+typedef enum material {
+    MATTE, SHINY, N_PLAIN_MATERIALS, STRIPED = N_PLAIN_MATERIALS, N_MATERIALS
+} material;
+typedef enum ground {
+    CHECKER, WOOD, GRASS, SAND, N_PLAIN_GROUNDS, SNOW = N_PLAIN_GROUNDS, BRICK, N_GROUNDS
+} ground;
+typedef enum sky { DAY, SUNSET, NIGHT, N_PLAIN_SKIES, CLOUDY = N_PLAIN_SKIES, N_SKIES } sky;
 
-// How the objects stand: object 0 is the left one, the front one, the upper one.
-typedef enum layout { SINGLE, LEFT_RIGHT, FRONT_BEHIND, ON_TOP, N_LAYOUTS } layout;
+// How the objects stand: object 0 is the left one, the front one, the upper one. A row has three
+// from left to right, a group two to four alike.
+typedef enum layout {
+    SINGLE, LEFT_RIGHT, FRONT_BEHIND, ON_TOP, N_PLAIN_LAYOUTS, ROW = N_PLAIN_LAYOUTS, GROUP, N_LAYOUTS
+} layout;
+
+typedef enum size_class { NORMAL, SMALL, LARGE, N_SIZES } size_class;
+// clang-format on
+
+typedef enum world { WORLD_PLAIN, WORLD_RICH } world;
 
 // Which scenes may be drawn. SPLIT_HELD_OUT draws only scenes that training never sees.
 typedef enum split { SPLIT_TRAIN, SPLIT_HELD_OUT, SPLIT_ALL } split;
@@ -31,9 +51,10 @@ typedef struct object {
     shape shape;
     color color;
     material material;
-    vec3 pos;   // the middle of the foot
-    float size; // 1 is usual
-    float yaw;  // radians about the vertical
+    size_class size_class; // what is said of its size
+    vec3 pos;              // the middle of the foot
+    float size;            // 1 is usual
+    float yaw;             // radians about the vertical
 } object;
 
 typedef struct scene {
@@ -58,19 +79,14 @@ extern const char *const material_names[N_MATERIALS];
 extern const char *const ground_names[N_GROUNDS];
 extern const char *const sky_names[N_SKIES];
 extern const char *const layout_names[N_LAYOUTS];
-
-// How far an object of size 1 reaches above its foot.
-float shape_height(shape s);
+extern const char *const size_names[N_SIZES];
 
 // The scene of a seed.
-void scene_draw_lot(scene *out, uint64_t seed, split from);
+void scene_draw_lot(scene *out, world w, uint64_t seed, split from);
 
 // What the scene shows: as one line of JSON, and without the line's end.
 void scene_write_json(const scene *s, FILE *to);
 void scene_write_json_object(const scene *s, FILE *to);
-
-// A number that follows from another one and looks drawn by lot.
-uint64_t scene_hash(uint64_t z);
 
 // rgb: [size][size][3] bytes, rows from the top.
 void scene_render(const scene *s, int size, uint8_t *rgb);

@@ -14,6 +14,7 @@ import torch
 
 import captions
 import data
+import flow
 
 HELD = 256 # the last ones of shard 0 serve as validation
 
@@ -47,15 +48,23 @@ class Batches:
             return
         self.all_z, self.all_ids = np.concatenate(self.z), np.concatenate(self.ids)
 
+    @staticmethod
+    def labels(objects):
+        """[objects, attributes], those that are not there as 0."""
+        rows = [captions.described(o) for o in objects]
+        rows = [[captions.SHAPES.index(r["shape"]), captions.COLORS.index(r["color"]),
+                 captions.PATTERNS.index(r["pattern"]), captions.SIZES.index(r["size"])] for r in rows]
+        return rows + [[0] * 4] * (flow.OBJECTS - len(rows))
+
     def batch(self, count):
-        """(latents, token ids, mask, object maps [B, 32, 32], labels [B, 2 objects, shape colour])"""
+        """(latents, token ids, mask, object maps [B, 32, 32], labels [B, objects, attributes])"""
         self.calls += 1
         if self.calls % 50 == 0:
             self.look()
         picks = self.rng.integers(0, len(self.scenes), count)
         scenes = [self.scenes[i] for i in picks]
         ids, mask = self.tokens([self.caption(s, self.rng) for s in scenes])
-        labels = torch.tensor([captions.labels(s) for s in scenes])[:, [3, 4, 6, 7]].view(-1, 2, 2)
+        labels = torch.tensor([self.labels(s["objects"]) for s in scenes])
         return (torch.from_numpy(self.all_z[picks].astype(np.float32)), ids, mask,
                 torch.from_numpy(self.all_ids[picks]), labels)
 
@@ -82,7 +91,7 @@ def make_shard(vae, folder, number):
                     f"{folder}/t{number}.jsonl"], check=True)
     rgb = np.fromfile(rgb_file, np.uint8).reshape(-1, data.SIZE, data.SIZE, 3)
     ids = np.fromfile(ids_file, np.uint8).reshape(-1, 32, 32)
-    z = np.concatenate([encode(vae, rgb[i:i + 50]).half().numpy() for i in range(0, len(rgb), 50)])
+    z = np.concatenate([encode(vae, rgb[i:i + 8]).half().numpy() for i in range(0, len(rgb), 8)])
     fresh = f"{folder}/fresh{number}.npz"
     np.savez(fresh, latents=z, ids=ids)
     os.replace(fresh, f"{folder}/lat{number}.npz")

@@ -1,35 +1,49 @@
 """English for scenes: random captions in training, fixed prompts with what each must show.
 
-A caption is lower-case. It always names the shape and colour of every object and how they stand;
-material, ground and sky are said or left out by lot.
+A caption is lower-case. It always names the shape and colour of every object, that it is striped, small
+or large if it is, how many there are and how they stand; whether it is matte or shiny, ground and sky
+are said or left out by lot.
 """
 import numpy as np
 
-SHAPES = ["sphere", "cube", "cylinder", "cone", "torus", "pyramid"]
-COLORS = ["red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"]
-MATERIALS = ["matte", "shiny"]
-GROUNDS = ["checkerboard", "wood", "grass", "sand"]
-SKIES = ["day", "sunset", "night"]
-LAYOUTS = ["single", "left-right", "front-behind", "on-top"]
+SHAPES = ["sphere", "cube", "cylinder", "cone", "torus", "pyramid", "capsule", "star", "cross", "heart"]
+COLORS = ["red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "white", "black"]
+PATTERNS = ["plain", "striped"]
+SIZES = ["normal", "small", "large"]
+COUNTS = ["one", "two", "three", "four"]
+GROUNDS = ["checkerboard", "wood", "grass", "sand", "snow", "brick"]
+SKIES = ["day", "sunset", "night", "cloudy"]
+LAYOUTS = ["single", "left-right", "front-behind", "on-top", "row", "group"]
+# The plain world, that of clips, has the first of each.
+PLAIN_SHAPES, PLAIN_COLORS, PLAIN_GROUNDS, PLAIN_SKIES = SHAPES[:6], COLORS[:8], GROUNDS[:4], SKIES[:3]
+SLOTS = "abc" # what a scene shows, in its order; all of a group are a
 
 SHAPE_WORDS = dict(
     sphere=["sphere", "sphere", "ball"], cube=["cube", "cube", "box", "block"],
-    cylinder=["cylinder"], cone=["cone"], torus=["torus", "ring", "donut"], pyramid=["pyramid"])
+    cylinder=["cylinder"], cone=["cone"], torus=["torus", "ring", "donut"], pyramid=["pyramid"],
+    capsule=["capsule", "pill"], star=["star"], cross=["cross", "cross", "plus"], heart=["heart"])
+PLURALS = dict(box="boxes", torus="toruses", cross="crosses", plus="pluses")
 COLOR_WORDS = dict(
     red=["red"], orange=["orange"], yellow=["yellow"], green=["green"],
     cyan=["cyan", "cyan", "turquoise"], blue=["blue"], purple=["purple", "purple", "violet"],
-    pink=["pink"])
+    pink=["pink"], white=["white"], black=["black"])
+SIZE_WORDS = dict(normal=[], small=["small", "small", "little", "tiny"],
+                  large=["large", "large", "big", "huge"])
+STRIPED = "striped"
 MATERIAL_WORDS = dict(matte=["matte", "dull"], shiny=["shiny", "glossy"])
 GROUND_WORDS = dict(
     checkerboard=["on a checkerboard", "on a checkerboard floor", "on a chessboard",
                   "on a checkered floor", "on checkered tiles"],
     wood=["on wood", "on a wooden floor", "on wooden planks", "on a wooden table"],
     grass=["on grass", "on green grass", "on a lawn", "in a meadow", "on the grass"],
-    sand=["on sand", "in the sand", "on a beach", "in the desert", "on the sand"])
+    sand=["on sand", "in the sand", "on a beach", "in the desert", "on the sand"],
+    snow=["on snow", "in the snow", "on the snow", "in winter"],
+    brick=["on bricks", "on a brick floor", "on brick pavement", "on paving bricks"])
 SKY_WORDS = dict(
     day=["by day", "at noon", "in daylight", "under a blue sky", "in the sun"],
     sunset=["at sunset", "at dusk", "in the evening", "under an orange sky", "in evening light"],
-    night=["at night", "under the moon", "by moonlight", "under a dark sky", "in the dark"])
+    night=["at night", "under the moon", "by moonlight", "under a dark sky", "in the dark"],
+    cloudy=["on a cloudy day", "under clouds", "under a gray sky", "in dull weather"])
 # How the first object stands to the second, and the second to the first.
 FORWARD = {
     "left-right": ["left of", "to the left of", "on the left of"],
@@ -40,6 +54,7 @@ BACKWARD = {
     "front-behind": ["behind"],
     "on-top": ["under", "below", "beneath", "underneath"]}
 OPENINGS = ["a picture of ", "an image of ", "a render of ", "a photo of ", "there is ", "we see "]
+FROM_LEFT, FROM_RIGHT = ["from left to right", "from the left"], ["from right to left", "from the right"]
 NEXT_TO = ["and", "next to", "beside", "with"]
 
 
@@ -61,18 +76,47 @@ class Writer:
     def chance(self, p):
         return self.rng.random() < p
 
-    def thing(self, obj, terse=False):
-        words = self.pick(COLOR_WORDS[obj["color"]]) + " " + self.pick(SHAPE_WORDS[obj["shape"]])
-        if "material" in obj and self.chance(0.15):
-            words = self.pick(MATERIAL_WORDS[obj["material"]]) + " " + words
+    def thing(self, obj, terse=False, count=1):
+        noun = self.pick(SHAPE_WORDS[obj["shape"]])
+        words = [self.pick(COLOR_WORDS[obj["color"]]),
+                 noun if count == 1 else PLURALS.get(noun, noun + "s")]
+        if obj.get("material") == "striped":
+            words.insert(int(self.chance(0.3)), STRIPED)
+        elif "material" in obj and self.chance(0.15):
+            words.insert(0, self.pick(MATERIAL_WORDS[obj["material"]]))
+        if SIZE_WORDS[obj.get("size", "normal")] and count == 1:
+            words.insert(0, self.pick(SIZE_WORDS[obj["size"]]))
+        words = " ".join(words)
+        if count > 1:
+            return COUNTS[count - 1] + " " + words
         return words if terse else article(words)
 
     def objects(self, scene, terse):
-        objs = scene["objects"]
-        self.things = [self.thing(o, terse) for o in objs]
-        if len(objs) == 1:
+        kind, objs = scene["layout"], scene["objects"]
+        if kind == "group":
+            self.things = [self.thing(objs[0], terse, len(objs))]
+        else:
+            self.things = [self.thing(o, terse) for o in objs]
+        if len(self.things) == 1:
             return self.things[0]
-        kind = scene["layout"]
+        return self.row(terse) if kind == "row" else self.pair(kind, terse)
+
+    def row(self, terse):
+        a, b, c = self.things
+        lot = self.rng.random()
+        if lot < 0.10:
+            return f"{a}, {b}, {c}" if terse else f"{a}, {b} and {c}"
+        if lot < 0.40:
+            return f"{a}, {b} and {c} {self.pick(FROM_LEFT)}"
+        if lot < 0.55:
+            return f"{self.pick(FROM_LEFT)} {a}, {b} and {c}"
+        if lot < 0.70:
+            return f"{c}, {b} and {a} {self.pick(FROM_RIGHT)}"
+        if lot < 0.85:
+            return f"{a} on the left, {b} in the middle, {c} on the right"
+        return f"{b} between {a} on the left and {c} on the right"
+
+    def pair(self, kind, terse):
         a, b = self.things
         lot = self.rng.random()
         if kind == "left-right":
@@ -116,48 +160,63 @@ def caption(scene, rng, empty=0.1):
     return "" if rng.random() < empty else Writer(rng).caption(scene)
 
 
-def labels(scene):
-    """[layout, ground, sky, shape A, colour A, material A, shape B, colour B, material B].
-
-    The second object of a single is len(SHAPES), len(COLORS), len(MATERIALS): none.
-    """
-    out = [LAYOUTS.index(scene["layout"]), GROUNDS.index(scene["ground"]),
-           SKIES.index(scene["sky"])]
-    for i in range(2):
-        if i < len(scene["objects"]):
-            o = scene["objects"][i]
-            out += [SHAPES.index(o["shape"]), COLORS.index(o["color"]),
-                    MATERIALS.index(o["material"])]
-        else:
-            out += [len(SHAPES), len(COLORS), len(MATERIALS)]
+def heads():
+    """{what can be read off a picture: its classes}; an object that is not there is none."""
+    out = dict(layout=LAYOUTS, count=COUNTS, ground=GROUNDS, sky=SKIES)
+    for slot in SLOTS:
+        for what, names in (("shape", SHAPES), ("color", COLORS), ("pattern", PATTERNS), ("size", SIZES)):
+            out[f"{what}_{slot}"] = names + (["none"] if slot != "a" else [])
     return out
 
 
-HEADS = dict(layout=len(LAYOUTS), ground=len(GROUNDS), sky=len(SKIES),
-             shape_a=len(SHAPES), color_a=len(COLORS), material_a=len(MATERIALS),
-             shape_b=len(SHAPES) + 1, color_b=len(COLORS) + 1, material_b=len(MATERIALS) + 1)
+HEADS = heads()
+
+
+def described(obj):
+    """What of an object is judged."""
+    return dict(shape=obj["shape"], color=obj["color"],
+                pattern="striped" if obj["material"] == "striped" else "plain", size=obj["size"])
+
+
+def shown(scene):
+    """{head: its class}"""
+    objs = scene["objects"]
+    kinds = [described(o) for o in (objs[:1] if scene["layout"] == "group" else objs)]
+    kinds += [dict.fromkeys(kinds[0], "none")] * (len(SLOTS) - len(kinds))
+    out = dict(layout=scene["layout"], count=COUNTS[len(objs) - 1], ground=scene["ground"],
+               sky=scene["sky"])
+    out.update({f"{what}_{slot}": name for slot, kind in zip(SLOTS, kinds) for what, name in kind.items()})
+    return out
+
+
+def labels(scene):
+    """The index of each head's class, in their order."""
+    names = shown(scene)
+    return [HEADS[k].index(names[k]) for k in HEADS]
 
 
 def evaluation_prompt(scene, rng):
-    """(prompt, what it demands). Material is never demanded; ground and sky three times in four."""
-    w = Writer(rng)
-    objs = [{k: o[k] for k in ("shape", "color")} for o in scene["objects"]]
+    """(prompt, what it demands). Ground and sky are said three times in four."""
+    w, kind, objs = Writer(rng), scene["layout"], scene["objects"]
+    plain = [dict(o, material=o["material"] if o["material"] == "striped" else None) for o in objs]
+    plain = [{k: v for k, v in o.items() if v} for o in plain]
     say_ground, say_sky = w.chance(0.75), w.chance(0.75)
-    kind = scene["layout"]
-    a, b = w.thing(objs[0]), w.thing(objs[-1])
-    if kind == "single":
-        words = a
-    elif w.chance(0.5):
-        words = f"{a} {w.pick(FORWARD[kind])} {b}"
-    else:
-        words = f"{b} {w.pick(BACKWARD[kind])} {a}"
+    while True: # words that leave open how things stand demand nothing of it
+        words = w.objects(dict(scene, objects=plain), False)
+        said = words.startswith(tuple(FROM_LEFT)) or words.endswith(tuple(FROM_LEFT + FROM_RIGHT))
+        if not (kind == "row" and not said and " on the " not in words) and not (
+                kind == "left-right" and any(f" {x} " in words for x in NEXT_TO) and " on " not in words):
+            break
     ground = w.pick(GROUND_WORDS[scene["ground"]]) if say_ground else ""
     if kind == "on-top" and ground.startswith("on "):
         words += ","
     sky = w.pick(SKY_WORDS[scene["sky"]]) if say_sky else ""
-    prompt = " ".join(x for x in (words, ground, sky) if x)
-    return prompt, dict(layout=kind, ground=scene["ground"] if say_ground else None,
-                        sky=scene["sky"] if say_sky else None, objects=objs)
+    demanded = [described(o) for o in (objs[:1] if kind == "group" else objs)]
+    if kind == "group":
+        del demanded[0]["size"]
+    return " ".join(x for x in (words, ground, sky) if x), dict(
+        layout=kind, count=COUNTS[len(objs) - 1], ground=scene["ground"] if say_ground else None,
+        sky=scene["sky"] if say_sky else None, objects=demanded)
 
 
 if __name__ == "__main__":

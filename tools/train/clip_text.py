@@ -22,7 +22,7 @@ import unet_models
 
 
 def roles(tokens, text, things):
-    """Per token: 0 in the words for the first object, 1 in those for the second, else SILENT."""
+    """Per token: 0 in the words for the first object, 1 in those for the second, .., else SILENT."""
     out = [t5.SILENT] * unet_models.MAX_TOKENS
     encoded = tokens.tok(text, return_offsets_mapping=True)["offset_mapping"]
     for role, words in enumerate(things):
@@ -46,10 +46,9 @@ def main():
     tokens = unet_models.Tokens(args.tokenizer)
     scenes = data.describe(0, 24000)
     model = unet_models.text_encoder(len(tokens.tok))
-    names = [k for k in captions.HEADS if "material" not in k]
-    columns = [list(captions.HEADS).index(k) for k in names]
-    heads = nn.ModuleDict({k: nn.Linear(unet_models.TEXT_WIDTH, captions.HEADS[k]) for k in names})
-    role = nn.Linear(unet_models.TEXT_WIDTH, 2)
+    names = list(captions.HEADS)
+    heads = nn.ModuleDict({k: nn.Linear(unet_models.TEXT_WIDTH, len(captions.HEADS[k])) for k in names})
+    role = nn.Linear(unet_models.TEXT_WIDTH, len(captions.SLOTS))
     readers = list(heads.named_parameters()) + list(role.named_parameters())
     opt = muon.make(list(model.named_parameters()) + readers, 0.01, 2e-3,
                     lambda n, p: p.dim() == 2 and "encoder.layers" in n)
@@ -72,7 +71,7 @@ def main():
         end = h[torch.arange(len(h)), mask.sum(1).long() - 1]
         loss = t5.cross_entropy(role(h).flatten(0, 1), part.flatten())
         good = torch.ones(len(h), dtype=torch.bool)
-        for k, c in zip(names, columns):
+        for c, k in enumerate(names):
             each = want[:, c:c + 1].expand(-1, h.shape[1]).masked_fill(knows == 0, t5.SILENT)
             out = heads[k](end)
             loss = loss + t5.cross_entropy(out, want[:, c]) + 0.3 * t5.cross_entropy(

@@ -15,7 +15,7 @@ import numpy as np
 import captions
 import data
 
-MAX_TOKENS = 32
+MAX_TOKENS = 40
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 

@@ -10,7 +10,7 @@ import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENES = os.path.join(HERE, "..", "scenes")
-SIZE = 128
+SIZE = 256
 BYTES = SIZE * SIZE * 3
 SHARD = 2000
 
@@ -31,7 +31,7 @@ def renderer():
 
 
 def render(first_seed, count, split="train"):
-    """([count, 128, 128, 3] bytes, [scene descriptions])."""
+    """([count, 256, 256, 3] bytes, [scene descriptions])."""
     with tempfile.TemporaryDirectory() as folder:
         pixels, text = os.path.join(folder, "p"), os.path.join(folder, "j")
         subprocess.run([renderer(), "--first-seed", str(first_seed), "--count", str(count),

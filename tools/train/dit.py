@@ -6,7 +6,7 @@
     python dit.py ... --distil FLOW.pt --out FILE.pt
 
 --model is an exported folder: its text encoder (frozen) and tokenizer are used. One process per
-core; gradients are averaged, so a step has one batch. The rate follows the time spent.
+core; gradients are averaged, so a step has one batch. The rate follows the processor time spent.
 """
 import argparse
 import copy
@@ -102,7 +102,7 @@ class Trainer:
         return net
 
     def make_reader(self):
-        return flow.Reader(models.WIDTH, flow.coverage)
+        return flow.Reader(models.WIDTH, flow.coverage, flow.OBJECTS, flow.CLASSES)
 
     def make_batches(self, seed):
         return batches.Batches(self.args.data, text_stage.Tokens(self.args.model + "/tokenizer"),
@@ -147,7 +147,7 @@ class Trainer:
         return loss + share * reading, [plain.item(), reading.item()]
 
     def run(self):
-        args, begin, saved, log = self.args, time.time() - self.spent, time.time(), []
+        args, begin, saved, log = self.args, time.process_time() - self.spent, time.time(), []
         budget = args.minutes * 60
         while self.spent < budget:
             done = self.spent / budget
@@ -156,7 +156,7 @@ class Trainer:
             loss, shown = self.losses(done)
             self.opt.zero_grad()
             loss.backward()
-            self.spent, *shown = processes.average(self.trained, [time.time() - begin] + shown)
+            self.spent, *shown = processes.average(self.trained, [time.process_time() - begin] + shown)
             torch.nn.utils.clip_grad_norm_(self.rest, 1.0)
             self.opt.step()
             self.step += 1
@@ -181,7 +181,7 @@ def run(trainer, ap):
     """Train by the arguments of the command line, `ap` having the trainer's own."""
     for name in ("data", "out"):
         ap.add_argument("--" + name, required=True)
-    ap.add_argument("--minutes", type=float, default=60)
+    ap.add_argument("--minutes", type=float, default=60, help="of processor time, of each process")
     ap.add_argument("--distil", help="checkpoint: train a four-step student of it")
     ap.add_argument("--guidance", type=float, default=1.5)
     ap.add_argument("--substeps", type=int, default=2)

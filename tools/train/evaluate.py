@@ -17,11 +17,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+import captions
 import data
 import judge as judge_stage
+import models
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 JUDGE = os.path.join(HERE, "..", "..", "assets", "judge", "scenes-judge.safetensors")
+
+SHAPE = (models.LATENT_CHANNELS, models.LATENT_SIZE, models.LATENT_SIZE)
 
 
 class TorchModel:
@@ -50,10 +54,10 @@ class TorchModel:
 
     @torch.no_grad()
     def sample(self, prompts, steps, seeds, cfg=1.0):
-        """Pictures [n, 128, 128, 3] by Euler steps of equal length; the noise is torch.randn's."""
+        """Pictures [n, 256, 256, 3] by Euler steps of equal length; the noise is torch.randn's."""
         text, mask = self.encode(prompts)
         no_text, no_mask = self.encode([""] * len(prompts))
-        x = torch.cat([torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(s))
+        x = torch.cat([torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(s))
                        for s in seeds])
         for i in range(steps):
             v = self.velocity(x, 1 - i / steps, text, mask)
@@ -99,24 +103,24 @@ def edge_energy(rgb):
 
 @torch.no_grad()
 def read(judge, rgb):
-    out = [judge(data.to_float(rgb[i:i + 50])) for i in range(0, len(rgb), 50)]
+    out = [judge(judge_stage.small(rgb[i:i + 50])) for i in range(0, len(rgb), 50)]
     return {k: torch.cat([o[k] for o in out]) for k in judge_stage.CLASSES}
 
 
 def demanded(want):
-    """{attribute: class name} of a prompt."""
-    none = {"shape": "none", "color": "none"}
-    a, b = want["objects"][0], (want["objects"] + [none])[1]
-    out = dict(layout=want["layout"], shape_a=a["shape"], color_a=a["color"],
-               shape_b=b["shape"], color_b=b["color"])
-    out.update({k: want[k] for k in ("ground", "sky") if want[k]})
+    """{head: class} of a prompt; objects that it does not name are none."""
+    objects = dict(zip(captions.SLOTS, want["objects"]))
+    out = {f"{what}_{slot}": name for slot, o in objects.items() for what, name in o.items()}
+    out.update({f"{what}_{slot}": "none" for slot in captions.SLOTS if slot not in objects
+                for what in ("shape", "color")})
+    out.update({k: v for k, v in want.items() if k != "objects" and v})
     return out
 
 
 def score(judge, rgb, wants):
     """(adherence, accuracy per attribute, mean probability of what was demanded, right or not)."""
     logits = read(judge, rgb)
-    hits, sure = {k: [] for k in judge_stage.JUDGED}, []
+    hits, sure = {k: [] for k in judge_stage.CLASSES}, []
     each = []
     for i, want in enumerate(wants):
         good = True

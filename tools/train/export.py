@@ -23,9 +23,10 @@ INDEX = {
     "tokenizer": ["transformers", "T5Tokenizer"],
     "transformer": ["diffusers", "PixArtTransformer2DModel"],
     "vae": ["diffusers", "AutoencoderKL"]}
-DESCRIPTION = ("Small pictures of one or two coloured solids: sphere, cube, cylinder, cone, torus, "
-               "pyramid; on a checkerboard, wood, grass or sand; by day, at sunset or at night.")
-DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 1.0, "width": 128, "height": 128,
+DESCRIPTION = ("Pictures of one to four coloured solids, plain or striped, small or large: sphere, cube, "
+               "cylinder, cone, torus, pyramid, capsule, star, cross, heart; on a checkerboard, wood, "
+               "grass, sand, snow or bricks; by day, at sunset, at night or under clouds.")
+DEFAULTS = {"defaults": {"steps": 4, "cfg_scale": 1.0, "width": 256, "height": 256,
                          "sampler": "flow_euler", "schedule": "uniform"},
             "description": DESCRIPTION, "max_tokens": models.MAX_TOKENS}
 
@@ -47,8 +48,8 @@ def clean_config(path):
 def fold(vae, rgb):
     """Fold the latents' statistics into quant_conv and post_quant_conv, so that latents are about
     N(0, 1) per channel and scaling_factor is 1."""
-    z = torch.cat([vae.encode(data.to_float(rgb[i:i + 50])).latent_dist.mode()
-                   for i in range(0, len(rgb), 50)])
+    z = torch.cat([vae.encode(data.to_float(rgb[i:i + 8])).latent_dist.mode()
+                   for i in range(0, len(rgb), 8)])
     mean, std, n = z.mean((0, 2, 3)), z.std((0, 2, 3)), z.shape[1]
     q, p = vae.quant_conv, vae.post_quant_conv
     q.weight[:n] /= std.view(-1, 1, 1, 1)
@@ -66,7 +67,7 @@ def save(module, out, part):
 def save_vae(file, out, folded):
     vae = AutoencoderKL(**vae_stage.CONFIG)
     vae.load_state_dict(torch.load(file)["vae"])
-    pictures = data.render(1, 1500)[0]
+    pictures = data.render(1, 600)[0]
     if not folded:
         fold(vae, pictures)
     rescale.rescale(vae, data.to_float(pictures[:16]))

@@ -39,7 +39,7 @@ def main():
     unet.load_state_dict({n[len("unet."):]: p for n, p in ema.items() if n.startswith("unet.")})
     export.save(unet, args.out, "unet")
     unet_models.scheduler().save_pretrained(args.out + "/scheduler")
-    defaults = {"defaults": {"steps": 4, "cfg_scale": args.cfg, "width": 128, "height": 128},
+    defaults = {"defaults": {"steps": 4, "cfg_scale": args.cfg, "width": 256, "height": 256},
                 "description": export.DESCRIPTION}
     export.write_json(args.out + "/model_index.json", INDEX)
     export.write_json(args.out + "/halftone.json", defaults)

@@ -14,31 +14,38 @@ TAP = 5 # blocks before the reading heads
 
 
 class Reader(nn.Module):
-    """What the tokens halfway say about the picture: how much of each object they cover, and the
-    shape and colour of the nearer one. At high noise that can only come from the text, so words
-    are bound to places long before the pixels' loss would do it. Training only."""
+    """What the tokens halfway say about the picture: how much of each object they cover, and what the
+    nearest one is like. At high noise that can only come from the text, so words are bound to places
+    long before the pixels' loss would do it. Training only.
 
-    def __init__(self, width, coverage):
+    coverage(maps): [B, tokens, objects]; classes: how many of each attribute."""
+
+    def __init__(self, width, coverage, objects, classes):
         super().__init__()
-        self.coverage = coverage # see `coverage` below
-        self.out = nn.Linear(width, 2 + len(captions.SHAPES) + len(captions.COLORS))
+        self.coverage, self.sizes = coverage, [objects, *classes]
+        self.out = nn.Linear(width, sum(self.sizes))
 
     def forward(self, tokens, ids, labels):
+        """labels: [B, objects, attributes]"""
         out = self.out(F.layer_norm(tokens.float(), tokens.shape[-1:]))
-        cover = self.coverage(ids) # [B, tokens, 2]
-        loss = F.binary_cross_entropy_with_logits(out[..., :2], cover)
+        covered, *said = out.split(self.sizes, dim=-1)
+        cover = self.coverage(ids)
+        loss = F.binary_cross_entropy_with_logits(covered, cover)
         most, which = cover.max(-1)
-        want = labels.gather(1, which[..., None].expand(-1, -1, 2).clamp(max=1)) # [B, 64, 2]
+        want = labels.gather(1, which[..., None].expand(-1, -1, labels.shape[-1]))
         seen = most >= 0.25
-        shapes, colors = out[..., 2:].split([len(captions.SHAPES), len(captions.COLORS)], dim=-1)
-        return (loss + 0.5 * F.cross_entropy(shapes[seen], want[seen][:, 0])
-                + 0.5 * F.cross_entropy(colors[seen], want[seen][:, 1]))
+        return loss + 0.5 * sum(F.cross_entropy(logits[seen], want[seen][:, i])
+                                for i, logits in enumerate(said))
+
+
+OBJECTS = 4
+CLASSES = [len(names) for names in (captions.SHAPES, captions.COLORS, captions.PATTERNS, captions.SIZES)]
 
 
 def coverage(ids):
-    """Object maps [B, 32, 32] to the share of each token's area, [B, 64, 2]."""
+    """Object maps [B, 32, 32] to the share of each token's area, [B, 64, 4]."""
     cells = ids.view(-1, 8, 4, 8, 4)
-    return torch.stack([(cells == k).float().mean((2, 4)) for k in (0, 1)], -1).flatten(1, 2)
+    return torch.stack([(cells == k).float().mean((2, 4)) for k in range(OBJECTS)], -1).flatten(1, 2)
 
 
 def draw_times(count):
@@ -51,7 +58,7 @@ def draw_times(count):
 
 def pixel_weight(ids):
     """[B, 1, 16, 16]: objects count three times."""
-    seen = (ids < 2).float()[:, None]
+    seen = (ids < OBJECTS).float()[:, None]
     return 1 + 2 * F.avg_pool2d(seen, 2)
 
 

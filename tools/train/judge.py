@@ -1,6 +1,8 @@
 """Train the judge: a small network that reads the scene off a picture, on renders alone.
 
     python judge.py --data DIR --out assets/judge/scenes-judge.safetensors
+
+DIR is that of the autoencoder: the judge must also know what is held out from the generator.
 """
 import argparse
 import json
@@ -15,17 +17,12 @@ from safetensors.torch import load_file, save_file
 import captions
 import data
 
-CLASSES = dict(
-    layout=captions.LAYOUTS, ground=captions.GROUNDS, sky=captions.SKIES,
-    shape_a=captions.SHAPES, color_a=captions.COLORS, material_a=captions.MATERIALS,
-    shape_b=captions.SHAPES + ["none"], color_b=captions.COLORS + ["none"],
-    material_b=captions.MATERIALS + ["none"])
-# Material shows in a highlight only; it is read, and reported, but no prompt of ours demands it.
-JUDGED = ["layout", "ground", "sky", "shape_a", "color_a", "shape_b", "color_b"]
+CLASSES = captions.HEADS
 
 
 class Judge(nn.Module):
-    """Seven convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 128x128."""
+    """Seven convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 128x128,
+    half of what is drawn: what is judged shows there as well."""
 
     CLASSES = CLASSES
     CHANNELS = [(3, 24, 2), (24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
@@ -50,20 +47,35 @@ class Judge(nn.Module):
 
 
 def targets(scenes):
-    table = torch.tensor([captions.labels(s) for s in scenes])
-    return {k: table[:, i] for i, k in enumerate(CLASSES)}
+    """[scenes, heads]"""
+    return torch.tensor([captions.labels(s) for s in scenes])
+
+
+def mirrored(names):
+    """[the attributes `names` of a scene, where each is found in its mirror image] per layout: what stands
+    left stands right, and of a row the last first."""
+    table = torch.arange(len(names)).repeat(len(captions.LAYOUTS), 1)
+    for layout, swaps in (("left-right", "ba"), ("row", "cba")):
+        for slot, other in zip(captions.SLOTS, swaps):
+            for i, name in enumerate(names):
+                if name.endswith("_" + slot):
+                    table[captions.LAYOUTS.index(layout), i] = names.index(name[:-1] + other)
+    return table
+
+
+MIRRORED = mirrored(list(CLASSES))
 
 
 def mirror(x, want, gen):
-    """Half of the pictures left to right; what stood left then stands right."""
+    """Half of the pictures left to right; want: [B, heads]."""
     flip = torch.rand(len(x), generator=gen) < 0.5
     x = torch.where(flip.view(-1, 1, 1, 1), x.flip(-1), x)
-    swap = flip & (want["layout"] == captions.LAYOUTS.index("left-right"))
-    out = dict(want)
-    for k in ("shape", "color", "material"):
-        a, b = want[k + "_a"], want[k + "_b"]
-        out[k + "_a"], out[k + "_b"] = torch.where(swap, b, a), torch.where(swap, a, b)
-    return x, out
+    return x, torch.where(flip[:, None], want.gather(1, MIRRORED[want[:, 0]]), want)
+
+
+def small(rgb):
+    """Pictures as the judge sees them: each 2x2 pixels one."""
+    return F.avg_pool2d(data.to_float(rgb), 2)
 
 
 def soften(x, gen):
@@ -90,16 +102,12 @@ def augment(x, gen):
 
 @torch.no_grad()
 def accuracy(model, rgb, scenes):
-    """Share right per attribute, and of pictures with every judged attribute right."""
-    right = {k: [] for k in CLASSES}
-    want = targets(scenes)
-    for i in range(0, len(rgb), 50):
-        out = model(data.to_float(rgb[i:i + 50]))
-        for k in CLASSES:
-            right[k].append(out[k].argmax(1) == want[k][i:i + 50])
-    right = {k: torch.cat(v) for k, v in right.items()}
-    result = {k: v.float().mean().item() for k, v in right.items()}
-    result["all"] = torch.stack([right[k] for k in JUDGED]).all(0).float().mean().item()
+    """Share right per attribute, and of pictures with every one right."""
+    out = [torch.stack([o.argmax(1) for o in model(small(rgb[i:i + 50])).values()], 1)
+           for i in range(0, len(rgb), 50)]
+    right = torch.cat(out) == targets(scenes)
+    result = dict(zip(CLASSES, right.float().mean(0).tolist()))
+    result["all"] = right.all(1).float().mean().item()
     return result
 
 
@@ -113,7 +121,7 @@ def write(model, path, **about):
 
 def save(model, path):
     write(model, path, input="RGB 128x128, bytes / 127.5 - 1", convs=Judge.CHANNELS, norm_groups=8,
-          judged=JUDGED)
+          judged=list(CLASSES))
 
 
 def load(path, model=None):
@@ -134,10 +142,7 @@ def main():
     torch.manual_seed(0)
     gen = torch.Generator().manual_seed(0)
     rng = np.random.default_rng(1)
-    # The generator's pictures, and some of what is held out from it: the judge must know all.
-    pictures = data.Pictures(args.data)
-    extra, scenes = data.render(5_000_000, 5000, "held-out")
-    want, want_extra = targets(data.scenes(args.data)), targets(scenes)
+    pictures, want = data.Pictures(args.data), targets(data.scenes(args.data))
     fresh, fresh_scenes = data.render(6_000_000, 2000, "all")
     model = load(args.start).train() if args.start else Judge()
     opt = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
@@ -146,15 +151,12 @@ def main():
         done = step / args.steps
         for g in opt.param_groups:
             g["lr"] = args.rate * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
-        picks, more = rng.integers(0, len(want["sky"]), 22), rng.integers(0, len(extra), 10)
-        rgb = np.concatenate([pictures.get(picks), extra[more]])
-        now = {k: torch.cat([want[k][picks], want_extra[k][more]]) for k in CLASSES}
-        x, now = mirror(data.to_float(rgb), now, gen)
+        picks = rng.integers(0, len(want), 32)
+        x, now = mirror(small(pictures.get(picks)), want[picks], gen)
         x = augment(x, gen)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = model(x)
-        loss = sum(F.cross_entropy(out[k].float(), now[k]) * (0.1 if "material" in k else 1.0)
-                   for k in CLASSES)
+        loss = sum(F.cross_entropy(o.float(), now[:, i]) for i, o in enumerate(out.values()))
         opt.zero_grad()
         loss.backward()
         opt.step()

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from diffusers import PixArtTransformer2DModel
 from transformers import T5Config, T5EncoderModel
 
-MAX_TOKENS = 32
+MAX_TOKENS = 40
 WIDTH, HEADS, DEPTH = 192, 6, 8
 TEXT_WIDTH = 128
-LATENT_CHANNELS, LATENT_SIZE = 8, 16
+LATENT_CHANNELS, LATENT_SIZE = 16, 16
 
 
 # Of T5 for pictures, and of UMT5 for clips.
@@ -103,7 +103,7 @@ def run_block(block, x, context, bias, t6):
 
 
 def denoise(model, latent, t, text, mask, tap=None):
-    """latent [B, 8, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
+    """latent [B, 16, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
 
     With `tap`, (velocity, tokens [B, 64, 192] after that many blocks); several taps, several tokens.
     """

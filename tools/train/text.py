@@ -10,6 +10,7 @@ come out alike. So the denoiser meets colours and shapes one by one, never a com
 token that it could learn to know. Short captions first.
 """
 import argparse
+import json
 import time
 
 import numpy as np
@@ -26,25 +27,35 @@ import muon
 SILENT = -100 # cross_entropy ignores what the caption does not say
 # How the first and the second object of each layout stand.
 STANDINGS = {"single": ["single"], "left-right": ["left", "right"],
-             "front-behind": ["front", "behind"], "on-top": ["top", "under"]}
-STANDING = [s for pair in STANDINGS.values() for s in pair]
-WORDS = dict(color=len(captions.COLORS), shape=len(captions.SHAPES), ground=len(captions.GROUNDS),
-             sky=len(captions.SKIES))
+             "front-behind": ["front", "behind"], "on-top": ["top", "under"],
+             "row": ["left", "middle", "right"], "group": ["group"]}
+STANDING = list(dict.fromkeys(s for those in STANDINGS.values() for s in those))
+WORDS = dict(color=len(captions.COLORS), shape=len(captions.SHAPES), size=len(captions.SIZES),
+             pattern=len(captions.PATTERNS), ground=len(captions.GROUNDS), sky=len(captions.SKIES))
+
+
+def plural(noun):
+    return captions.PLURALS.get(noun, noun + "s")
+
+
 CLASS_OF = {w: (kind, i) for kind, names, table in (
-    ("color", captions.COLORS, captions.COLOR_WORDS),
+    ("color", captions.COLORS, captions.COLOR_WORDS), ("size", captions.SIZES, captions.SIZE_WORDS),
     ("shape", captions.SHAPES, captions.SHAPE_WORDS)) for i, n in enumerate(names) for w in table[n]}
+CLASS_OF.update({plural(w): c for w, c in list(CLASS_OF.items()) if c[0] == "shape"})
+CLASS_OF[captions.STRIPED] = ("pattern", captions.PATTERNS.index("striped"))
 
 
 class World:
     """What captions of pictures tell beside their words' own classes."""
     writer = captions.Writer
     standing = STANDING
-    own = dict(standing=len(STANDING), layout=len(captions.LAYOUTS), **WORDS)
+    own = dict(standing=len(STANDING), layout=len(captions.LAYOUTS), count=len(captions.COUNTS),
+               **WORDS)
 
     @staticmethod
     def whole(scene):
         """What every word tells."""
-        return dict(layout=captions.LAYOUTS.index(scene["layout"]))
+        return dict(layout=captions.LAYOUTS.index(scene["layout"]), count=len(scene["objects"]) - 1)
 
     @staticmethod
     def standings(scene):
@@ -55,10 +66,12 @@ class World:
 class Tokens:
     def __init__(self, folder):
         self.sp = spm.SentencePieceProcessor(model_file=folder + "/spiece.model")
+        with open(folder + "/tokenizer_config.json") as f:
+            self.most = json.load(f)["model_max_length"]
 
     def __call__(self, texts):
         """([B, L] ids, [B, L] mask), L as long as the longest needs."""
-        rows = [self.sp.encode(t)[:models.MAX_TOKENS - 1] + [1] for t in texts]
+        rows = [self.sp.encode(t)[:self.most - 1] + [1] for t in texts]
         n = max(map(len, rows))
         ids = torch.tensor([r + [0] * (n - len(r)) for r in rows])
         mask = torch.tensor([[1.0] * len(r) + [0.0] * (n - len(r)) for r in rows])
@@ -66,13 +79,13 @@ class Tokens:
 
 
 def said(scene, text):
-    """The labels, with what the caption leaves out marked SILENT; materials are not read."""
-    out = captions.labels(scene)
+    """The labels, with what the caption leaves out marked SILENT."""
+    out, names = captions.labels(scene), list(captions.HEADS)
     words = text + " "
     if not any(w in words for w in captions.GROUND_WORDS[scene["ground"]]):
-        out[1] = SILENT
+        out[names.index("ground")] = SILENT
     if not any(w in words for w in captions.SKY_WORDS[scene["sky"]]):
-        out[2] = SILENT
+        out[names.index("sky")] = SILENT
     return out
 
 
@@ -111,23 +124,27 @@ class Twins:
 
     def __init__(self, scenes, rng):
         self.rng = rng
-        self.known = {self.key(s["objects"]) for s in scenes}
+        self.known = {key for s in scenes for key in self.keys(s["objects"])}
 
     @staticmethod
-    def key(objects):
-        return tuple(sorted((o["color"], o["shape"]) for o in objects))
+    def keys(objects):
+        """Each object, and each pair of them."""
+        own = [(o["color"], o["shape"]) for o in objects]
+        return [(o,) for o in own] + [tuple(sorted((own[i], own[j])))
+                                      for i in range(len(own)) for j in range(i)]
 
     def changed(self, objects):
-        """Colours, shapes or both drawn anew until training knows the result."""
-        lot = self.rng.random()
+        """Colours, shapes or both drawn anew until training knows the result; what was alike stays so."""
+        lot, alike = self.rng.random(), all(o == objects[0] for o in objects)
         while True:
             fresh = [dict(o) for o in objects]
-            for o in fresh:
+            for o in fresh[:1] if alike else fresh:
                 if lot < 0.6:
                     o["color"] = captions.COLORS[self.rng.integers(len(captions.COLORS))]
                 if lot > 0.4:
                     o["shape"] = captions.SHAPES[self.rng.integers(len(captions.SHAPES))]
-            if self.key(fresh) in self.known:
+            fresh = fresh[:1] * len(fresh) if alike else fresh
+            if self.known.issuperset(self.keys(fresh)):
                 return fresh
 
     def phrase(self, words, before, after):
@@ -136,10 +153,12 @@ class Twins:
         for i, word in enumerate(out):
             if word in CLASS_OF:
                 what = CLASS_OF[word][0]
-                if before[what] != after[what]:
+                if before.get(what) != after.get(what):
                     table = captions.COLOR_WORDS if what == "color" else captions.SHAPE_WORDS
                     choice = table[after[what]]
-                    out[i] = choice[self.rng.integers(len(choice))]
+                    noun = choice[self.rng.integers(len(choice))]
+                    many = what == "shape" and words.split()[0] in captions.COUNTS
+                    out[i] = plural(noun) if many else noun
         if out[0] in ("a", "an"):
             return captions.article(" ".join(out[1:]))
         return " ".join(out)
@@ -212,8 +231,9 @@ def leak(world, model, heads, tokens, twins, scenes, source, target):
     rows, wants = [], []
     for i, (scene, text, things, _) in enumerate(lesson.rows):
         for words, o in zip(things, scene["objects"]):
-            begin, end = span(tokens, text, words)
-            rows.append(h[i, end - (2 if source == "color" else 1)])
+            begin, _ = span(tokens, text, words)
+            at = [k for k, w in enumerate(words.split()) if CLASS_OF.get(w, " ")[0] == source]
+            rows.append(h[i, begin + at[0]])
             names = captions.COLORS if target == "color" else captions.SHAPES
             wants.append(names.index(o[target]))
     x, y = torch.stack(rows), torch.tensor(wants)

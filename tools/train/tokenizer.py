@@ -17,7 +17,8 @@ import data
 import video_captions
 import video_data
 
-MAX_TOKENS = 32
+MAX_TOKENS = 40
+MAX_CLIP_TOKENS = 32 # of captions of clips
 # Said in captions of other worlds; here only to give every letter a piece of its own.
 ALPHABET = " ".join("abcdefghijklmnopqrstuvwxyz0123456789.,!?'\"-:;()&")
 
@@ -29,7 +30,7 @@ def texts(clips, first_seed, count, seed, empty=0.1):
     return [words.caption(s, rng, empty) for s in shown.describe(first_seed, count, "all")]
 
 
-def train(folder, clips, count=60000, vocab=250):
+def train(folder, clips, count=60000):
     lines = texts(clips, 0, count, 7, empty=0.0)
     # The trainer proposes only pieces that it meets in two different words.
     words = sorted({w.strip(",") for line in lines for w in line.split()})
@@ -42,15 +43,15 @@ def train(folder, clips, count=60000, vocab=250):
         f.write("\n".join(lines))
     spm.SentencePieceTrainer.train(
         input=corpus, model_prefix=os.path.join(folder, "spiece"), model_type="unigram",
-        vocab_size=vocab, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc",
+        vocab_size=250 if clips else 340, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc",
         pad_id=0, eos_id=1, unk_id=2, bos_id=-1, byte_fallback=False, character_coverage=1.0,
         num_threads=1, minloglevel=2)
     os.remove(corpus)
     os.remove(os.path.join(folder, "spiece.vocab"))
 
 
-def save_fast(folder):
-    tok = T5Tokenizer.from_pretrained(folder, extra_ids=0, model_max_length=MAX_TOKENS,
+def save_fast(folder, longest):
+    tok = T5Tokenizer.from_pretrained(folder, extra_ids=0, model_max_length=longest,
                                       additional_special_tokens=[])
     tok.save_pretrained(folder)
     special = dict(eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
@@ -58,11 +59,11 @@ def save_fast(folder):
         json.dump(special, f, indent=2)
     with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
         json.dump(dict(tokenizer_class="T5Tokenizer", extra_ids=0, additional_special_tokens=[],
-                       model_max_length=MAX_TOKENS, legacy=True, clean_up_tokenization_spaces=False,
+                       model_max_length=longest, legacy=True, clean_up_tokenization_spaces=False,
                        **special), f, indent=2)
 
 
-def check(folder, clips):
+def check(folder, clips, most):
     """Both files must cut every text alike."""
     sp = spm.SentencePieceProcessor(model_file=os.path.join(folder, "spiece.model"))
     tok = T5Tokenizer.from_pretrained(folder)
@@ -74,7 +75,7 @@ def check(folder, clips):
         longest = max(longest, len(a))
         assert a == b, (t, a, b)
     print(f"{len(sp)} pieces, {len(lines)} texts alike, longest {longest} tokens")
-    assert longest <= MAX_TOKENS
+    assert longest <= most
 
 
 if __name__ == "__main__":
@@ -82,6 +83,7 @@ if __name__ == "__main__":
     ap.add_argument("--out", required=True)
     ap.add_argument("--clips", action="store_true")
     args = ap.parse_args()
+    most = MAX_CLIP_TOKENS if args.clips else MAX_TOKENS
     train(args.out, args.clips)
-    save_fast(args.out)
-    check(args.out, args.clips)
+    save_fast(args.out, most)
+    check(args.out, args.clips, most)

@@ -30,7 +30,7 @@ class Trainer(dit.Trainer):
         return unet_models.Denoiser(text)
 
     def make_reader(self):
-        return flow.Reader(unet_models.CHANNELS[-1], flow.coverage)
+        return flow.Reader(unet_models.CHANNELS[-1], flow.coverage, flow.OBJECTS, flow.CLASSES)
 
     def make_batches(self, seed):
         return batches.Batches(self.args.data, unet_models.Tokens(self.args.tokenizer), seed)

@@ -6,7 +6,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 import flow
 
-MAX_TOKENS = 32
+MAX_TOKENS = 40
 TEXT_WIDTH = 128
 CHANNELS = (64, 160) # each a multiple of 32: groups of the norms, width of the heads
 
@@ -21,7 +21,7 @@ def text_encoder(vocab):
 
 def unet():
     model = UNet2DConditionModel(
-        sample_size=16, in_channels=8, out_channels=8, block_out_channels=CHANNELS,
+        sample_size=16, in_channels=16, out_channels=16, block_out_channels=CHANNELS,
         layers_per_block=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=tuple(c // 32 for c in CHANNELS), norm_num_groups=32,

@@ -1,7 +1,9 @@
-"""Train the autoencoder: images of 128x128 to latents of 16x16x8 and back.
+"""Train the autoencoder: images of 256x256 to latents of 16x16x16 and back.
 
-    python vae.py --data DIR --out FILE.pt --seconds 900          both halves
+    python vae.py --data DIR --out FILE.pt --minutes 30           both halves
     python vae.py --data DIR --out FILE.pt --decoder-only ...     the encoder stays as it is
+
+One process per core; gradients are averaged. The rate follows the processor time spent.
 """
 import argparse
 import json
@@ -15,11 +17,12 @@ from diffusers import AutoencoderKL
 
 import data
 import muon
+import processes
 
 CONFIG = dict(
-    in_channels=3, out_channels=3, down_block_types=["DownEncoderBlock2D"] * 4,
-    up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[16, 16, 32, 64],
-    layers_per_block=1, act_fn="silu", latent_channels=8, norm_num_groups=8, sample_size=128,
+    in_channels=3, out_channels=3, down_block_types=["DownEncoderBlock2D"] * 5,
+    up_block_types=["UpDecoderBlock2D"] * 5, block_out_channels=[16, 16, 32, 64, 64],
+    layers_per_block=1, act_fn="silu", latent_channels=16, norm_num_groups=8, sample_size=256,
     scaling_factor=1.0, force_upcast=False)
 
 
@@ -51,86 +54,130 @@ def rate_at(done, warm=0.02):
     return 0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * min(1.0, (done - warm) / (1 - warm))))
 
 
-def main():
-    ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--data", required=True)
-    ap.add_argument("--out", required=True)
-    ap.add_argument("--start")
-    ap.add_argument("--decoder-only", action="store_true")
-    ap.add_argument("--steps", type=int, default=1500)
-    ap.add_argument("--batch", type=int, default=8)
-    ap.add_argument("--muon-lr", type=float, default=0.01)
-    ap.add_argument("--adam-lr", type=float, default=2e-3)
-    ap.add_argument("--all-adam", action="store_true")
-    ap.add_argument("--kl", type=float, default=1e-4)
-    ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--decay", type=float, default=0.998)
-    args = ap.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
-    vae = AutoencoderKL(**CONFIG)
-    if args.start: # a file of ours, or an exported folder
-        vae.load_state_dict(AutoencoderKL.from_pretrained(args.start).float().state_dict()
-                            if os.path.isdir(args.start) else torch.load(args.start)["vae"])
-    if args.decoder_only:
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-    matrix = (lambda n, p: False) if args.all_adam else (
-        lambda n, p: p.dim() >= 2 and "conv_in" not in n and "conv_out" not in n and "quant" not in n)
-    opt = muon.make(vae.named_parameters(), args.muon_lr, args.adam_lr, matrix)
-    ema = muon.Average([p for p in vae.parameters() if p.requires_grad], args.decay)
-    pictures = data.Pictures(args.data)
-    check = data.to_float(data.render(10_000_000, 64, "all")[0])
-    begin, wall, saved, step = time.process_time(), time.time(), time.time(), 0
-    state = args.out + ".state"
-    if os.path.exists(state):
-        s = torch.load(state, weights_only=False)
-        vae.load_state_dict(s["vae"])
-        opt.load_state_dict(s["opt"])
-        opt.count, step, ema.count = s["step"], s["step"], s["step"]
-        ema.shadow = s["shadow"]
-        rng = np.random.default_rng(args.seed + step)
+def warm_start(vae, folder):
+    """Edges are edges at any size: the levels of an autoencoder with one level less are copied, the
+    new level, the innermost, and what the latents touch begin as they are."""
+    old = AutoencoderKL.from_pretrained(folder).float().state_dict()
+    own = vae.state_dict()
+    for name, value in old.items():
+        if ".up_blocks." in name:
+            head, index, rest = name.split(".", 3)[1:]
+            name = f"decoder.up_blocks.{int(index) + 1}.{rest}"
+        if own[name].shape == value.shape:
+            own[name] = value
+    vae.load_state_dict(own)
 
-    def save():
-        ema.swap()
-        value = psnr(vae, check)
-        torch.save(dict(vae=vae.state_dict(), psnr=value, step=step), args.out + ".tmp")
-        os.replace(args.out + ".tmp", args.out)
-        ema.swap()
-        torch.save(dict(vae=vae.state_dict(), opt=opt.state_dict(), shadow=ema.shadow, step=step),
-                   state + ".tmp")
-        os.replace(state + ".tmp", state)
-        print(json.dumps(dict(step=step, pictures=step * args.batch, psnr=round(value, 3),
-                              cpu=round(time.process_time() - begin),
-                              wall=round(time.time() - wall))), flush=True)
 
-    while step < args.steps:
-        for g in opt.param_groups:
-            g["lr"] = g["base"] * rate_at(step / args.steps)
-        x = data.to_float(pictures.sample(rng, args.batch))
+class Trainer:
+    def __init__(self, rank, args):
+        self.rank, self.args, self.step, self.spent = rank, args, 0, 0.0
+        torch.manual_seed(args.seed)
+        self.vae = AutoencoderKL(**CONFIG)
+        if args.warm_start:
+            warm_start(self.vae, args.warm_start)
+        if args.start:
+            self.vae.load_state_dict(read(args.start))
+        if args.decoder_only:
+            self.vae.encoder.requires_grad_(False)
+            self.vae.quant_conv.requires_grad_(False)
+        self.params = [p for p in self.vae.parameters() if p.requires_grad]
+        self.opt = muon.make(self.vae.named_parameters(), args.muon_lr, args.adam_lr, is_matrix)
+        self.ema = muon.Average(self.params, args.decay)
+        self.resume()
+        self.rng = np.random.default_rng(1000 * self.step + rank + args.seed)
+        torch.manual_seed(1000 * self.step + rank + args.seed)
+        self.pictures = data.Pictures(args.data)
+        self.check = data.to_float(data.render(10_000_000, 48, "all")[0]) if rank == 0 else None
+
+    def resume(self):
+        if not os.path.exists(self.args.out + ".state"):
+            return
+        kept = torch.load(self.args.out + ".state", weights_only=False)
+        self.vae.load_state_dict(kept["vae"])
+        self.opt.load_state_dict(kept["opt"])
+        self.ema.shadow, self.spent = kept["shadow"], kept["spent"]
+        self.opt.count = self.step = self.ema.count = kept["step"]
+
+    def save(self):
+        self.ema.swap()
+        value = psnr(self.vae, self.check)
+        write(dict(vae=self.vae.state_dict(), psnr=value, step=self.step), self.args.out)
+        self.ema.swap()
+        write(dict(vae=self.vae.state_dict(), opt=self.opt.state_dict(), shadow=self.ema.shadow,
+                   step=self.step, spent=self.spent), self.args.out + ".state")
+        print(json.dumps(dict(step=self.step, psnr=round(value, 3), seconds=round(self.spent))),
+              flush=True)
+
+    def loss(self):
+        x = data.to_float(self.pictures.sample(self.rng, self.args.batch))
+        vae, kl = self.vae, 0.0
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            if args.decoder_only:
+            if self.args.decoder_only:
                 with torch.no_grad():
                     z = vae.encode(x).latent_dist.mode().float()
-                kl = 0.0
             else:
                 dist = vae.encode(x).latent_dist
                 mean, logvar = dist.mean.float(), dist.logvar.float()
                 kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
                 z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
             y = vae.decode(z).sample
-        loss = picture_loss(y.float(), x) + args.kl * kl
-        opt.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        opt.step()
-        ema.update()
-        step += 1
-        if time.time() - saved > 90:
-            save()
-            saved = time.time()
-    save()
+        return picture_loss(y.float(), x) + self.args.kl * kl
+
+    def run(self):
+        args, begin, saved = self.args, time.process_time() - self.spent, time.time()
+        while self.spent < args.minutes * 60:
+            for g in self.opt.param_groups:
+                g["lr"] = g["base"] * rate_at(self.spent / args.minutes / 60)
+            loss = self.loss()
+            self.opt.zero_grad()
+            loss.backward()
+            (self.spent,) = processes.average(self.params, [time.process_time() - begin])
+            torch.nn.utils.clip_grad_norm_(self.params, 1.0)
+            self.opt.step()
+            self.ema.update()
+            self.step += 1
+            if self.rank == 0 and time.time() - saved > args.save_seconds:
+                self.save()
+                saved = time.time()
+        if self.rank == 0:
+            self.save()
+
+
+def is_matrix(name, p):
+    return p.dim() >= 2 and not any(x in name for x in ("conv_in", "conv_out", "quant"))
+
+
+def read(path):
+    """The weights of a file of ours, or of an exported folder."""
+    if os.path.isdir(path):
+        return AutoencoderKL.from_pretrained(path).float().state_dict()
+    return torch.load(path)["vae"]
+
+
+def write(tensors, path):
+    torch.save(tensors, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--data", required=True)
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--start")
+    ap.add_argument("--warm-start", help="an exported autoencoder with one level less")
+    ap.add_argument("--decoder-only", action="store_true")
+    ap.add_argument("--minutes", type=float, default=30, help="of processor time, of each process")
+    ap.add_argument("--processes", type=int, default=2)
+    ap.add_argument("--batch", type=int, default=4, help="of one process")
+    ap.add_argument("--muon-lr", type=float, default=0.03)
+    ap.add_argument("--adam-lr", type=float, default=2e-3)
+    ap.add_argument("--kl", type=float, default=1e-4)
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--decay", type=float, default=0.998)
+    ap.add_argument("--save-seconds", type=float, default=120)
+    args = ap.parse_args()
+    args.out = os.path.abspath(args.out)
+    processes.run(Trainer, args)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Trainer(dit.Trainer):
         return net
 
     def make_reader(self):
-        return flow.Reader(video_models.WIDTH, video_batches.coverage)
+        return flow.Reader(video_models.WIDTH, video_batches.coverage, 2, video_batches.CLASSES)
 
     def make_batches(self, seed):
         return video_batches.Batches(self.args.data, text.Tokens(self.args.model + "/tokenizer"),

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 
 import batches
+import captions
 import video_captions
 import video_data
 import video_models
 
 IDS = 32 # size of the renderer's maps
+CLASSES = [len(captions.PLAIN_SHAPES), len(captions.PLAIN_COLORS)]
 
 
 class Batches(batches.Batches):
@@ -26,6 +28,11 @@ class Batches(batches.Batches):
 
     caption = staticmethod(video_captions.caption)
     read = staticmethod(video_data.read)
+
+    @staticmethod
+    def labels(objects):
+        rows = [[captions.SHAPES.index(o["shape"]), captions.COLORS.index(o["color"])] for o in objects]
+        return rows + [[0, 0]] * (2 - len(rows))
 
 
 def coverage(maps):

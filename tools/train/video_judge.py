@@ -18,9 +18,9 @@ import video_data
 SEEN = (0, 4, 8, 12, 16) # the frames that it looks at, side by side as channels
 CLASSES = dict(
     motion=video_captions.MOTIONS, side=["left", "right", "none"],
-    shape_a=captions.SHAPES, color_a=captions.COLORS,
-    shape_b=captions.SHAPES + ["none"], color_b=captions.COLORS + ["none"],
-    ground=captions.GROUNDS, sky=captions.SKIES)
+    shape_a=captions.PLAIN_SHAPES, color_a=captions.PLAIN_COLORS,
+    shape_b=captions.PLAIN_SHAPES + ["none"], color_b=captions.PLAIN_COLORS + ["none"],
+    ground=captions.PLAIN_GROUNDS, sky=captions.PLAIN_SKIES)
 
 
 class Judge(judge.Judge):
