@@ -15,6 +15,7 @@ import torch
 import captions
 import data
 import flow
+import processes
 
 HELD = 256 # the last ones of shard 0 serve as validation
 
@@ -49,6 +50,10 @@ class Batches:
         self.all_z, self.all_ids = np.concatenate(self.z), np.concatenate(self.ids)
 
     @staticmethod
+    def here(array):
+        return torch.from_numpy(array).to(processes.DEVICE)
+
+    @staticmethod
     def labels(objects):
         """[objects, attributes], those that are not there as 0."""
         rows = [captions.described(o) for o in objects]
@@ -65,8 +70,7 @@ class Batches:
         scenes = [self.scenes[i] for i in picks]
         ids, mask = self.tokens([self.caption(s, self.rng) for s in scenes])
         labels = torch.tensor([self.labels(s["objects"]) for s in scenes])
-        return (torch.from_numpy(self.all_z[picks].astype(np.float32)), ids, mask,
-                torch.from_numpy(self.all_ids[picks]), labels)
+        return (self.here(self.all_z[picks]).float(), ids, mask, self.here(self.all_ids[picks]), labels)
 
     def validation(self, count=64):
         """The same batches of (latents, token ids, mask) each time."""
@@ -74,12 +78,12 @@ class Batches:
         z, scenes = self.held
         for i in range(0, len(scenes), count):
             part = [self.caption(s, rng) for s in scenes[i:i + count]]
-            yield (torch.from_numpy(z[i:i + count].astype(np.float32)), *self.tokens(part))
+            yield (self.here(z[i:i + count]).float(), *self.tokens(part))
 
 
 @torch.no_grad()
 def encode(vae, rgb):
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with processes.halves():
         moments = vae.encoder(data.to_float(rgb))
     return vae.quant_conv(moments.float()).chunk(2, dim=1)[0]
 

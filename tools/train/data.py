@@ -8,6 +8,8 @@ import tempfile
 import numpy as np
 import torch
 
+import processes
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENES = os.path.join(HERE, "..", "scenes")
 SIZE = 256
@@ -24,7 +26,8 @@ def renderer():
     newest = max(map(os.path.getmtime, sources + glob.glob(SCENES + "/*.h")))
     if not os.path.exists(program) or os.path.getmtime(program) < newest:
         fresh = f"{program}.{os.getpid()}"
-        subprocess.run(["gcc", "-std=c11", "-O3", "-march=native", "-ffast-math", "-o", fresh]
+        subprocess.run(["gcc", "-std=c11", "-O3", "-flto", "-march=native", "-ffast-math", "-o",
+                        fresh]
                        + sources + ["-lm"], check=True)
         os.replace(fresh, program)
     return program
@@ -50,7 +53,8 @@ def describe(first_seed, count, split="train"):
 
 def to_float(rgb):
     """Bytes [n, H, W, 3] to floats [n, 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = torch.from_numpy(np.ascontiguousarray(rgb)).to(processes.DEVICE)
+    return x.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Pictures:

@@ -78,11 +78,12 @@ class Trainer:
     def __init__(self, rank, args):
         self.rank, self.args, self.step, self.spent = rank, args, 0, 0.0
         torch.manual_seed(args.seed)
-        self.net, self.reader = self.make_net(), self.make_reader()
+        self.net = self.make_net().to(processes.DEVICE)
+        self.reader = self.make_reader().to(processes.DEVICE)
         if args.distil:
-            load_into(self.net, torch.load(args.distil)["ema"])
-            self.teacher = Net(self.net.text.config.vocab_size)
-            load_into(self.teacher, torch.load(args.distil)["ema"])
+            load_into(self.net, torch.load(args.distil, map_location="cpu")["ema"])
+            self.teacher = Net(self.net.text.config.vocab_size).to(processes.DEVICE)
+            load_into(self.teacher, torch.load(args.distil, map_location="cpu")["ema"])
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         named = list(self.net.named_parameters()) + list(self.reader.named_parameters())
         self.opt = muon.make(named, args.muon_lr, args.adam_lr, self.is_matrix, args.weight_decay)
@@ -111,7 +112,7 @@ class Trainer:
     def resume(self):
         if not os.path.exists(self.args.out):
             return
-        kept = torch.load(self.args.out, weights_only=False)
+        kept = torch.load(self.args.out, weights_only=False, map_location=processes.DEVICE)
         load_into(self.net, kept["model"])
         self.shadow = [kept["ema"][n].clone() for n, _ in self.net.named_parameters()]
         self.reader.load_state_dict(kept["reader"])

@@ -66,7 +66,7 @@ def save(module, out, part):
 
 def save_vae(file, out, folded):
     vae = AutoencoderKL(**vae_stage.CONFIG)
-    vae.load_state_dict(torch.load(file)["vae"])
+    vae.load_state_dict(torch.load(file, map_location="cpu")["vae"])
     pictures = data.render(1, 600)[0]
     if not folded:
         fold(vae, pictures)
@@ -75,14 +75,14 @@ def save_vae(file, out, folded):
 
 
 def save_text(file, out):
-    words = torch.load(file)["text"]
+    words = torch.load(file, map_location="cpu")["text"]
     text = models.text_encoder(words["shared.weight"].shape[0])
     text.load_state_dict(words)
     save(text, out, "text_encoder")
 
 
 def save_dit(file, out):
-    kept = torch.load(file, weights_only=False)["ema"]
+    kept = torch.load(file, map_location="cpu", weights_only=False)["ema"]
     dit = models.transformer()
     dit.load_state_dict({n[len("dit."):]: p for n, p in kept.items() if n.startswith("dit.")},
                         strict=False) # the positions are a buffer

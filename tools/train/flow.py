@@ -8,6 +8,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import captions
+import processes
 
 GRID = (1.0, 0.75, 0.5, 0.25, 0.0)
 TAP = 5 # blocks before the reading heads
@@ -57,15 +58,14 @@ def draw_times(count):
 
 
 def pixel_weight(ids):
-    """[B, 1, 16, 16]: objects count three times."""
-    seen = (ids < OBJECTS).float()[:, None]
-    return 1 + 2 * F.avg_pool2d(seen, 2)
+    """[B, 1, 32, 32]: objects count three times."""
+    return 1 + 2 * (ids < OBJECTS).float()[:, None]
 
 
 def flow_loss(net, x, ids, mask, maps):
     t, noise = draw_times(len(x)), torch.randn_like(x)
     noisy, target = net.mix(x, noise, t)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with processes.halves():
         v, tokens = net(noisy, t, ids, mask, TAP)
     error = (v - target).square()
     weight = net.pixel_weight(maps)
@@ -91,7 +91,7 @@ def distil_loss(net, teacher, x, ids, mask, guidance, substeps):
     t = torch.tensor(GRID)[torch.randint(0, 4, (len(x),))]
     k = t.view(-1, 1, 1, 1)
     x = (1 - k) * x + k * torch.randn_like(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with processes.halves():
         want = teacher_step(teacher, x, t, ids, mask, guidance, substeps)
         v = net(x, t, ids, mask)
     return (v - want).square().mean()
@@ -100,12 +100,12 @@ def distil_loss(net, teacher, x, ids, mask, guidance, substeps):
 @torch.no_grad()
 def validate(net, batches):
     """The loss on the pictures kept apart, with the same captions, times and noise each time."""
-    gen, losses = torch.Generator().manual_seed(1), []
+    gen, losses = torch.Generator(processes.DEVICE).manual_seed(1), []
     for x, ids, mask in batches.validation():
         t = (torch.arange(len(x)) + 0.5) / len(x)
-        noise = torch.randn(x.shape, generator=gen)
+        noise = torch.randn(x.shape, generator=gen, device=x.device)
         noisy, target = net.mix(x, noise, t)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with processes.halves():
             v = net(noisy, t, ids, mask)
         losses.append((v - target).square().mean().item())
     return sum(losses) / len(losses)

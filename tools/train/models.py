@@ -11,7 +11,7 @@ from transformers import T5Config, T5EncoderModel
 MAX_TOKENS = 40
 WIDTH, HEADS, DEPTH = 192, 6, 8
 TEXT_WIDTH = 128
-LATENT_CHANNELS, LATENT_SIZE = 16, 16
+LATENT_CHANNELS, LATENT_SIZE, PATCH = 8, 32, 4
 
 
 # Of T5 for pictures, and of UMT5 for clips.
@@ -30,7 +30,7 @@ def transformer():
     return PixArtTransformer2DModel(
         num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS,
         in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, num_layers=DEPTH,
-        cross_attention_dim=WIDTH, attention_bias=True, sample_size=LATENT_SIZE, patch_size=2,
+        cross_attention_dim=WIDTH, attention_bias=True, sample_size=LATENT_SIZE, patch_size=PATCH,
         activation_fn="gelu-approximate", norm_type="ada_norm_single",
         norm_elementwise_affine=False, norm_eps=1e-6, interpolation_scale=1.0,
         use_additional_conditions=False, caption_channels=TEXT_WIDTH)
@@ -103,14 +103,15 @@ def run_block(block, x, context, bias, t6):
 
 
 def denoise(model, latent, t, text, mask, tap=None):
-    """latent [B, 16, 16, 16], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
+    """latent [B, 8, 32, 32], t [B] in 0..1, text [B, L, 128], mask [B, L] -> velocity.
 
     With `tap`, (velocity, tokens [B, 64, 192] after that many blocks); several taps, several tokens.
     """
     b, ch, height, width = latent.shape
-    n = height // 2
-    low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-    patches = latent.view(b, ch, n, 2, n, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, ch * 4)
+    p, n = PATCH, height // PATCH
+    kind = latent.device.type
+    low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    patches = latent.view(b, ch, n, p, n, p).permute(0, 2, 4, 1, 3, 5).reshape(b, n * n, -1)
     proj = model.pos_embed.proj
     x = F.linear(patches, proj.weight.flatten(1), proj.bias)
     x = x.float() + model.pos_embed.pos_embed # the residual stream stays in f32
@@ -127,6 +128,6 @@ def denoise(model, latent, t, text, mask, tap=None):
             tapped.append(x)
     shift, scale = (model.scale_shift_table[None] + te[:, None]).chunk(2, dim=1)
     y = model.proj_out(modulated(x.float(), shift, scale)).float()
-    y = y.view(b, n, n, 2, 2, ch).permute(0, 5, 1, 3, 2, 4)
+    y = y.view(b, n, n, p, p, ch).permute(0, 5, 1, 3, 2, 4)
     y = y.reshape(b, ch, height, width)
     return y if tap is None else (y, tapped if isinstance(tap, tuple) else tapped[0])

@@ -1,14 +1,24 @@
-"""Several processes on one machine that train one model together: gradients are averaged."""
+"""Where training runs: on a GPU if there is one; else in several processes that train one model
+together, whose gradients are averaged."""
 import os
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def halves():
+    """What is computed within is computed in bf16 where that does no harm."""
+    return torch.autocast(DEVICE.type, dtype=torch.bfloat16)
+
 
 def average(params, extra):
     """Gradients, none counted as zero, become their mean over the processes; so do the numbers
     `extra`, which are returned."""
+    if not dist.is_initialized():
+        return extra
     flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in params]
                      + [torch.tensor(extra)])
     dist.all_reduce(flat)
@@ -26,7 +36,11 @@ def worker(rank, count, meet, trainer, args):
 
 
 def run(trainer, args):
-    """trainer(rank, args).run() in args.processes processes, which meet in a file beside args.out."""
+    """trainer(rank, args).run() in args.processes processes, which meet in a file beside args.out; on a GPU
+    in this one."""
+    if DEVICE.type == "cuda":
+        torch.set_default_device(DEVICE)
+        return trainer(0, args).run()
     meet = args.out + ".meet"
     if os.path.exists(meet):
         os.remove(meet)

@@ -7,6 +7,7 @@ The trainer is the transformer's (dit.py); only the network and what it says dif
 import argparse
 
 import torch
+from diffusers import UNet2DConditionModel
 
 import batches
 import dit
@@ -23,11 +24,15 @@ class Trainer(dit.Trainer):
             part in name for part in OUTSIDE)
 
     def make_net(self):
-        kept = torch.load(self.args.text)
+        kept = torch.load(self.args.text, map_location="cpu")
         text = unet_models.text_encoder(kept["vocab"])
         text.load_state_dict(kept["text"])
         text.requires_grad_(False)
-        return unet_models.Denoiser(text)
+        net = unet_models.Denoiser(text)
+        if self.args.start:
+            kept = UNet2DConditionModel.from_pretrained(self.args.start + "/unet").float()
+            net.unet.load_state_dict(kept.state_dict())
+        return net
 
     def make_reader(self):
         return flow.Reader(unet_models.CHANNELS[-1], flow.coverage, flow.OBJECTS, flow.CLASSES)
@@ -40,6 +45,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--tokenizer", required=True)
     ap.add_argument("--text", required=True)
+    ap.add_argument("--start", help="an exported folder, whose denoiser is trained on")
     dit.run(Trainer, ap)
 
 

@@ -8,7 +8,7 @@ import flow
 
 MAX_TOKENS = 40
 TEXT_WIDTH = 128
-CHANNELS = (64, 160) # each a multiple of 32: groups of the norms, width of the heads
+CHANNELS = (32, 64, 160) # each a multiple of 32: groups of the norms, width of the heads
 
 
 def text_encoder(vocab):
@@ -21,9 +21,9 @@ def text_encoder(vocab):
 
 def unet():
     model = UNet2DConditionModel(
-        sample_size=16, in_channels=16, out_channels=16, block_out_channels=CHANNELS,
-        layers_per_block=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=TEXT_WIDTH,
+        sample_size=32, in_channels=8, out_channels=8, block_out_channels=CHANNELS,
+        layers_per_block=2, down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"), cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=tuple(c // 32 for c in CHANNELS), norm_num_groups=32,
         use_linear_projection=True)
     # Plain products: on a CPU their backward pass is several times faster than the fused one's.
@@ -46,9 +46,8 @@ class Tokens:
 
     def __call__(self, texts):
         """([B, L] ids, [B, L] mask: 1 up to and with the end of text)"""
-        out = self.tok(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True,
-                       return_tensors="pt")
-        return out.input_ids, out.attention_mask.float()
+        out = self.tok(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True)
+        return torch.tensor(out.input_ids), torch.tensor(out.attention_mask).float()
 
 
 class Denoiser(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Train the autoencoder: images of 256x256 to latents of 16x16x16 and back.
+"""Train the autoencoder: images of 256x256 to latents of 32x32x8 and back.
 
     python vae.py --data DIR --out FILE.pt --minutes 30           both halves
     python vae.py --data DIR --out FILE.pt --decoder-only ...     the encoder stays as it is
@@ -20,9 +20,9 @@ import muon
 import processes
 
 CONFIG = dict(
-    in_channels=3, out_channels=3, down_block_types=["DownEncoderBlock2D"] * 5,
-    up_block_types=["UpDecoderBlock2D"] * 5, block_out_channels=[16, 16, 32, 64, 64],
-    layers_per_block=1, act_fn="silu", latent_channels=16, norm_num_groups=8, sample_size=256,
+    in_channels=3, out_channels=3, down_block_types=["DownEncoderBlock2D"] * 4,
+    up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[16, 16, 32, 64],
+    layers_per_block=1, act_fn="silu", latent_channels=8, norm_num_groups=8, sample_size=256,
     scaling_factor=1.0, force_upcast=False)
 
 
@@ -54,27 +54,11 @@ def rate_at(done, warm=0.02):
     return 0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * min(1.0, (done - warm) / (1 - warm))))
 
 
-def warm_start(vae, folder):
-    """Edges are edges at any size: the levels of an autoencoder with one level less are copied, the
-    new level, the innermost, and what the latents touch begin as they are."""
-    old = AutoencoderKL.from_pretrained(folder).float().state_dict()
-    own = vae.state_dict()
-    for name, value in old.items():
-        if ".up_blocks." in name:
-            head, index, rest = name.split(".", 3)[1:]
-            name = f"decoder.up_blocks.{int(index) + 1}.{rest}"
-        if own[name].shape == value.shape:
-            own[name] = value
-    vae.load_state_dict(own)
-
-
 class Trainer:
     def __init__(self, rank, args):
         self.rank, self.args, self.step, self.spent = rank, args, 0, 0.0
         torch.manual_seed(args.seed)
-        self.vae = AutoencoderKL(**CONFIG)
-        if args.warm_start:
-            warm_start(self.vae, args.warm_start)
+        self.vae = AutoencoderKL(**CONFIG).to(processes.DEVICE)
         if args.start:
             self.vae.load_state_dict(read(args.start))
         if args.decoder_only:
@@ -92,7 +76,8 @@ class Trainer:
     def resume(self):
         if not os.path.exists(self.args.out + ".state"):
             return
-        kept = torch.load(self.args.out + ".state", weights_only=False)
+        kept = torch.load(self.args.out + ".state", weights_only=False,
+                          map_location=processes.DEVICE)
         self.vae.load_state_dict(kept["vae"])
         self.opt.load_state_dict(kept["opt"])
         self.ema.shadow, self.spent = kept["shadow"], kept["spent"]
@@ -111,7 +96,7 @@ class Trainer:
     def loss(self):
         x = data.to_float(self.pictures.sample(self.rng, self.args.batch))
         vae, kl = self.vae, 0.0
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with processes.halves():
             if self.args.decoder_only:
                 with torch.no_grad():
                     z = vae.encode(x).latent_dist.mode().float()
@@ -151,7 +136,7 @@ def read(path):
     """The weights of a file of ours, or of an exported folder."""
     if os.path.isdir(path):
         return AutoencoderKL.from_pretrained(path).float().state_dict()
-    return torch.load(path)["vae"]
+    return torch.load(path, map_location="cpu")["vae"]
 
 
 def write(tensors, path):
@@ -163,8 +148,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--data", required=True)
     ap.add_argument("--out", required=True)
-    ap.add_argument("--start")
-    ap.add_argument("--warm-start", help="an exported autoencoder with one level less")
+    ap.add_argument("--start", help="go on from this file or exported folder")
     ap.add_argument("--decoder-only", action="store_true")
     ap.add_argument("--minutes", type=float, default=30, help="of processor time, of each process")
     ap.add_argument("--processes", type=int, default=2)
