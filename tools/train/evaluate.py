@@ -103,7 +103,7 @@ def edge_energy(rgb):
 
 @torch.no_grad()
 def read(judge, rgb):
-    out = [judge(judge_stage.small(rgb[i:i + 50])) for i in range(0, len(rgb), 50)]
+    out = [judge(data.to_float(rgb[i:i + 50])) for i in range(0, len(rgb), 50)]
     return {k: torch.cat([o[k] for o in out]) for k in judge_stage.CLASSES}
 
 

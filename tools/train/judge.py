@@ -21,11 +21,10 @@ CLASSES = captions.HEADS
 
 
 class Judge(nn.Module):
-    """Seven convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 128x128,
-    half of what is drawn: what is judged shows there as well."""
+    """Convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 256x256."""
 
     CLASSES = CLASSES
-    CHANNELS = [(3, 24, 2), (24, 32, 2), (32, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
+    CHANNELS = [(3, 16, 2), (16, 32, 2), (32, 48, 2), (48, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
                 (96, 96, 1)]
 
     def __init__(self):
@@ -73,11 +72,6 @@ def mirror(x, want, gen):
     return x, torch.where(flip[:, None], want.gather(1, MIRRORED[want[:, 0]]), want)
 
 
-def small(rgb):
-    """Pictures as the judge sees them: each 2x2 pixels one."""
-    return F.avg_pool2d(data.to_float(rgb), 2)
-
-
 def soften(x, gen):
     """Half of the pictures blurred by a Gaussian of up to 1.3 pixels: an autoencoder is about that
     soft, and what an eye still reads off its pictures the judge has to read too."""
@@ -94,7 +88,8 @@ def augment(x, gen):
     """A shift of up to 3 pixels, slight gain and noise: little, so that the judge stays strict."""
     x = soften(x, gen)
     dx, dy = torch.randint(-3, 4, (2,), generator=gen).tolist()
-    x = F.pad(x, (3, 3, 3, 3), mode="replicate")[..., 3 + dy:131 + dy, 3 + dx:131 + dx]
+    height, width = x.shape[-2:]
+    x = F.pad(x, (3, 3, 3, 3), mode="replicate")[..., 3 + dy:][..., :height, 3 + dx:][..., :width]
     gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1, generator=gen)
     noise = 0.03 * torch.rand(len(x), 1, 1, 1, generator=gen)
     return x * gain + noise * torch.randn(x.shape, generator=gen)
@@ -103,7 +98,7 @@ def augment(x, gen):
 @torch.no_grad()
 def accuracy(model, rgb, scenes):
     """Share right per attribute, and of pictures with every one right."""
-    out = [torch.stack([o.argmax(1) for o in model(small(rgb[i:i + 50])).values()], 1)
+    out = [torch.stack([o.argmax(1) for o in model(data.to_float(rgb[i:i + 50])).values()], 1)
            for i in range(0, len(rgb), 50)]
     right = torch.cat(out) == targets(scenes)
     result = dict(zip(CLASSES, right.float().mean(0).tolist()))
@@ -120,8 +115,8 @@ def write(model, path, **about):
 
 
 def save(model, path):
-    write(model, path, input="RGB 128x128, bytes / 127.5 - 1", convs=Judge.CHANNELS, norm_groups=8,
-          judged=list(CLASSES))
+    write(model, path, input="RGB 256x256, bytes / 127.5 - 1", edge=data.SIZE, convs=Judge.CHANNELS,
+          norm_groups=8, judged=list(CLASSES))
 
 
 def load(path, model=None):
@@ -152,7 +147,7 @@ def main():
         for g in opt.param_groups:
             g["lr"] = args.rate * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
         picks = rng.integers(0, len(want), 32)
-        x, now = mirror(small(pictures.get(picks)), want[picks], gen)
+        x, now = mirror(data.to_float(pictures.get(picks)), want[picks], gen)
         x = augment(x, gen)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = model(x)
