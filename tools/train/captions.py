@@ -62,6 +62,10 @@ def article(words):
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
+def plural(noun):
+    return PLURALS.get(noun, noun + "s")
+
+
 class Writer:
     """Words for one scene; all draws come from `rng` (a numpy Generator)."""
 
@@ -77,9 +81,8 @@ class Writer:
         return self.rng.random() < p
 
     def thing(self, obj, terse=False, count=1):
-        noun = self.pick(SHAPE_WORDS[obj["shape"]])
-        words = [self.pick(COLOR_WORDS[obj["color"]]),
-                 noun if count == 1 else PLURALS.get(noun, noun + "s")]
+        color, noun = self.pick(COLOR_WORDS[obj["color"]]), self.pick(SHAPE_WORDS[obj["shape"]])
+        words = [color, noun if count == 1 else plural(noun)]
         if obj.get("material") == "striped":
             words.insert(int(self.chance(0.3)), STRIPED)
         elif "material" in obj and self.chance(0.15):

@@ -21,19 +21,19 @@ CLASSES = captions.HEADS
 
 
 class Judge(nn.Module):
-    """Convolutions to 8x8, one hidden layer, a head per attribute; CLASSES here at 256x256."""
+    """Convolutions to 8x8, one hidden layer, a head per attribute; these here at 256x256."""
 
     CLASSES = CLASSES
     CHANNELS = [(3, 16, 2), (16, 32, 2), (32, 48, 2), (48, 48, 1), (48, 64, 2), (64, 64, 1), (64, 96, 2),
                 (96, 96, 1)]
 
-    def __init__(self):
+    def __init__(self, channels=None, classes=None):
         super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in self.CHANNELS)
-        self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in self.CHANNELS)
+        channels, classes = channels or self.CHANNELS, classes or self.CLASSES
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in channels)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, o) for _, o, _ in channels)
         self.hidden = nn.Linear(96 * 8 * 8, 192)
-        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in self.CLASSES.items()})
+        self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in classes.items()})
 
     def features(self, x):
         for conv, norm in zip(self.convs, self.norms):
@@ -120,7 +120,11 @@ def save(model, path):
 
 
 def load(path, model=None):
-    model = model or Judge()
+    """A judge as its .json describes it, if it is not one of another class."""
+    if model is None:
+        with open(path.replace(".safetensors", ".json")) as f:
+            about = json.load(f)
+        model = Judge(about["convs"], about["classes"])
     model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     return model.eval()
 

@@ -32,16 +32,10 @@ STANDINGS = {"single": ["single"], "left-right": ["left", "right"],
 STANDING = list(dict.fromkeys(s for those in STANDINGS.values() for s in those))
 WORDS = dict(color=len(captions.COLORS), shape=len(captions.SHAPES), size=len(captions.SIZES),
              pattern=len(captions.PATTERNS), ground=len(captions.GROUNDS), sky=len(captions.SKIES))
-
-
-def plural(noun):
-    return captions.PLURALS.get(noun, noun + "s")
-
-
 CLASS_OF = {w: (kind, i) for kind, names, table in (
     ("color", captions.COLORS, captions.COLOR_WORDS), ("size", captions.SIZES, captions.SIZE_WORDS),
     ("shape", captions.SHAPES, captions.SHAPE_WORDS)) for i, n in enumerate(names) for w in table[n]}
-CLASS_OF.update({plural(w): c for w, c in list(CLASS_OF.items()) if c[0] == "shape"})
+CLASS_OF.update({captions.plural(w): c for w, c in list(CLASS_OF.items()) if c[0] == "shape"})
 CLASS_OF[captions.STRIPED] = ("pattern", captions.PATTERNS.index("striped"))
 
 
@@ -158,7 +152,7 @@ class Twins:
                     choice = table[after[what]]
                     noun = choice[self.rng.integers(len(choice))]
                     many = what == "shape" and words.split()[0] in captions.COUNTS
-                    out[i] = plural(noun) if many else noun
+                    out[i] = captions.plural(noun) if many else noun
         if out[0] in ("a", "an"):
             return captions.article(" ".join(out[1:]))
         return " ".join(out)
