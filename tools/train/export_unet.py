@@ -30,10 +30,7 @@ def main():
     args = ap.parse_args()
     shutil.copytree(args.tokenizer, args.out + "/tokenizer", dirs_exist_ok=True)
     shutil.copytree(args.vae, args.out + "/vae", dirs_exist_ok=True)
-    kept = torch.load(args.text, map_location="cpu")
-    text = unet_models.text_encoder(kept["vocab"])
-    text.load_state_dict(kept["text"])
-    export.save(text, args.out, "text_encoder")
+    export.save(unet_models.load_text(args.text), args.out, "text_encoder")
     unet = unet_models.unet()
     ema = torch.load(args.unet, map_location="cpu", weights_only=False)["ema"]
     unet.load_state_dict({n[len("unet."):]: p for n, p in ema.items() if n.startswith("unet.")})

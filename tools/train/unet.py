@@ -6,7 +6,6 @@ The trainer is the transformer's (dit.py); only the network and what it says dif
 """
 import argparse
 
-import torch
 from diffusers import UNet2DConditionModel
 
 import batches
@@ -24,9 +23,7 @@ class Trainer(dit.Trainer):
             part in name for part in OUTSIDE)
 
     def make_net(self):
-        kept = torch.load(self.args.text, map_location="cpu")
-        text = unet_models.text_encoder(kept["vocab"])
-        text.load_state_dict(kept["text"])
+        text = unet_models.load_text(self.args.text)
         text.requires_grad_(False)
         net = unet_models.Denoiser(text)
         if self.args.start:
@@ -44,7 +41,7 @@ class Trainer(dit.Trainer):
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--tokenizer", required=True)
-    ap.add_argument("--text", required=True)
+    ap.add_argument("--text", required=True, help="clip_text.py's file, or an exported folder")
     ap.add_argument("--start", help="an exported folder, whose denoiser is trained on")
     dit.run(Trainer, ap)
 

@@ -1,4 +1,6 @@
 """The configurations of scenes-unet, in the classes of diffusers and transformers."""
+import os
+
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -17,6 +19,16 @@ def text_encoder(vocab):
         num_attention_heads=4, max_position_embeddings=MAX_TOKENS, hidden_act="quick_gelu",
         projection_dim=TEXT_WIDTH, pad_token_id=vocab - 1, bos_token_id=vocab - 2,
         eos_token_id=vocab - 1))
+
+
+def load_text(path):
+    """The text encoder of clip_text.py's file, or of an exported folder."""
+    if os.path.isdir(path):
+        return CLIPTextModel.from_pretrained(path).float()
+    kept = torch.load(path, map_location="cpu")
+    model = text_encoder(kept["vocab"])
+    model.load_state_dict(kept["text"])
+    return model
 
 
 def unet():
