@@ -84,7 +84,7 @@ class Batches:
 @torch.no_grad()
 def encode(vae, rgb):
     with processes.halves():
-        moments = vae.encoder(data.to_float(rgb))
+        moments = vae.encoder(data.to_float(rgb).to(processes.DEVICE))
     return vae.quant_conv(moments.float()).chunk(2, dim=1)[0]
 
 
@@ -95,7 +95,7 @@ def make_shard(vae, folder, number):
                     f"{folder}/t{number}.jsonl"], check=True)
     rgb = np.fromfile(rgb_file, np.uint8).reshape(-1, data.SIZE, data.SIZE, 3)
     ids = np.fromfile(ids_file, np.uint8).reshape(-1, 32, 32)
-    z = np.concatenate([encode(vae, rgb[i:i + 8]).half().numpy() for i in range(0, len(rgb), 8)])
+    z = np.concatenate([encode(vae, rgb[i:i + 8]).half().cpu().numpy() for i in range(0, len(rgb), 8)])
     fresh = f"{folder}/fresh{number}.npz"
     np.savez(fresh, latents=z, ids=ids)
     os.replace(fresh, f"{folder}/lat{number}.npz")
@@ -115,7 +115,7 @@ def main():
     ap.add_argument("--count", type=int, default=25)
     args = ap.parse_args()
     torch.set_num_threads(1)
-    vae = AutoencoderKL.from_pretrained(args.vae).float().eval()
+    vae = AutoencoderKL.from_pretrained(args.vae).float().eval().to(processes.DEVICE)
     for i in range(args.first, args.count, args.step):
         if not os.path.exists(f"{args.out}/lat{i}.npz"):
             make_shard(vae, args.out, i)

@@ -8,8 +8,6 @@ import tempfile
 import numpy as np
 import torch
 
-import processes
-
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENES = os.path.join(HERE, "..", "scenes")
 SIZE = 256
@@ -53,8 +51,7 @@ def describe(first_seed, count, split="train"):
 
 def to_float(rgb):
     """Bytes [n, H, W, 3] to floats [n, 3, H, W] in [-1, 1]."""
-    x = torch.from_numpy(np.ascontiguousarray(rgb)).to(processes.DEVICE)
-    return x.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Pictures:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains scenes-dit and scenes-unet from nothing, stage by stage; a stage that has run is left out, one that
+# Trains scenes-dit and scenes-unet, stage by stage; a stage that has run is left out, one that
 # was interrupted goes on.
 #
 #   W=/somewhere/work tools/train/pictures.sh [stage ...]
@@ -22,8 +22,10 @@ pictures() {
             --pixels "$1/fresh$2" --json "$1/t$2.jsonl" && mv "$1/fresh$2" "$1/t$2.rgb"; }' "$render" "$W/data" {}
 }
 
+# It goes on from the one that is there: edges are edges in any world.
 vae() {
-    $PYTHON vae.py --data "$W/data" --out "$W/vae.pt" --minutes "$VAE_MINUTES" --batch 2 --processes "$CORES"
+    $PYTHON vae.py --data "$W/data" --out "$W/vae.pt" --minutes "$VAE_MINUTES" --batch 2 --processes "$CORES" \
+        --muon-lr 0.015 --start $dit/vae
 }
 
 texts() {

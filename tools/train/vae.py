@@ -71,7 +71,8 @@ class Trainer:
         self.rng = np.random.default_rng(1000 * self.step + rank + args.seed)
         torch.manual_seed(1000 * self.step + rank + args.seed)
         self.pictures = data.Pictures(args.data)
-        self.check = data.to_float(data.render(10_000_000, 48, "all")[0]) if rank == 0 else None
+        if rank == 0:
+            self.check = data.to_float(data.render(10_000_000, 48, "all")[0]).to(processes.DEVICE)
 
     def resume(self):
         if not os.path.exists(self.args.out + ".state"):
@@ -94,7 +95,7 @@ class Trainer:
               flush=True)
 
     def loss(self):
-        x = data.to_float(self.pictures.sample(self.rng, self.args.batch))
+        x = data.to_float(self.pictures.sample(self.rng, self.args.batch)).to(processes.DEVICE)
         vae, kl = self.vae, 0.0
         with processes.halves():
             if self.args.decoder_only:
