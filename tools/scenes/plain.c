@@ -5,46 +5,17 @@
 
 #include <math.h>
 
-// The colour in which each shape is held out.
-static const color held_out_color[N_PLAIN_SHAPES] = {GREEN, PURPLE, PINK, BLUE, ORANGE, CYAN};
-
-static bool combo_held_out(const object *o) {
-    return held_out_color[o->shape] == o->color;
-}
-
-static layout pick_layout(uint64_t *state) {
+static void pick_layout(scene *s, uint64_t *state) {
     int n = lot_pick(state, 100);
-    return n < 20 ? SINGLE : n < 55 ? LEFT_RIGHT : n < 80 ? FRONT_BEHIND : ON_TOP;
-}
-
-static void pick_objects(scene *s, uint64_t *state) {
-    s->layout = pick_layout(state);
+    s->layout = n < 20 ? SINGLE : n < 55 ? LEFT_RIGHT : n < 80 ? FRONT_BEHIND : ON_TOP;
     s->n_objects = s->layout == SINGLE ? 1 : 2;
-    for (int i = 0; i < s->n_objects; i++) {
-        object *o = &s->objects[i];
-        o->shape = (shape)lot_pick(state, N_PLAIN_SHAPES);
-        if (s->layout == ON_TOP && i == 1) { // only a flat top carries something
-            o->shape = lot_pick(state, 2) ? CUBE : CYLINDER;
-        }
-        o->color = (color)lot_pick(state, N_PLAIN_COLORS);
-        o->material = (material)lot_pick(state, N_PLAIN_MATERIALS);
-    }
-    s->held_out_combo = false;
-    for (int i = 0; i < s->n_objects; i++) {
-        s->held_out_combo |= combo_held_out(&s->objects[i]);
-    }
-    s->held_out_pair =
-        s->n_objects == 2 && pair_held_out(&s->objects[0], &s->objects[1], N_PLAIN_COLORS);
 }
 
-// Two objects that look alike would make the caption ambiguous.
-static bool objects_allowed(const scene *s, split from) {
-    const object *a = &s->objects[0], *b = &s->objects[1];
-    if (s->n_objects == 2 && a->shape == b->shape && a->color == b->color) {
-        return false;
-    }
-    bool held_out = s->held_out_combo || s->held_out_pair;
-    return from == SPLIT_ALL || held_out == (from == SPLIT_HELD_OUT);
+static size_class pick_size(layout l, int i, uint64_t *state) {
+    (void)l;
+    (void)i;
+    (void)state;
+    return NORMAL;
 }
 
 static void place_objects(scene *s, uint64_t *state) {
@@ -87,21 +58,15 @@ static void place_camera_and_light(scene *s, uint64_t *state) {
     s->target = (vec3){0.0f, 0.80f, 0.0f};
     s->lens = 0.385f;
 
-    float azimuth = lot_uniform(state, -0.9f, -0.7f);
-    float height = s->sky == SUNSET ? 0.58f : 0.80f;
-    s->to_light = (vec3){sinf(azimuth) * cosf(height), sinf(height), cosf(azimuth) * cosf(height)};
+    scene_light_from(s, lot_uniform(state, -0.9f, -0.7f));
     s->sky_turn = lot_uniform(state, -0.06f, 0.06f);
-    s->ground_off[0] = 8.4f;
-    s->ground_off[1] = 8.1f;
     s->ground_yaw = 0.0f;
 }
 
-void plain_draw_lot(scene *out, uint64_t *state, split from) {
-    out->ground = (ground)lot_pick(state, N_PLAIN_GROUNDS);
-    out->sky = (sky)lot_pick(state, N_PLAIN_SKIES);
-    do {
-        pick_objects(out, state);
-    } while (!objects_allowed(out, from));
-    place_objects(out, state);
-    place_camera_and_light(out, state);
+static void place(scene *s, uint64_t *state) {
+    place_objects(s, state);
+    place_camera_and_light(s, state);
 }
+
+const world_rules plain_world = {N_PLAIN_SHAPES, N_PLAIN_COLORS, N_PLAIN_MATERIALS, N_PLAIN_GROUNDS,
+                                 N_PLAIN_SKIES,  pick_layout,    pick_size,         place};

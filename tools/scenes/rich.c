@@ -4,22 +4,7 @@
 #include "shapes.h"
 #include "worlds.h"
 
-#include <math.h>
-
-// The colour in which each shape is held out.
-static const color held_out_color[N_SHAPES] = {GREEN, PURPLE, PINK,   BLUE,  ORANGE,
-                                               CYAN,  WHITE,  YELLOW, BLACK, RED};
 static const float factor[N_SIZES] = {[NORMAL] = 1.0f, [SMALL] = 0.68f, [LARGE] = 1.34f};
-
-static layout pick_layout(uint64_t *state) {
-    int n = lot_pick(state, 100);
-    return n < 16   ? SINGLE
-           : n < 42 ? LEFT_RIGHT
-           : n < 58 ? FRONT_BEHIND
-           : n < 73 ? ON_TOP
-           : n < 85 ? ROW
-                    : GROUP;
-}
 
 static int count_of(layout l, uint64_t *state) {
     switch (l) {
@@ -28,6 +13,17 @@ static int count_of(layout l, uint64_t *state) {
     case GROUP: return 2 + lot_pick(state, 3);
     default: return 2;
     }
+}
+
+static void pick_layout(scene *s, uint64_t *state) {
+    int n = lot_pick(state, 100);
+    s->layout = n < 16   ? SINGLE
+                : n < 42 ? LEFT_RIGHT
+                : n < 58 ? FRONT_BEHIND
+                : n < 73 ? ON_TOP
+                : n < 85 ? ROW
+                         : GROUP;
+    s->n_objects = count_of(s->layout, state);
 }
 
 // Half of all objects are of the usual size, in a row only small ones besides.
@@ -41,57 +37,6 @@ static size_class pick_size(layout l, int i, uint64_t *state) {
         return SMALL;
     }
     return l == ON_TOP || n == 2 ? LARGE : SMALL; // and small ones carry nothing
-}
-
-static void pick_objects(scene *s, uint64_t *state) {
-    s->layout = pick_layout(state);
-    s->n_objects = count_of(s->layout, state);
-    for (int i = 0; i < s->n_objects; i++) {
-        object *o = &s->objects[i];
-        o->shape = (shape)lot_pick(state, N_SHAPES);
-        if (s->layout == ON_TOP && i == 1) { // only a flat top carries something
-            o->shape = lot_pick(state, 2) ? CUBE : CYLINDER;
-        }
-        o->color = (color)lot_pick(state, N_COLORS);
-        o->material = (material)lot_pick(state, N_MATERIALS);
-        o->size_class = pick_size(s->layout, i, state);
-        if (s->layout == GROUP && i > 0) {
-            *o = s->objects[0];
-        }
-    }
-}
-
-// How many differ: a group's are all alike.
-static int n_kinds(const scene *s) {
-    return s->layout == GROUP ? 1 : s->n_objects;
-}
-
-static void mark_held_out(scene *s) {
-    s->held_out_combo = s->held_out_pair = false;
-    for (int i = 0; i < n_kinds(s); i++) {
-        const object *o = &s->objects[i];
-        s->held_out_combo |= held_out_color[o->shape] == o->color;
-        for (int j = 0; j < i; j++) {
-            s->held_out_pair |= pair_held_out(o, &s->objects[j], N_COLORS);
-        }
-    }
-}
-
-// Two objects that look alike would make the caption ambiguous; some colours do not show.
-static bool objects_allowed(const scene *s, split from) {
-    for (int i = 0; i < n_kinds(s); i++) {
-        const object *o = &s->objects[i];
-        if ((o->color == WHITE && s->ground == SNOW) || (o->color == BLACK && s->sky == NIGHT)) {
-            return false;
-        }
-        for (int j = 0; j < i; j++) {
-            if (o->shape == s->objects[j].shape && o->color == s->objects[j].color) {
-                return false;
-            }
-        }
-    }
-    bool held_out = s->held_out_combo || s->held_out_pair;
-    return from == SPLIT_ALL || held_out == (from == SPLIT_HELD_OUT);
 }
 
 // As many as there are, side by side; the more, the smaller.
@@ -157,22 +102,15 @@ static void place_camera_and_light(scene *s, uint64_t *state) {
     s->lens = 0.395f;
 
     float side = lot_pick(state, 2) ? 1.0f : -1.0f;
-    float azimuth = side * lot_uniform(state, 0.55f, 1.0f);
-    float height = s->sky == SUNSET ? 0.58f : 0.80f;
-    s->to_light = (vec3){sinf(azimuth) * cosf(height), sinf(height), cosf(azimuth) * cosf(height)};
+    scene_light_from(s, side * lot_uniform(state, 0.55f, 1.0f));
     s->sky_turn = lot_uniform(state, -0.3f, 0.3f);
-    s->ground_off[0] = 8.4f;
-    s->ground_off[1] = 8.1f;
     s->ground_yaw = lot_uniform(state, -0.4f, 0.4f);
 }
 
-void rich_draw_lot(scene *out, uint64_t *state, split from) {
-    out->ground = (ground)lot_pick(state, N_GROUNDS);
-    out->sky = (sky)lot_pick(state, N_SKIES);
-    do {
-        pick_objects(out, state);
-        mark_held_out(out);
-    } while (!objects_allowed(out, from));
-    place_objects(out, state);
-    place_camera_and_light(out, state);
+static void place(scene *s, uint64_t *state) {
+    place_objects(s, state);
+    place_camera_and_light(s, state);
 }
+
+const world_rules rich_world = {N_SHAPES, N_COLORS,    N_MATERIALS, N_GROUNDS,
+                                N_SKIES,  pick_layout, pick_size,   place};

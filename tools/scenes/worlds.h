@@ -1,13 +1,19 @@
-// How scenes of each world are drawn by lot; scene_draw_lot is what others call.
+// What differs between worlds when a scene is drawn by lot; scene_draw_lot does the rest.
 #ifndef SCENES_WORLDS_H
 #define SCENES_WORLDS_H
 
 #include "scene.h"
 
-void plain_draw_lot(scene *out, uint64_t *state, split from);
-void rich_draw_lot(scene *out, uint64_t *state, split from);
+typedef struct world_rules {
+    int shapes, colors, materials, grounds, skies;  // it has the first so many of each kind
+    void (*pick_layout)(scene *s, uint64_t *state); // and how many objects there are
+    size_class (*pick_size)(layout l, int i, uint64_t *state);
+    void (*place)(scene *s, uint64_t *state); // objects, camera and light
+} world_rules;
 
-// A tenth of the unordered pairs of shape and colour, by a fixed hash; `colors` is how many there are.
-bool pair_held_out(const object *a, const object *b, int colors);
+extern const world_rules plain_world, rich_world;
+
+// Light from this side, radians from behind the camera to the right, as high as the sky has it.
+void scene_light_from(scene *s, float azimuth);
 
 #endif
