@@ -57,9 +57,8 @@ class Batches:
     def labels(objects):
         """[objects, attributes], those that are not there as 0."""
         rows = [captions.described(o) for o in objects]
-        rows = [[captions.SHAPES.index(r["shape"]), captions.COLORS.index(r["color"]),
-                 captions.PATTERNS.index(r["pattern"]), captions.SIZES.index(r["size"])] for r in rows]
-        return rows + [[0] * 4] * (flow.OBJECTS - len(rows))
+        rows = [[names.index(r[k]) for k, names in captions.ATTRIBUTES.items()] for r in rows]
+        return rows + [[0] * len(captions.ATTRIBUTES)] * (flow.OBJECTS - len(rows))
 
     def batch(self, count):
         """(latents, token ids, mask, object maps [B, 32, 32], labels [B, objects, attributes])"""

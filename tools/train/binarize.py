@@ -27,6 +27,7 @@ import dit
 import export
 import models
 import muon
+import processes
 
 STEPS = binary_students.STEPS
 FIRST_SEED = 40_000_000 # of the captions; far from those of the parent's pictures
@@ -151,10 +152,9 @@ class Run:
             shadow.copy_(p)
 
     def save(self):
-        torch.save(dict(step=self.step, spent=self.spent, ema=self.average.shadow,
-                        model=dict(self.net.named_parameters()), opt=self.opt.state_dict()),
-                   self.args.out + ".tmp")
-        os.replace(self.args.out + ".tmp", self.args.out)
+        processes.save(dict(step=self.step, spent=self.spent, ema=self.average.shadow,
+                            model=dict(self.net.named_parameters()), opt=self.opt.state_dict()),
+                       self.args.out)
 
     @torch.no_grad()
     def validate(self):

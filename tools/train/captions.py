@@ -16,6 +16,7 @@ SKIES = ["day", "sunset", "night", "cloudy"]
 LAYOUTS = ["single", "left-right", "front-behind", "on-top", "row", "group"]
 # The plain world, that of clips, has the first of each.
 PLAIN_SHAPES, PLAIN_COLORS, PLAIN_GROUNDS, PLAIN_SKIES = SHAPES[:6], COLORS[:8], GROUNDS[:4], SKIES[:3]
+ATTRIBUTES = dict(shape=SHAPES, color=COLORS, pattern=PATTERNS, size=SIZES) # of an object, that are judged
 SLOTS = "abc" # what a scene shows, in its order; all of a group are a
 
 SHAPE_WORDS = dict(
@@ -167,7 +168,7 @@ def heads():
     """{what can be read off a picture: its classes}; an object that is not there is none."""
     out = dict(layout=LAYOUTS, count=COUNTS, ground=GROUNDS, sky=SKIES)
     for slot in SLOTS:
-        for what, names in (("shape", SHAPES), ("color", COLORS), ("pattern", PATTERNS), ("size", SIZES)):
+        for what, names in ATTRIBUTES.items():
             out[f"{what}_{slot}"] = names + (["none"] if slot != "a" else [])
     return out
 

@@ -25,8 +25,7 @@ def renderer():
     if not os.path.exists(program) or os.path.getmtime(program) < newest:
         fresh = f"{program}.{os.getpid()}"
         subprocess.run(["gcc", "-std=c11", "-O3", "-flto", "-march=native", "-ffast-math", "-o",
-                        fresh]
-                       + sources + ["-lm"], check=True)
+                        fresh, *sources, "-lm"], check=True)
         os.replace(fresh, program)
     return program
 

@@ -127,8 +127,7 @@ class Trainer:
         out = dict(step=self.step, spent=self.spent, ema=dict(zip(names, self.shadow)),
                    model={n: p.detach() for n, p in self.net.named_parameters()},
                    reader=self.reader.state_dict(), opt=self.opt.state_dict())
-        torch.save(out, self.args.out + ".tmp")
-        os.replace(self.args.out + ".tmp", self.args.out)
+        processes.save(out, self.args.out)
         probe = copy.deepcopy(self.net)
         load_into(probe, out["ema"])
         value = flow.validate(probe, self.batches)

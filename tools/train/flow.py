@@ -40,7 +40,7 @@ class Reader(nn.Module):
 
 
 OBJECTS = 4
-CLASSES = [len(names) for names in (captions.SHAPES, captions.COLORS, captions.PATTERNS, captions.SIZES)]
+CLASSES = [len(names) for names in captions.ATTRIBUTES.values()]
 
 
 def coverage(ids):

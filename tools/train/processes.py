@@ -14,6 +14,12 @@ def halves():
     return torch.autocast(DEVICE.type, dtype=torch.bfloat16)
 
 
+def save(tensors, path):
+    """What is interrupted leaves the file as it was."""
+    torch.save(tensors, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
 def average(params, extra):
     """Gradients, none counted as zero, become their mean over the processes; so do the numbers
     `extra`, which are returned."""

@@ -87,10 +87,10 @@ class Trainer:
     def save(self):
         self.ema.swap()
         value = psnr(self.vae, self.check)
-        write(dict(vae=self.vae.state_dict(), psnr=value, step=self.step), self.args.out)
+        processes.save(dict(vae=self.vae.state_dict(), psnr=value, step=self.step), self.args.out)
         self.ema.swap()
-        write(dict(vae=self.vae.state_dict(), opt=self.opt.state_dict(), shadow=self.ema.shadow,
-                   step=self.step, spent=self.spent), self.args.out + ".state")
+        processes.save(dict(vae=self.vae.state_dict(), opt=self.opt.state_dict(), shadow=self.ema.shadow,
+                            step=self.step, spent=self.spent), self.args.out + ".state")
         print(json.dumps(dict(step=self.step, psnr=round(value, 3), seconds=round(self.spent))),
               flush=True)
 
@@ -138,11 +138,6 @@ def read(path):
     if os.path.isdir(path):
         return AutoencoderKL.from_pretrained(path).float().state_dict()
     return torch.load(path, map_location="cpu")["vae"]
-
-
-def write(tensors, path):
-    torch.save(tensors, path + ".tmp")
-    os.replace(path + ".tmp", path)
 
 
 def main():

@@ -80,10 +80,9 @@ class Trainer:
         value, vae = psnr(self.vae, self.check, self.args.batch), self.vae.state_dict()
         vae = {n: p.clone() for n, p in vae.items()}
         self.ema.swap()
-        torch.save(dict(vae=vae, model=self.vae.state_dict(), opt=self.opt.state_dict(),
-                        shadow=self.ema.shadow, step=self.step, spent=self.spent, psnr=value),
-                   self.args.out + ".tmp")
-        os.replace(self.args.out + ".tmp", self.args.out)
+        processes.save(dict(vae=vae, model=self.vae.state_dict(), opt=self.opt.state_dict(),
+                            shadow=self.ema.shadow, step=self.step, spent=self.spent, psnr=value),
+                       self.args.out)
         print(json.dumps(dict(step=self.step, psnr=round(value, 3), spent=round(self.spent))),
               flush=True)
 
