@@ -27,13 +27,12 @@ class Batches:
     read = staticmethod(json.loads) # one line of what is shown
 
     def __init__(self, folder, tokens, seed):
-        self.folder, self.z, self.ids, self.scenes = folder, [], [], []
+        self.folder, self.z, self.ids, self.scenes, self.ends = folder, [], [], [], []
         self.tokens = tokens
         self.rng, self.calls = np.random.default_rng(seed), 0
         self.look()
 
     def look(self):
-        known = len(self.z)
         while os.path.exists(f"{self.folder}/lat{len(self.z)}.npz"):
             n = len(self.z)
             shard = np.load(f"{self.folder}/lat{n}.npz")
@@ -45,9 +44,12 @@ class Batches:
             self.z.append(shard["latents"][:last])
             self.ids.append(shard["ids"][:last])
             self.scenes += rows[:last]
-        if len(self.z) == known:
-            return
-        self.all_z, self.all_ids = np.concatenate(self.z), np.concatenate(self.ids)
+            self.ends.append(len(self.scenes))
+
+    def pick(self, shards, picks):
+        """Rows of arrays that lie one behind the other; never joined, which would take them twice."""
+        shard = np.searchsorted(self.ends, picks, side="right")
+        return self.here(np.stack([shards[s][i - self.ends[s]] for s, i in zip(shard, picks)]))
 
     @staticmethod
     def here(array):
@@ -69,7 +71,7 @@ class Batches:
         scenes = [self.scenes[i] for i in picks]
         ids, mask = self.tokens([self.caption(s, self.rng) for s in scenes])
         labels = torch.tensor([self.labels(s["objects"]) for s in scenes])
-        return (self.here(self.all_z[picks]).float(), ids, mask, self.here(self.all_ids[picks]), labels)
+        return self.pick(self.z, picks).float(), ids, mask, self.pick(self.ids, picks), labels
 
     def validation(self, count=64):
         """The same batches of (latents, token ids, mask) each time."""

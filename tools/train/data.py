@@ -80,6 +80,12 @@ class Pictures:
         return np.stack([self.shards[i // SHARD][i % SHARD] for i in picks])
 
 
+def maps(folder):
+    """Which object is where, of all complete shards in order: [n, 32, 32]."""
+    n = len(glob.glob(f"{folder}/t*.rgb"))
+    return np.concatenate([np.fromfile(f"{folder}/t{i}.ids", np.uint8).reshape(-1, 32, 32) for i in range(n)])
+
+
 def scenes(folder):
     """The descriptions of all complete shards, in order."""
     out = []

@@ -14,8 +14,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+import batches
 import captions
 import data
+import flow
 
 CLASSES = captions.HEADS
 
@@ -35,14 +37,18 @@ class Judge(nn.Module):
         self.hidden = nn.Linear(96 * 8 * 8, 192)
         self.heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in classes.items()})
 
-    def features(self, x):
+    def cells(self, x):
+        """[B, 96, 8, 8]"""
         for conv, norm in zip(self.convs, self.norms):
             x = F.relu(norm(conv(x)))
-        return F.relu(self.hidden(x.flatten(1)))
+        return x
+
+    def read(self, cells):
+        h = F.relu(self.hidden(cells.flatten(1)))
+        return {k: head(h) for k, head in self.heads.items()}
 
     def forward(self, x):
-        h = self.features(x)
-        return {k: head(h) for k, head in self.heads.items()}
+        return self.read(self.cells(x))
 
 
 def targets(scenes):
@@ -65,11 +71,12 @@ def mirrored(names):
 MIRRORED = mirrored(list(CLASSES))
 
 
-def mirror(x, want, gen):
-    """Half of the pictures left to right; want: [B, heads]."""
+def mirror(x, maps, want, gen):
+    """Half of the pictures and of the maps of objects left to right; want: [B, heads]."""
     flip = torch.rand(len(x), generator=gen) < 0.5
     x = torch.where(flip.view(-1, 1, 1, 1), x.flip(-1), x)
-    return x, torch.where(flip[:, None], want.gather(1, MIRRORED[want[:, 0]]), want)
+    maps = torch.where(flip.view(-1, 1, 1), maps.flip(-1), maps)
+    return x, maps, torch.where(flip[:, None], want.gather(1, MIRRORED[want[:, 0]]), want)
 
 
 def soften(x, gen):
@@ -141,21 +148,27 @@ def main():
     torch.manual_seed(0)
     gen = torch.Generator().manual_seed(0)
     rng = np.random.default_rng(1)
-    pictures, want = data.Pictures(args.data), targets(data.scenes(args.data))
+    pictures, scenes = data.Pictures(args.data), data.scenes(args.data)
+    maps, want = torch.from_numpy(data.maps(args.data)), targets(scenes)
+    objects = torch.tensor([batches.Batches.labels(s["objects"]) for s in scenes])
     fresh, fresh_scenes = data.render(6_000_000, 2000, "all")
     model = load(args.start).train() if args.start else Judge()
-    opt = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    # What each cell shows is learnt beside what the picture does: it is there to be seen, and soon told.
+    reader = flow.Reader(Judge.CHANNELS[-1][1], flow.coverage, flow.OBJECTS, flow.CLASSES)
+    opt = torch.optim.AdamW([*model.parameters(), *reader.parameters()], lr=2e-3, weight_decay=0.02)
     begin = time.process_time()
     for step in range(args.steps):
         done = step / args.steps
         for g in opt.param_groups:
             g["lr"] = args.rate * min(1.0, step / 100) * (1 - done) ** 0.7 + 1e-5
         picks = rng.integers(0, len(want), 32)
-        x, now = mirror(data.to_float(pictures.get(picks)), want[picks], gen)
+        x, shown, now = mirror(data.to_float(pictures.get(picks)), maps[picks], want[picks], gen)
         x = augment(x, gen)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = model(x)
+            cells = model.cells(x)
+            out = model.read(cells)
         loss = sum(F.cross_entropy(o.float(), now[:, i]) for i, o in enumerate(out.values()))
+        loss = loss + 2 * reader(cells.flatten(2).mT, shown, objects[picks])
         opt.zero_grad()
         loss.backward()
         opt.step()

@@ -19,7 +19,7 @@ render=$($PYTHON -c 'import data; print(data.renderer())')
 pictures() {
     seq 0 $((PICTURES - 1)) | xargs -P "$CORES" -I{} bash -c '
         [ -e "$1/t$2.rgb" ] || { "$0" --split all --first-seed $((20000000 + $2 * 2000)) --count 2000 \
-            --pixels "$1/fresh$2" --json "$1/t$2.jsonl" && mv "$1/fresh$2" "$1/t$2.rgb"; }' "$render" "$W/data" {}
+            --pixels "$1/fresh$2" --ids "$1/t$2.ids" --json "$1/t$2.jsonl" && mv "$1/fresh$2" "$1/t$2.rgb"; }' "$render" "$W/data" {}
 }
 
 # It goes on from the one that is there: edges are edges in any world.
