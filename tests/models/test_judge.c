@@ -7,7 +7,7 @@
 #define WEIGHTS "assets/judge/scenes-judge.safetensors"
 #define CONFIG "assets/judge/scenes-judge.json"
 
-enum { EDGE = HT_JUDGE_EDGE, PICTURES = 3 };
+enum { PICTURES = 3 };
 
 // Nine products and seven norms in a row, each off by at most 1e-6 of its result in f32 (the ops'
 // own tests), and the golden logits rounded to f32 once: 16 * 1e-6 + 6e-8.
@@ -21,15 +21,15 @@ static uint8_t made_up(int k, int x, int y, int c) {
     return (uint8_t)((x * (3 * k + c) + y * (5 - k + 2 * c) + x * y / (16 * k)) & 255);
 }
 
-static float *make_input(const ht_test_golden *golden) {
-    const size_t count = (size_t)EDGE * EDGE * 3;
+static float *make_input(const ht_test_golden *golden, uint32_t edge) {
+    const size_t count = (size_t)edge * edge * 3;
     float *values = malloc(PICTURES * count * sizeof(*values));
     const ht_weight_info *render = ht_weights_find(golden->weights, "render");
     assert_non_null(values);
     assert_non_null(render);
     assert_int_equal(render->bytes, count);
     for (size_t i = 0; i < count; ++i) {
-        int x = (int)(i / 3 % EDGE), y = (int)(i / 3 / EDGE), c = (int)(i % 3);
+        int x = (int)(i / 3 % edge), y = (int)(i / 3 / edge), c = (int)(i % 3);
         values[i] = (float)((const uint8_t *)render->data)[i] / 127.5f - 1;
         values[count + i] = (float)made_up(1, x, y, c) / 127.5f - 1;
         values[2 * count + i] = (float)made_up(2, x, y, c) / 127.5f - 1;
@@ -51,9 +51,9 @@ static void test_logits(void **state) {
         ht_test_must(net.context, ht_weights_open(net.context, &desc, &net.weights));
         ht_test_must(net.context, ht_judge_config_read(net.context, CONFIG, &config));
         ht_test_must(net.context, ht_judge_config_weights(net.context, net.weights, &config));
-        float *values = make_input(&net.golden);
+        float *values = make_input(&net.golden, config.edge);
         ht_tensor_desc shape = {
-            .format = HT_FORMAT_F32, .rank = 4, .dims = {PICTURES, EDGE, EDGE, 3}};
+            .format = HT_FORMAT_F32, .rank = 4, .dims = {PICTURES, config.edge, config.edge, 3}};
         ht_value x = ht_test_net_values(&net, shape, values);
         free(values);
         ht_value logits = ht_judge_logits(net.graph, &config, net.weights, x);
