@@ -1,4 +1,5 @@
-// The judge: 3 x 3 convolutions with group norm and ReLU, one hidden layer, a head per attribute.
+// The judge: 3 x 3 convolutions with group norm and ReLU; a hidden layer or a small transformer that reads
+// their cells; a head per attribute.
 #include "judge.h"
 
 #include "common/config.h"
@@ -110,6 +111,27 @@ static ht_status read_heads(const ht_config *json, ht_judge_config *out) {
     return HT_OK;
 }
 
+// "layers", "attention_heads" and "tokens", {attribute: number of the token that it is read from}
+static ht_status read_transformer(ht_config *json, ht_judge_config *out) {
+    out->layers = ht_config_u32(json, "layers", 0, 0, 16);
+    out->attention_heads = ht_config_u32(json, "attention_heads", 1, 1, 64);
+    if (json->status != HT_OK || out->layers == 0) {
+        return json->status;
+    }
+    const json_t *tokens = json_object_get(json->root, "tokens");
+    for (uint32_t i = 0; i < out->heads; ++i) {
+        ht_judge_head *head = &out->head[i];
+        if (!number(json_object_get(tokens, head->name), 0, HT_JUDGE_MAX_HEADS - 1, &head->token)) {
+            return bad(json, "tokens", "must give each attribute a number from 0 to 15");
+        }
+        out->tokens = head->token >= out->tokens ? head->token + 1 : out->tokens;
+    }
+    if (out->conv[out->convs - 1].out % out->attention_heads != 0) {
+        return bad(json, "attention_heads", "must divide the width of the last convolution");
+    }
+    return HT_OK;
+}
+
 ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_config *out) {
     ht_config json;
     *out = (ht_judge_config){0};
@@ -129,16 +151,20 @@ ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_c
     if (status == HT_OK) {
         status = read_heads(&json, out);
     }
+    if (status == HT_OK) {
+        status = read_transformer(&json, out);
+    }
     ht_config_close(&json);
     return status;
 }
 
 ht_status ht_judge_config_weights(ht_context *context, const ht_weights *weights,
                                   ht_judge_config *config) {
-    const ht_weight_info *info = ht_weights_find(weights, "hidden.weight");
+    const char *name = config->layers > 0 ? "layers.0.linear1.weight" : "hidden.weight";
+    const ht_weight_info *info = ht_weights_find(weights, name);
     if (!info || info->desc.rank != 2) {
-        return ht_fail(context, HT_ERR_IO, "'%s' is not a judge: it has no matrix hidden.weight",
-                       ht_weights_path(weights));
+        return ht_fail(context, HT_ERR_IO, "'%s' is not such a judge: it has no matrix %s",
+                       ht_weights_path(weights), name);
     }
     config->hidden = info->desc.dims[0];
     return HT_OK;
@@ -162,11 +188,8 @@ uint32_t ht_judge_class(const ht_judge_head *head, const char *name) {
     return UINT32_MAX;
 }
 
-ht_value ht_judge_logits(ht_graph *graph, const ht_judge_config *config, ht_weights *weights,
-                         ht_value picture) {
-    const ht_nn nn = {.graph = graph, .weights = weights};
+static ht_value cells_of(const ht_nn *nn, const ht_judge_config *config, ht_value x) {
     char name[HT_NAME_BYTES];
-    ht_value x = picture;
     for (uint32_t i = 0; i < config->convs; ++i) {
         const ht_conv2d_args args = {.stride = config->conv[i].stride,
                                      .pad_top = 1,
@@ -175,23 +198,96 @@ ht_value ht_judge_logits(ht_graph *graph, const ht_judge_config *config, ht_weig
                                      .pad_right = 1,
                                      .upsample = 1,
                                      .epilogue = HT_EPILOGUE_NONE};
-        x = ht_nn_conv(&nn, ht_nn_name(name, "convs.%u", i), x, config->conv[i].out, 3, args);
+        x = ht_nn_conv(nn, ht_nn_name(name, "convs.%u", i), x, config->conv[i].out, 3, args);
         ht_nn_name(name, "norms.%u", i);
-        x = ht_nn_group_norm(&nn, name, x, config->groups, EPS, HT_ACT_RELU);
+        x = ht_nn_group_norm(nn, name, x, config->groups, EPS, HT_ACT_RELU);
     }
-    // The hidden layer was trained on [C, H, W].
-    ht_tensor_desc d = ht_graph_value_desc(graph, x);
-    if (d.rank != 4) {
-        return (ht_value){0};
-    }
+    return x;
+}
+
+// cells [B, H, W, C], d theirs -> [B, hidden]. The layer was trained on [C, H, W].
+static ht_value hidden_layer(const ht_nn *nn, const ht_judge_config *config, ht_value x,
+                             const ht_tensor_desc *d) {
     static const uint32_t order[] = {0, 3, 1, 2};
-    const uint32_t flat[HT_MAX_RANK] = {d.dims[0], d.dims[1] * d.dims[2] * d.dims[3]};
+    const uint32_t flat[HT_MAX_RANK] = {d->dims[0], d->dims[1] * d->dims[2] * d->dims[3]};
     ht_epilogue relu = HT_EPILOGUE_NONE;
     relu.act = HT_ACT_RELU;
-    x = ht_nn_view(&nn, ht_op_permute(graph, x, order), flat);
-    x = ht_nn_linear(&nn, "hidden", x, config->hidden, &relu);
-    ht_value logits = {0};
+    x = ht_nn_view(nn, ht_op_permute(nn->graph, x, order), flat);
+    return ht_nn_linear(nn, "hidden", x, config->hidden, &relu);
+}
+
+// One of torch.nn.TransformerEncoderLayer, its norms first, GELU by erf.  x [B, T, C] -> the same
+static ht_value transformer_layer(const ht_nn *nn, const ht_judge_config *config, uint32_t layer,
+                                  ht_value x) {
+    char name[HT_NAME_BYTES];
+    const uint32_t width = ht_nn_width(nn, x), sizes[] = {3 * width, width};
+    ht_epilogue rest = HT_EPILOGUE_NONE, inner = HT_EPILOGUE_NONE;
+    rest.residual = x;
+    ht_nn_name(name, "layers.%u.norm1", layer);
+    ht_value h = ht_nn_layer_norm(nn, name, x, EPS);
+    ht_nn_name(name, "layers.%u.self_attn", layer);
+    inner.bias = ht_nn_vector(nn, name, "in_proj_bias", sizes[0]);
+    ht_nn_name(name, "layers.%u.self_attn.in_proj_weight", layer);
+    ht_value weight = ht_graph_weight(nn->graph, nn->weights, name, HT_WEIGHT_MATRIX, 2, sizes);
+    h = ht_op_linear(nn->graph, h, weight, &inner);
+    ht_value part[3];
+    for (uint32_t i = 0; i < 3; ++i) {
+        part[i] = ht_op_slice(nn->graph, h, 2, i * width, width);
+    }
+    const ht_attention_args args = {
+        .heads = config->attention_heads, .rel_bias = HT_NO_VALUE, .mask = HT_NO_VALUE};
+    h = ht_op_attention(nn->graph, part[0], part[1], part[2], &args);
+    x = ht_nn_linear(nn, ht_nn_name(name, "layers.%u.self_attn.out_proj", layer), h, width, &rest);
+    rest.residual = x;
+    inner = HT_EPILOGUE_NONE;
+    inner.act = HT_ACT_GELU_ERF;
+    h = ht_nn_layer_norm(nn, ht_nn_name(name, "layers.%u.norm2", layer), x, EPS);
+    h = ht_nn_linear(nn, ht_nn_name(name, "layers.%u.linear1", layer), h, config->hidden, &inner);
+    return ht_nn_linear(nn, ht_nn_name(name, "layers.%u.linear2", layer), h, width, &rest);
+}
+
+// cells [B, H, W, C], d theirs -> [B, tokens, C]
+static ht_value transformer(const ht_nn *nn, const ht_judge_config *config, ht_value x,
+                            const ht_tensor_desc *d) {
+    const uint32_t count = d->dims[1] * d->dims[2], width = d->dims[3];
+    const uint32_t flat[HT_MAX_RANK] = {d->dims[0], count, width};
+    const uint32_t query_size[] = {config->tokens, width}, place_size[] = {count, width};
+    ht_value query =
+        ht_graph_weight(nn->graph, nn->weights, "query", HT_WEIGHT_VECTOR, 2, query_size);
+    ht_value place =
+        ht_graph_weight(nn->graph, nn->weights, "position", HT_WEIGHT_VECTOR, 2, place_size);
+    x = ht_op_add(nn->graph, ht_nn_view(nn, x, flat), place);
+    // The same tokens for every picture: added to nothing as large as they are.
+    ht_value none = ht_op_affine(nn->graph, ht_op_slice(nn->graph, x, 1, 0, config->tokens), 0, 0);
+    x = ht_op_concat(nn->graph, ht_op_add(nn->graph, none, query), x, 1);
+    for (uint32_t i = 0; i < config->layers; ++i) {
+        x = transformer_layer(nn, config, i, x);
+    }
+    const ht_layer_norm_args norm = {.eps = EPS,
+                                     .weight = HT_NO_VALUE,
+                                     .bias = HT_NO_VALUE,
+                                     .scale = HT_NO_VALUE,
+                                     .shift = HT_NO_VALUE};
+    return ht_op_layer_norm(nn->graph, ht_op_slice(nn->graph, x, 1, 0, config->tokens), &norm);
+}
+
+ht_value ht_judge_logits(ht_graph *graph, const ht_judge_config *config, ht_weights *weights,
+                         ht_value picture) {
+    const ht_nn nn = {.graph = graph, .weights = weights};
+    ht_value cells = cells_of(&nn, config, picture), logits = {0};
+    ht_tensor_desc d = ht_graph_value_desc(graph, cells);
+    if (d.rank != 4) {
+        return logits;
+    }
+    ht_value all = config->layers > 0 ? transformer(&nn, config, cells, &d)
+                                      : hidden_layer(&nn, config, cells, &d);
     for (uint32_t i = 0; i < config->heads; ++i) {
+        const uint32_t one[HT_MAX_RANK] = {d.dims[0], d.dims[3]};
+        ht_value x =
+            config->layers > 0
+                ? ht_nn_view(&nn, ht_op_slice(graph, all, 1, config->head[i].token, 1), one)
+                : all;
+        char name[HT_NAME_BYTES];
         ht_nn_name(name, "heads.%s", config->head[i].name);
         ht_value head = ht_nn_linear(&nn, name, x, config->head[i].count, NULL);
         logits = i == 0 ? head : ht_op_concat(graph, logits, head, 1);

@@ -1,6 +1,7 @@
-// The judge: a small convolutional network that reads a scene (layout, ground, sky, shapes and
-// colours) off a picture, or off some frames of a clip. It scores pictures; nothing is generated
-// with it.
+// The judge: a small network that reads a scene (layout, ground, sky, shapes and colours) off a picture,
+// or off some frames of a clip. Convolutions make cells of it; these are read by a hidden layer, or, where
+// the file says "layers", by a transformer with tokens of its own beside them, each of which some of the
+// attributes are read from. It scores pictures; nothing is generated with it.
 #ifndef HALFTONE_MODELS_JUDGE_H
 #define HALFTONE_MODELS_JUDGE_H
 
@@ -27,6 +28,7 @@ typedef struct ht_judge_conv {
 typedef struct ht_judge_head {
     char name[HT_JUDGE_NAME];
     uint32_t count, first; // classes, and the index of the first in the list of all outputs
+    uint32_t token;        // that it is read from, where there is a transformer
     bool judged;           // read with confidence; the others are reported by nobody
     char classes[HT_JUDGE_MAX_CLASSES][HT_JUDGE_NAME];
 } ht_judge_head;
@@ -35,6 +37,8 @@ typedef struct ht_judge_config {
     uint32_t convs, groups, heads;
     uint32_t outputs; // classes of all heads together
     uint32_t hidden;  // width of the layer before the heads; 0 until ht_judge_config_weights
+    uint32_t layers, attention_heads; // of the transformer; 0 layers: a hidden layer instead
+    uint32_t tokens;                  // of its own
     uint32_t edge;    // pixels
     uint32_t frames, frame[HT_JUDGE_MAX_FRAMES]; // of a clip, that it looks at; 0: of a picture
     ht_judge_conv conv[HT_JUDGE_MAX_CONVS];
@@ -46,7 +50,7 @@ HT_API uint32_t ht_judge_channels(const ht_judge_config *config);
 
 // Read the .json beside the weights. HT_ERR_IO with file and key when it cannot be one.
 HT_API ht_status ht_judge_config_read(ht_context *context, const char *path, ht_judge_config *out);
-// What only the weights know: the width of the hidden layer.
+// What only the weights know: the width of the hidden layer, or of the transformer's.
 HT_API ht_status ht_judge_config_weights(ht_context *context, const ht_weights *weights,
                                          ht_judge_config *config);
 // Head of that name, or NULL; class of that name, or UINT32_MAX.

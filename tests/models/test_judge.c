@@ -74,6 +74,44 @@ static void test_logits(void **state) {
     }
 }
 
+// make_judge.py's SMALL
+static const char SMALL[] =
+    "{\"edge\": 16, \"convs\": [[3, 16, 2], [16, 32, 2]], \"norm_groups\": 8, \"layers\": 2,"
+    "\"attention_heads\": 2, \"classes\": {\"sky\": [\"day\", \"night\"], \"shape_a\": [\"cube\", "
+    "\"cone\", \"none\"]}, \"tokens\": {\"sky\": 0, \"shape_a\": 2}}";
+
+static void test_transformer(void **state) {
+    (void)state;
+    ht_test_folder folder;
+    ht_test_folder_open(&folder);
+    ht_test_write(&folder, "judge.json", SMALL, strlen(SMALL));
+    for (size_t t = 0; t < HT_COUNT(ht_test_tiers); ++t) {
+        ht_test_net net;
+        ht_judge_config config;
+        if (!ht_test_context(ht_test_tiers[t])) {
+            continue;
+        }
+        ht_test_net_open(&net, ht_test_tiers[t], "tests/data/golden/judge-transformer.safetensors",
+                         "judge-transformer", false);
+        ht_weights_destroy(&net.weights);
+        ht_weights_desc desc = {.path = "tests/data/golden/judge-transformer.safetensors",
+                                .format = HT_FORMAT_F32};
+        ht_test_must(net.context, ht_weights_open(net.context, &desc, &net.weights));
+        ht_test_must(
+            net.context,
+            ht_judge_config_read(net.context, ht_test_folder_file(&folder, "judge.json"), &config));
+        ht_test_must(net.context, ht_judge_config_weights(net.context, net.weights, &config));
+        assert_int_equal(config.tokens, 3);
+        ht_value x = ht_test_net_input(&net, "pictures", true);
+        ht_tensor *out =
+            ht_test_net_output(&net, ht_judge_logits(net.graph, &config, net.weights, x));
+        ht_test_net_run(&net);
+        ht_test_net_expect(&net, out, "logits", false);
+        ht_test_net_close(&net);
+    }
+    ht_test_folder_close(&folder);
+}
+
 static void test_config(void **state) {
     (void)state;
     ht_context *context = ht_test_context(HT_TIER_AUTO);
@@ -112,6 +150,13 @@ static void test_refused(void **state) {
         {"{\"convs\": [[3, 8, 1]], \"classes\": {\"sky\": [\"day\", 1]}}", "without a name"},
         {"{\"convs\": [[3, 8, 1]], \"classes\": {\"sky\": [\"a\", \"b\"]}, \"judged\": [\"x\"]}",
          "\"judged\" names"},
+        {"{\"convs\": [[3, 8, 1]], \"classes\": {\"sky\": [\"a\", \"b\"]}, \"layers\": 17}",
+         "layers"},
+        {"{\"convs\": [[3, 8, 1]], \"classes\": {\"sky\": [\"a\", \"b\"]}, \"layers\": 1}",
+         "\"tokens\" must give"},
+        {"{\"convs\": [[3, 8, 1]], \"classes\": {\"sky\": [\"a\", \"b\"]}, \"layers\": 1, "
+         "\"tokens\": {\"sky\": 0}, \"attention_heads\": 3}",
+         "\"attention_heads\" must divide"},
     };
     ht_context *context = ht_test_context(HT_TIER_AUTO);
     ht_test_folder folder;
@@ -132,6 +177,7 @@ static void test_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_transformer),
         cmocka_unit_test(test_config),
         cmocka_unit_test(test_refused),
     };

@@ -1,4 +1,5 @@
-"""Golden logits of the judge (tools/train/judge.py) for a render and two made-up pictures.
+"""Golden logits of the judge (tools/train/judge.py) for a render and two made-up pictures, and of a small
+one whose cells are read by a transformer.
 
 The made-up ones come from integer formulas that tests/models/test_judge.c repeats.
 """
@@ -50,7 +51,46 @@ def by_stage(x):
     return torch.cat([out[k] for k in ABOUT["classes"]], 1)
 
 
+SMALL = dict(edge=16, convs=[[3, 16, 2], [16, 32, 2]], norm_groups=8, layers=2, attention_heads=2,
+             classes=dict(sky=["day", "night"], shape_a=["cube", "cone", "none"]), tokens=dict(sky=0, shape_a=2))
+
+
+def small():
+    """Random weights, two pictures and their logits, by torch.nn's own layers in f64."""
+    torch.manual_seed(0)
+    width = SMALL["convs"][-1][1]
+    cells = torch.nn.Sequential(*[
+        layer for i, o, s in SMALL["convs"] for layer in (
+            torch.nn.Conv2d(i, o, 3, stride=s, padding=1), torch.nn.GroupNorm(SMALL["norm_groups"], o),
+            torch.nn.ReLU())])
+    layers = torch.nn.ModuleList(
+        torch.nn.TransformerEncoderLayer(width, SMALL["attention_heads"], 2 * width, dropout=0.0,
+                                         activation="gelu", batch_first=True, norm_first=True)
+        for _ in range(SMALL["layers"]))
+    heads = torch.nn.ModuleDict({k: torch.nn.Linear(width, len(v)) for k, v in SMALL["classes"].items()})
+    parts = torch.nn.ModuleDict(dict(cells=cells, layers=layers, heads=heads))
+    for p in parts.parameters(): # norms that do something
+        p.data += 0.1 * torch.randn_like(p)
+    query, place = torch.randn(3, width), torch.randn(16, width)
+    x = torch.rand(2, 3, SMALL["edge"], SMALL["edge"]) * 2 - 1
+    out = {"query": query, "position": place, "pictures": x}
+    for name, value in parts.state_dict().items():
+        part, i, rest = name.split(".", 2)
+        if part == "cells":
+            name = f"{('convs', 'norms')[int(i) % 3]}.{int(i) // 3}.{rest}"
+        out[name] = value
+    parts.double()
+    tokens = cells(x.double()).flatten(2).mT + place
+    tokens = torch.cat([query.double().expand(2, -1, -1), tokens], 1)
+    for layer in layers:
+        tokens = layer(tokens)
+    tokens = F.layer_norm(tokens, [width])
+    out["logits"] = torch.cat([heads[k](tokens[:, SMALL["tokens"][k]]) for k in heads], 1).float()
+    return out
+
+
 if __name__ == "__main__":
+    save_golden("judge-transformer", small(), "a small judge with layers: " + json.dumps(SMALL))
     rgb = pictures()
     x = torch.from_numpy(rgb).double().permute(0, 3, 1, 2) / 127.5 - 1
     want = logits(x, {k: v.double() for k, v in load_file(WEIGHTS).items()})

@@ -23,7 +23,7 @@ HELD = 256 # the last ones of shard 0 serve as validation
 class Batches:
     """Batches with fresh captions; new shards are noticed while training runs."""
 
-    caption = staticmethod(captions.caption)
+    caption = staticmethod(captions.caption_and_demand)
     read = staticmethod(json.loads) # one line of what is shown
 
     def __init__(self, folder, tokens, seed):
@@ -57,28 +57,28 @@ class Batches:
 
     @staticmethod
     def labels(objects):
-        """[objects, attributes], those that are not there as 0."""
-        rows = [captions.described(o) for o in objects]
-        rows = [[names.index(r[k]) for k, names in captions.ATTRIBUTES.items()] for r in rows]
-        return rows + [[0] * len(captions.ATTRIBUTES)] * (flow.OBJECTS - len(rows))
+        return captions.object_labels(objects, flow.OBJECTS)
 
     def batch(self, count):
-        """(latents, token ids, mask, object maps [B, 32, 32], labels [B, objects, attributes])"""
+        """(latents, token ids, mask, object maps [B, 32, 32], labels [B, objects, attributes],
+        what the captions demand [B, heads])"""
         self.calls += 1
         if self.calls % 50 == 0:
             self.look()
         picks = self.rng.integers(0, len(self.scenes), count)
         scenes = [self.scenes[i] for i in picks]
-        ids, mask = self.tokens([self.caption(s, self.rng) for s in scenes])
+        texts, demands = zip(*[self.caption(s, self.rng) for s in scenes])
+        ids, mask = self.tokens(texts)
         labels = torch.tensor([self.labels(s["objects"]) for s in scenes])
-        return self.pick(self.z, picks).float(), ids, mask, self.pick(self.ids, picks), labels
+        return (self.pick(self.z, picks).float(), ids, mask, self.pick(self.ids, picks), labels,
+                torch.tensor(demands))
 
     def validation(self, count=64):
         """The same batches of (latents, token ids, mask) each time."""
         rng = np.random.default_rng(1)
         z, scenes = self.held
         for i in range(0, len(scenes), count):
-            part = [self.caption(s, rng) for s in scenes[i:i + count]]
+            part = [self.caption(s, rng)[0] for s in scenes[i:i + count]]
             yield (self.here(z[i:i + count]).float(), *self.tokens(part))
 
 
@@ -95,7 +95,7 @@ def make_shard(vae, folder, number):
                     str(data.SHARD), "--pixels", rgb_file, "--ids", ids_file, "--json",
                     f"{folder}/t{number}.jsonl"], check=True)
     rgb = np.fromfile(rgb_file, np.uint8).reshape(-1, data.SIZE, data.SIZE, 3)
-    ids = np.fromfile(ids_file, np.uint8).reshape(-1, 32, 32)
+    ids = data.read_maps(ids_file)
     z = np.concatenate([encode(vae, rgb[i:i + 8]).half().cpu().numpy() for i in range(0, len(rgb), 8)])
     fresh = f"{folder}/fresh{number}.npz"
     np.savez(fresh, latents=z, ids=ids)

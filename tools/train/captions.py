@@ -17,6 +17,7 @@ LAYOUTS = ["single", "left-right", "front-behind", "on-top", "row", "group"]
 # The plain world, that of clips, has the first of each.
 PLAIN_SHAPES, PLAIN_COLORS, PLAIN_GROUNDS, PLAIN_SKIES = SHAPES[:6], COLORS[:8], GROUNDS[:4], SKIES[:3]
 ATTRIBUTES = dict(shape=SHAPES, color=COLORS, pattern=PATTERNS, size=SIZES) # of an object, that are judged
+OPEN = -1 # of a label: anything will do
 SLOTS = "abc" # what a scene shows, in its order; all of a group are a
 
 SHAPE_WORDS = dict(
@@ -161,7 +162,7 @@ class Writer:
 
 
 def caption(scene, rng, empty=0.1):
-    return "" if rng.random() < empty else Writer(rng).caption(scene)
+    return caption_and_demand(scene, rng, empty)[0]
 
 
 def heads():
@@ -197,6 +198,28 @@ def labels(scene):
     """The index of each head's class, in their order."""
     names = shown(scene)
     return [HEADS[k].index(names[k]) for k in HEADS]
+
+
+def object_labels(objects, most):
+    """[most, attributes] indices, those that are not there as 0."""
+    rows = [described(o) for o in objects]
+    rows = [[names.index(r[k]) for k, names in ATTRIBUTES.items()] for r in rows]
+    return rows + [[0] * len(ATTRIBUTES)] * (most - len(rows))
+
+
+def caption_and_demand(scene, rng, empty=0.1):
+    """(caption, what it demands: `labels`, OPEN where it says nothing of one)"""
+    if rng.random() < empty:
+        return "", [OPEN] * len(HEADS)
+    writer = Writer(rng)
+    text = writer.caption(scene)
+    said = dict(zip(HEADS, labels(scene)))
+    for head, words in zip(("ground", "sky"), writer.scenery):
+        if not words:
+            said[head] = OPEN
+    if scene["layout"] == "group": # how large they are is not said
+        said["size_a"] = OPEN
+    return text, list(said.values())
 
 
 def evaluation_prompt(scene, rng):

@@ -80,10 +80,15 @@ class Pictures:
         return np.stack([self.shards[i // SHARD][i % SHARD] for i in picks])
 
 
+def read_maps(path):
+    """Which object is where, as the renderer's --ids says it: [n, 32, 32]."""
+    return np.fromfile(path, np.uint8).reshape(-1, 32, 32)
+
+
 def maps(folder):
-    """Which object is where, of all complete shards in order: [n, 32, 32]."""
+    """Those of all complete shards, in order."""
     n = len(glob.glob(f"{folder}/t*.rgb"))
-    return np.concatenate([np.fromfile(f"{folder}/t{i}.ids", np.uint8).reshape(-1, 32, 32) for i in range(n)])
+    return np.concatenate([read_maps(f"{folder}/t{i}.ids") for i in range(n)])
 
 
 def scenes(folder):

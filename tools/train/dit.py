@@ -22,6 +22,7 @@ import flow
 import models
 import muon
 import processes
+import reward
 import text as text_stage
 
 
@@ -38,10 +39,16 @@ class Net(torch.nn.Module):
 
     pixel_weight = staticmethod(flow.pixel_weight)
 
+    LATENTS = (models.LATENT_CHANNELS, models.LATENT_SIZE, models.LATENT_SIZE)
+
     @staticmethod
     def mix(x, noise, t):
         k = t.view(-1, 1, 1, 1)
         return (1 - k) * x + k * noise, noise - x
+
+    @staticmethod
+    def step(x, v, t, to):
+        return x + (to - t) * v
 
 
 def from_folder(folder):
@@ -80,6 +87,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.net = self.make_net().to(processes.DEVICE)
         self.reader = self.make_reader().to(processes.DEVICE)
+        self.critic = reward.load(args.critic) if args.critic else None
         if args.distil:
             load_into(self.net, torch.load(args.distil, map_location="cpu")["ema"])
             self.teacher = Net(self.net.text.config.vocab_size).to(processes.DEVICE)
@@ -134,17 +142,22 @@ class Trainer:
         print(json.dumps(dict(step=self.step, validation=round(value, 5))), flush=True)
 
     def losses(self, done):
-        """(what is minimized, [flow matching loss, reading loss])"""
-        x, ids, mask, maps, labels = self.batches.batch(self.args.batch)
+        """(what is minimized, [flow matching loss, reading loss, the critic's])"""
+        x, ids, mask, maps, labels, demands = self.batches.batch(self.args.batch)
         if self.args.distil:
             loss = flow.distil_loss(self.net, self.teacher, x, ids, mask, self.args.guidance,
                                     self.args.substeps)
-            return loss, [loss.item(), 0.0]
+            return loss, [loss.item(), 0.0, 0.0]
         loss, plain, tokens = flow.flow_loss(self.net, x, ids, mask, maps)
         told = mask.sum(1) > 1 # of an empty caption nothing can be read
         reading = self.reader(tokens[told], maps[told], labels[told])
         share = self.args.reading * max(0.0, min(1.0, (0.9 - done) / 0.3))
-        return loss + share * reading, [plain.item(), reading.item()]
+        loss = loss + share * reading
+        if not self.critic:
+            return loss, [plain.item(), reading.item(), 0.0]
+        n = self.args.drawn
+        judged = reward.loss(self.net, self.critic, ids[:n], mask[:n], demands[:n])
+        return loss + self.args.reward * judged, [plain.item(), reading.item(), judged.item()]
 
     def run(self):
         args, begin, saved, log = self.args, time.process_time() - self.spent, time.time(), []
@@ -168,8 +181,8 @@ class Trainer:
             if self.rank == 0 and self.step % 20 == 0:
                 mean = np.mean(log[-100:], axis=0)
                 print(json.dumps(dict(step=self.step, flow=round(mean[0], 4),
-                                      reading=round(mean[1], 4), seconds=round(self.spent),
-                                      pictures=len(self.batches.scenes))), flush=True)
+                                      reading=round(mean[1], 4), critic=round(mean[2], 4),
+                                      seconds=round(self.spent), pictures=len(self.batches.scenes))), flush=True)
             if self.rank == 0 and time.time() - saved > args.save_seconds:
                 self.save()
                 saved = time.time()
@@ -186,6 +199,9 @@ def run(trainer, ap):
     ap.add_argument("--guidance", type=float, default=1.5)
     ap.add_argument("--substeps", type=int, default=2)
     ap.add_argument("--reading", type=float, default=0.15, help="share of the reading task")
+    ap.add_argument("--critic", help="critic.py's file: pictures are drawn and judged too")
+    ap.add_argument("--reward", type=float, default=0.05, help="share of the critic's verdict")
+    ap.add_argument("--drawn", type=int, default=16, help="pictures of a batch that are drawn")
     ap.add_argument("--processes", type=int, default=2)
     ap.add_argument("--batch", type=int, default=64, help="of one process")
     ap.add_argument("--decay-share", type=float, default=0.45)

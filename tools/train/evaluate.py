@@ -160,7 +160,7 @@ def main():
     report = dict(model=args.model, prompts=len(rows), seed=args.seed, cfg_scale=args.cfg, runs={})
     renders, scenes = data.render(7_000_000, max(args.fresh, 300), "held-out")
     if args.fresh:
-        report["judge_accuracy"] = judge_stage.accuracy(judge, renders, scenes)
+        report["judge_accuracy"] = judge_stage.accuracy_on(judge, renders, scenes)
         print("judge on fresh held-out renders:", report["judge_accuracy"])
     model = TorchModel(args.model) if args.torch else None
     for steps in map(int, args.steps.split(",")):

@@ -65,6 +65,8 @@ class Tokens:
 class Denoiser(torch.nn.Module):
     """x_t = a x + s n by the scheduler's table; says a n - s x. t in 0..1 is t of 1000 steps."""
 
+    LATENTS = (8, 32, 32)
+
     def __init__(self, text):
         super().__init__()
         self.text, self.unet, self.tapped = text, unet(), None
@@ -85,6 +87,17 @@ class Denoiser(torch.nn.Module):
         """(x_t, what is to be said)"""
         a, s = (table[self.index(t)].view(-1, 1, 1, 1) for table in (self.a, self.s))
         return a * x + s * noise, a * noise - s * x
+
+    def step(self, x, v, t, to):
+        """From t to `to`, as DDIM with trailing steps has it: its k-th of 1000 is the table's k - 1."""
+        a, s = self.levels(t)
+        clean, noise = a * x - s * v, s * x + a * v
+        a, s = self.levels(to)
+        return a * clean + s * noise
+
+    def levels(self, t):
+        k = round(t * 1000) - 1
+        return (self.a[k], self.s[k]) if k >= 0 else (1.0, 0.0)
 
     def forward(self, x, t, ids, mask=None, tap=None):
         with torch.no_grad():

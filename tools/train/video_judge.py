@@ -77,7 +77,7 @@ def accuracy(model, rgb, clips):
 
 def save(model, path):
     judge.write(model, path, input="RGB 64x64, bytes / 127.5 - 1, frames as channels", edge=64,
-                frames=SEEN, convs=Judge.CHANNELS, norm_groups=8, judged=list(CLASSES))
+                frames=SEEN, judged=list(CLASSES))
 
 
 def load(path):
