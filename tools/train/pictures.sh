@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 : "${W:?the folder for everything in between}" "${PYTHON:=python3}" "${CORES:=$(nproc)}"
-: "${PICTURES:=6}" "${SHARDS:=30}" "${VAE_MINUTES:=60}" "${DENOISER_MINUTES:=150}"
+: "${PICTURES:=12}" "${SHARDS:=30}" "${VAE_MINUTES:=60}" "${DENOISER_MINUTES:=150}"
 export OMP_NUM_THREADS=1
 models=../../assets/models dit=$models/scenes-dit unet=$models/scenes-unet
 mkdir -p "$W/data" "$W/shards"
@@ -51,9 +51,17 @@ shards() {
         --first {} --step "$CORES" --count "$SHARDS"
 }
 
+critic() {
+    $PYTHON critic.py --data "$W/shards" --out "$W/critic.safetensors" --steps 5000 --batch 64
+}
+
+# First from pictures alone; then, at a smaller rate that falls, with the critic beside them.
 unet() {
-    $PYTHON unet.py --data "$W/shards" --tokenizer "$W/clip-tok" --text "$W/clip-text.pt" --out "$W/unet.pt" \
-        --minutes "$DENOISER_MINUTES" --processes "$CORES" --decay-share 0.35
+    local all=(--data "$W/shards" --tokenizer "$W/clip-tok" --text "$W/clip-text.pt" --out "$W/unet.pt" \
+        --processes "$CORES")
+    $PYTHON unet.py "${all[@]}" --minutes $((DENOISER_MINUTES * 7 / 10)) --decay-share 0.01
+    $PYTHON unet.py "${all[@]}" --minutes "$DENOISER_MINUTES" --decay-share 0.3 --muon-lr 0.007 --adam-lr 5e-4 \
+        --critic "$W/critic.safetensors" --reward 0.15 --batch 48 --drawn 16
     $PYTHON export_unet.py --out $unet --tokenizer "$W/clip-tok" --text "$W/clip-text.pt" \
         --unet "$W/unet.pt" --vae $dit/vae --cfg 1.5
 }
@@ -64,7 +72,7 @@ dit() {
     $PYTHON export.py --out $dit --dit "$W/dit.pt" --cfg 2
 }
 
-for stage in "${@:-pictures vae texts judge parts shards unet dit}"; do
+for stage in "${@:-pictures vae texts judge parts shards critic unet dit}"; do
     for name in $stage; do
         [ -e "$W/$name.done" ] && continue
         echo "== $name"
