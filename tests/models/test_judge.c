@@ -37,6 +37,17 @@ static float *make_input(const ht_test_golden *golden, uint32_t edge) {
     return values;
 }
 
+// Open the weights, the file's f16 as f32, as the golden ones were made.
+static void open_judge(ht_test_net *net, ht_tier tier, const char *weights, const char *json,
+                       const char *golden, ht_judge_config *config) {
+    ht_test_net_open(net, tier, weights, golden, false);
+    ht_weights_destroy(&net->weights);
+    ht_weights_desc desc = {.path = weights, .format = HT_FORMAT_F32};
+    ht_test_must(net->context, ht_weights_open(net->context, &desc, &net->weights));
+    ht_test_must(net->context, ht_judge_config_read(net->context, json, config));
+    ht_test_must(net->context, ht_judge_config_weights(net->context, net->weights, config));
+}
+
 static void test_logits(void **state) {
     (void)state;
     for (size_t t = 0; t < HT_COUNT(ht_test_tiers); ++t) {
@@ -45,12 +56,7 @@ static void test_logits(void **state) {
         if (!ht_test_context(ht_test_tiers[t])) {
             continue;
         }
-        ht_test_net_open(&net, ht_test_tiers[t], WEIGHTS, "judge", false);
-        ht_weights_destroy(&net.weights); // the file's f16 as f32, as the golden ones were made
-        ht_weights_desc desc = {.path = WEIGHTS, .format = HT_FORMAT_F32};
-        ht_test_must(net.context, ht_weights_open(net.context, &desc, &net.weights));
-        ht_test_must(net.context, ht_judge_config_read(net.context, CONFIG, &config));
-        ht_test_must(net.context, ht_judge_config_weights(net.context, net.weights, &config));
+        open_judge(&net, ht_test_tiers[t], WEIGHTS, CONFIG, "judge", &config);
         float *values = make_input(&net.golden, config.edge);
         ht_tensor_desc shape = {
             .format = HT_FORMAT_F32, .rank = 4, .dims = {PICTURES, config.edge, config.edge, 3}};
@@ -91,16 +97,8 @@ static void test_transformer(void **state) {
         if (!ht_test_context(ht_test_tiers[t])) {
             continue;
         }
-        ht_test_net_open(&net, ht_test_tiers[t], "tests/data/golden/judge-transformer.safetensors",
-                         "judge-transformer", false);
-        ht_weights_destroy(&net.weights);
-        ht_weights_desc desc = {.path = "tests/data/golden/judge-transformer.safetensors",
-                                .format = HT_FORMAT_F32};
-        ht_test_must(net.context, ht_weights_open(net.context, &desc, &net.weights));
-        ht_test_must(
-            net.context,
-            ht_judge_config_read(net.context, ht_test_folder_file(&folder, "judge.json"), &config));
-        ht_test_must(net.context, ht_judge_config_weights(net.context, net.weights, &config));
+        open_judge(&net, ht_test_tiers[t], "tests/data/golden/judge-transformer.safetensors",
+                   ht_test_folder_file(&folder, "judge.json"), "judge-transformer", &config);
         assert_int_equal(config.tokens, 3);
         ht_value x = ht_test_net_input(&net, "pictures", true);
         ht_tensor *out =

@@ -1,7 +1,7 @@
 """What one-bit training has to know of a kind of model: its path from noise to picture, its layers.
 
-A kind has `net` (what is trained), `text` and `tokens`, and says how the network is called
-(`look`), where a path begins (`time`), how it goes on (`step`), how many bases a layer gets
+A kind has `whole` (the trainer's network with its text encoder), its `net` (what is trained), `text` and
+`tokens`, and says how the network is called (`look`), which times a path has (`time`), how many bases a layer gets
 (`bases_of`) and with how many bits it reads its input (`bits_of`; 0: as it is).
 """
 import json
@@ -29,6 +29,9 @@ class Kind:
         ids, mask = F.pad(ids, (0, pad)), F.pad(mask, (0, pad))
         return self.text(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
+    def step(self, x, v, i):
+        return self.whole.step(x, v, 1 - i / STEPS, 1 - (i + 1) / STEPS)
+
     def bits_of(self, name):
         return 0
 
@@ -45,7 +48,7 @@ class Dit(Kind):
 
     def __init__(self, folder, outer):
         whole = dit.from_folder(folder)
-        self.net, self.text, self.outer = whole.dit, whole.text, outer
+        self.whole, self.net, self.text, self.outer = whole, whole.dit, whole.text, outer
         self.tokens = text_stage.Tokens(folder + "/tokenizer")
 
     def bases_of(self, name):
@@ -66,9 +69,6 @@ class Dit(Kind):
 
     def time(self, i):
         return 1 - i / STEPS
-
-    def step(self, x, v, i):
-        return x - v / STEPS
 
     def plain(self):
         return models.transformer()
@@ -124,16 +124,6 @@ class Unet(Kind):
 
     def time(self, i):
         return 1 - i / STEPS - 0.0005 # in the middle of level 999, 749, ..
-
-    def level(self, i):
-        index = self.whole.index(torch.tensor(self.time(i)))
-        return self.whole.a[index], self.whole.s[index]
-
-    def step(self, x, v, i):
-        a, s = self.level(i)
-        clean, noise = a * x - s * v, a * v + s * x
-        a, s = self.level(i + 1) if i + 1 < STEPS else (1, 0)
-        return a * clean + s * noise
 
     def plain(self):
         return unet_models.unet()

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 
 import batches
-import captions
-import flow
 import judge
 
 CHANNELS = [(8, 48, 1), (48, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1)]
@@ -25,9 +23,7 @@ class Latents:
 
     def __init__(self, folder):
         self.shards = batches.Batches(folder, None, 0)
-        scenes = self.shards.scenes
-        self.want = judge.targets(scenes)
-        self.objects = torch.tensor([captions.object_labels(s["objects"], flow.OBJECTS) for s in scenes])
+        self.want, self.objects = judge.targets(self.shards.scenes), judge.object_targets(self.shards.scenes)
 
     def batch(self, count, rng, gen):
         picks = rng.integers(0, len(self.want), count)

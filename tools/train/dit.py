@@ -39,8 +39,6 @@ class Net(torch.nn.Module):
 
     pixel_weight = staticmethod(flow.pixel_weight)
 
-    LATENTS = (models.LATENT_CHANNELS, models.LATENT_SIZE, models.LATENT_SIZE)
-
     @staticmethod
     def mix(x, noise, t):
         k = t.view(-1, 1, 1, 1)
@@ -48,6 +46,7 @@ class Net(torch.nn.Module):
 
     @staticmethod
     def step(x, v, t, to):
+        """From t to `to`, as Euler has it."""
         return x + (to - t) * v
 
 
@@ -156,7 +155,7 @@ class Trainer:
         if not self.critic:
             return loss, [plain.item(), reading.item(), 0.0]
         n = self.args.drawn
-        judged = reward.loss(self.net, self.critic, ids[:n], mask[:n], demands[:n])
+        judged = reward.loss(self.net, self.critic, torch.randn_like(x[:n]), ids[:n], mask[:n], demands[:n])
         return loss + self.args.reward * judged, [plain.item(), reading.item(), judged.item()]
 
     def run(self):

@@ -37,7 +37,7 @@ class Judge(nn.Module):
         return nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in classes.items()})
 
     def cells(self, x):
-        """[B, 96, 8, 8]"""
+        """[B, channels, 8, 8]"""
         for conv, norm in zip(self.convs, self.norms):
             x = F.relu(norm(conv(x)))
         return x
@@ -84,6 +84,11 @@ class SceneJudge(Judge):
 def targets(scenes):
     """[scenes, heads]"""
     return torch.tensor([captions.labels(s) for s in scenes])
+
+
+def object_targets(scenes):
+    """[scenes, objects, attributes]"""
+    return torch.tensor([captions.object_labels(s["objects"], flow.OBJECTS) for s in scenes])
 
 
 def mirrored(names):
@@ -177,7 +182,7 @@ class Renders:
     def __init__(self, folder):
         self.pictures, scenes = data.Pictures(folder), data.scenes(folder)
         self.maps, self.want = torch.from_numpy(data.maps(folder)), targets(scenes)
-        self.objects = torch.tensor([captions.object_labels(s["objects"], flow.OBJECTS) for s in scenes])
+        self.objects = object_targets(scenes)
         self.fresh = data.render(6_000_000, 2000, "all")
 
     def batch(self, count, rng, gen):

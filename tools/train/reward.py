@@ -29,11 +29,10 @@ def draw(net, noise, ids, mask):
     return x
 
 
-def loss(net, critic, ids, mask, demands):
+def loss(net, critic, noise, ids, mask, demands):
     """demands: [B, heads], OPEN where a caption says nothing. The mean over what is demanded."""
-    shape = (len(ids), *net.LATENTS)
     with processes.halves():
-        x = draw(net, torch.randn(shape, device=ids.device), ids, mask)
+        x = draw(net, noise, ids, mask)
         x = x + NOISE * torch.rand(len(x), 1, 1, 1, device=x.device) * torch.randn_like(x)
         said = critic(x)
     wrong = sum(F.cross_entropy(logits.float(), demands[:, i], ignore_index=captions.OPEN, reduction="sum")

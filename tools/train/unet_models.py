@@ -65,8 +65,6 @@ class Tokens:
 class Denoiser(torch.nn.Module):
     """x_t = a x + s n by the scheduler's table; says a n - s x. t in 0..1 is t of 1000 steps."""
 
-    LATENTS = (8, 32, 32)
-
     def __init__(self, text):
         super().__init__()
         self.text, self.unet, self.tapped = text, unet(), None
